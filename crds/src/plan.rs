@@ -1,0 +1,339 @@
+//! The plan: all that one worker needs to run, resolved from the manifests.
+//!
+//! A plan holds no reference to another resource and no secret: secrets are named by the path of the file that
+//! holds them. The operator writes it, `sink-runtime --plan FILE` reads it; both sides refuse unknown fields, so a
+//! plan of another version fails loudly and not halfway.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+/// The version of the plan's shape that this build writes and reads.
+pub const PLAN_VERSION: u32 = 1;
+
+/// One worker: the Sinks of one SourceConnector that share a replication slot.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Plan {
+    /// Shape of this document, see [`PLAN_VERSION`].
+    pub version: u32,
+    /// The worker's name, `<namespace>/<SourceConnector>`; for logs and the status.
+    pub worker: String,
+    /// Where the worker serves `/livez`, `/readyz`, `/metrics` and `/status`, e.g. `127.0.0.1:0`.
+    pub listen: String,
+    /// A file into which the worker writes the address that it really listens on, once it does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub listen_file: Option<PathBuf>,
+    /// Bytes that the worker's queues and buffers may hold in all.
+    pub memory_bytes: u64,
+    /// Where the changes come from.
+    pub source: PostgresPlan,
+    /// Where they go, one entry a Sink, in the order of their names.
+    pub sinks: Vec<SinkPlan>,
+}
+
+/// A Postgres database as a source.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct PostgresPlan {
+    /// The SourceConnector, `<namespace>/<name>`; for messages.
+    pub name: String,
+    /// How to reach and enter the database.
+    pub connection: PostgresConnectionPlan,
+    /// The publication that the session reads.
+    pub publication: String,
+    /// The logical replication slot.
+    pub slot: String,
+}
+
+/// How to reach and enter a Postgres database.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct PostgresConnectionPlan {
+    /// The servers to try, in order; the first that is a primary is taken.
+    pub hosts: Vec<HostPort>,
+    /// The database.
+    pub database: String,
+    /// The role.
+    pub username: String,
+    /// The file that holds its password; none for trust or certificate-free local set-ups.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub password_file: Option<PathBuf>,
+    /// Encryption of the connection.
+    pub tls: PostgresTlsPlan,
+}
+
+/// A host and its port.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct HostPort {
+    /// Name or address.
+    pub host: String,
+    /// TCP port.
+    pub port: u16,
+}
+
+/// Encryption of a Postgres connection, after libpq's `sslmode`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct PostgresTlsPlan {
+    /// What is asked of the server.
+    pub mode: PostgresTlsMode,
+    /// PEM file with the certificates to trust; none: the system's roots.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ca_file: Option<PathBuf>,
+}
+
+/// libpq's `sslmode`, without the modes that fall back to plain text by themselves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum PostgresTlsMode {
+    /// Plain text.
+    Disable,
+    /// Encrypted; the server's certificate is not checked.
+    Require,
+    /// Encrypted; the certificate must come from a trusted authority.
+    VerifyCa,
+    /// Encrypted; the certificate must come from a trusted authority and name the host.
+    VerifyFull,
+}
+
+/// How to reach and enter a Kafka cluster.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct KafkaConnectionPlan {
+    /// The KafkaConnection, `<namespace>/<name>`; for messages.
+    pub name: String,
+    /// librdkafka's `bootstrap.servers`.
+    pub bootstrap_servers: String,
+    /// Encryption; none: plain text.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tls: Option<KafkaTlsPlan>,
+    /// Who the worker is; none: nobody.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub authentication: Option<KafkaAuthenticationPlan>,
+    /// Further client settings (librdkafka's names), in order; never one that Afterbay owns.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub config: Vec<(String, String)>,
+}
+
+/// Encryption of a Kafka connection.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct KafkaTlsPlan {
+    /// PEM file with the certificates to trust; none: the system's roots.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ca_file: Option<PathBuf>,
+}
+
+/// Who a Kafka client is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "kebab-case", rename_all_fields = "camelCase", deny_unknown_fields)]
+pub enum KafkaAuthenticationPlan {
+    /// A client certificate (mTLS).
+    Tls {
+        /// PEM file of the certificate (chain).
+        certificate_file: PathBuf,
+        /// PEM file of its private key.
+        key_file: PathBuf,
+    },
+    /// SASL PLAIN.
+    Plain {
+        /// The user.
+        username: String,
+        /// File that holds the password.
+        password_file: PathBuf,
+    },
+    /// SASL SCRAM-SHA-256.
+    #[serde(rename = "scram-sha-256")]
+    ScramSha256 {
+        /// The user.
+        username: String,
+        /// File that holds the password.
+        password_file: PathBuf,
+    },
+    /// SASL SCRAM-SHA-512.
+    #[serde(rename = "scram-sha-512")]
+    ScramSha512 {
+        /// The user.
+        username: String,
+        /// File that holds the password.
+        password_file: PathBuf,
+    },
+}
+
+/// How to reach and enter a schema registry (Confluent's API).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct RegistryConnectionPlan {
+    /// The SchemaRegistryConnection, `<namespace>/<name>`; for messages.
+    pub name: String,
+    /// Base URL, without a trailing slash.
+    pub url: String,
+    /// PEM file with the certificates to trust; none: the system's roots.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ca_file: Option<PathBuf>,
+    /// Basic authentication.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub basic: Option<RegistryBasicPlan>,
+    /// A client certificate.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub certificate: Option<CertificatePlan>,
+}
+
+/// Basic authentication at a schema registry.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct RegistryBasicPlan {
+    /// File that holds the user's name (a name may itself come from a Secret).
+    pub username_file: PathBuf,
+    /// File that holds the password.
+    pub password_file: PathBuf,
+}
+
+/// A client certificate and its key.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct CertificatePlan {
+    /// PEM file of the certificate (chain).
+    pub certificate_file: PathBuf,
+    /// PEM file of its private key.
+    pub key_file: PathBuf,
+}
+
+/// One Sink.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct SinkPlan {
+    /// The Sink, `<namespace>/<name>`.
+    pub name: String,
+    /// Identity of this Sink's life: a progress record of another uid is not this Sink's.
+    pub uid: String,
+    /// Whether this Sink is known to have committed before: a missing progress record then stops it.
+    pub begun: bool,
+    /// The relation.
+    pub table: TableName,
+    /// Whether the rows that the table holds at the start are sent.
+    pub snapshot: bool,
+    /// The columns of the message key, in order; empty: no key.
+    pub key_columns: Vec<String>,
+    /// Whether the key is taken as unique without proof.
+    pub key_not_enforced: bool,
+    /// How a change becomes a message.
+    pub envelope: Envelope,
+    /// How keys and values are written.
+    pub format: FormatPlan,
+    /// Where the messages go.
+    pub kafka: KafkaSinkPlan,
+}
+
+/// A table by schema and name, unquoted.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct TableName {
+    /// The schema.
+    pub schema: String,
+    /// The table.
+    pub name: String,
+}
+
+impl std::fmt::Display for TableName {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}.{}", self.schema, self.name)
+    }
+}
+
+/// How a change becomes a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Envelope {
+    /// The new row under its key; a null value (tombstone) for a deletion.
+    Upsert,
+    /// `before` and `after`.
+    Debezium,
+}
+
+/// How keys and values are written.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "lowercase", rename_all_fields = "camelCase", deny_unknown_fields)]
+pub enum FormatPlan {
+    /// JSON, without schemas.
+    Json,
+    /// Avro with schemas in a registry.
+    Avro {
+        /// The registry.
+        registry: RegistryConnectionPlan,
+    },
+}
+
+/// The Kafka side of a Sink.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct KafkaSinkPlan {
+    /// The cluster.
+    pub connection: KafkaConnectionPlan,
+    /// The topic of the data.
+    pub topic: String,
+    /// The topic of the progress records.
+    pub progress_topic: String,
+    /// Key of this Sink's progress record.
+    pub progress_key: String,
+    /// The transactional id.
+    pub transactional_id: String,
+    /// The consumer group under which the progress topic is read.
+    pub progress_group_id: String,
+    /// The connection's `namePrefix`: of the headers and of the Avro support types.
+    pub name_prefix: String,
+    /// librdkafka's `compression.type`.
+    pub compression: Compression,
+    /// When a transaction ends.
+    pub commit: CommitPlan,
+}
+
+/// Compression of record batches.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "lowercase")]
+#[allow(missing_docs)]
+pub enum Compression {
+    #[default]
+    None,
+    Gzip,
+    Snappy,
+    Lz4,
+    Zstd,
+}
+
+impl Compression {
+    /// The word that Kafka clients use.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Gzip => "gzip",
+            Self::Snappy => "snappy",
+            Self::Lz4 => "lz4",
+            Self::Zstd => "zstd",
+        }
+    }
+}
+
+/// When a Kafka transaction ends: at whichever limit comes first.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct CommitPlan {
+    /// Milliseconds that a transaction stays open under load.
+    pub interval_ms: u64,
+    /// Bytes of keys and values.
+    pub bytes: u64,
+    /// Messages.
+    pub records: u64,
+    /// Kafka's `transaction.timeout.ms`.
+    pub timeout_ms: u64,
+}
+
+impl Default for CommitPlan {
+    /// One second, 16 MiB, 50,000 messages; a timeout of 15 s, which bounds how long a dead worker's open
+    /// transaction can hold back the readers of the topics (and of the shared progress topic).
+    fn default() -> Self {
+        Self { interval_ms: 1_000, bytes: 16 << 20, records: 50_000, timeout_ms: 15_000 }
+    }
+}
