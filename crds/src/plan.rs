@@ -217,8 +217,6 @@ pub struct SinkPlan {
     pub snapshot: bool,
     /// The columns of the message key, in order; empty: no key.
     pub key_columns: Vec<String>,
-    /// Whether the key is taken as unique without proof.
-    pub key_not_enforced: bool,
     /// How a change becomes a message.
     pub envelope: Envelope,
     /// How keys and values are written.
