@@ -6,3 +6,5 @@ pub mod kafka;
 pub mod postgres;
 pub mod registry;
 pub mod tls;
+
+mod secret;

@@ -1,1 +1,1 @@
-//! registry
+//! The schema registry (the interface of Confluent's).

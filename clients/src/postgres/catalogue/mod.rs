@@ -1,0 +1,1 @@
+//! The catalogue: what the server says about tables, publications, slots and itself.
