@@ -1,0 +1,241 @@
+//! Tables: their columns with resolved types, their unique keys, what old rows hold.
+
+use std::collections::HashMap;
+
+use afterbay_crds::plan::TableName;
+use afterbay_formats::table::{ColumnDescription, RelationKind, ReplicaIdentity, TableDescription, UniqueKey};
+use tokio_postgres::Row;
+
+use super::types::{self, TypeRef, Types};
+use crate::postgres::quote;
+use crate::postgres::{PostgresError, SqlClient};
+
+/// How many names [`similar`] gives at the most.
+const SIMILAR_MAX: usize = 3;
+/// How much alike a name must be, from 0 to 1 (Jaro-Winkler).
+const SIMILARITY_MIN: f64 = 0.8;
+
+/// All that the catalogue says of a table; none when it does not exist (or its schema does not).
+pub async fn describe(client: &SqlClient, table: &TableName) -> Result<Option<TableDescription>, PostgresError> {
+    let row = client
+        .query_opt(
+            "SELECT c.oid, c.relkind::text, c.relpersistence::text, c.relrowsecurity \
+             FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
+             WHERE n.nspname = $1::text AND c.relname = $2::text",
+            &[&table.schema, &table.name],
+        )
+        .await?;
+    let Some(row) = row else { return Ok(None) };
+    let oid: u32 = row.get(0);
+    let kind: String = row.get(1);
+    let persistence: String = row.get(2);
+
+    let leaves = if kind == "p" { leaves(client, oid).await? } else { Vec::new() };
+    let mut physical: Vec<u32> = leaves.iter().map(|leaf| leaf.oid).collect();
+    physical.push(oid);
+    let mut identities = identities(client, &physical).await?;
+    let columns = columns(client, oid, &physical).await?;
+    let unique_keys = unique_keys(client, oid).await?;
+
+    Ok(Some(TableDescription {
+        oid,
+        schema: table.schema.clone(),
+        name: table.name.clone(),
+        kind: relation_kind(&kind),
+        temporary: persistence == "t",
+        unlogged: persistence == "u",
+        columns,
+        unique_keys,
+        replica_identity: identities.remove(&oid).unwrap_or(ReplicaIdentity::Nothing),
+        leaves: leaves
+            .into_iter()
+            .map(|leaf| (leaf.name, identities.remove(&leaf.oid).unwrap_or(ReplicaIdentity::Nothing)))
+            .collect(),
+        row_security: row.get(3),
+    }))
+}
+
+/// How many rows a `SELECT` of the table is expected to give, by the planner. Needs the right to select.
+pub async fn estimate_rows(client: &SqlClient, table: &TableName) -> Result<Option<u64>, PostgresError> {
+    let name = quote::table(table);
+    // A table that was never analysed and holds nothing would be guessed at ten pages.
+    let bytes: Option<i64> = client
+        .query_one(
+            &format!(
+                "SELECT sum(pg_relation_size(p.relid))::int8 FROM pg_partition_tree({regclass}) p \
+                 UNION ALL SELECT pg_relation_size({regclass})::int8 ORDER BY 1 DESC NULLS LAST LIMIT 1",
+                regclass = format_args!("{}::regclass", quote::literal(&name))
+            ),
+            &[],
+        )
+        .await?
+        .get(0);
+    if bytes == Some(0) {
+        return Ok(Some(0));
+    }
+    let rows = client.query(&format!("EXPLAIN SELECT FROM {name}"), &[]).await?;
+    let plan: Option<String> = rows.first().map(|row| row.get(0));
+    Ok(plan.as_deref().and_then(planned_rows))
+}
+
+/// The number in `Seq Scan on t  (cost=0.00..35.50 rows=2550 width=0)`.
+fn planned_rows(plan: &str) -> Option<u64> {
+    let (_, rows) = plan.split_once(" rows=")?;
+    rows.split(|byte: char| !byte.is_ascii_digit()).next()?.parse().ok()
+}
+
+/// Tables whose names are like this one, the most alike first, for "did you mean".
+pub async fn similar(client: &SqlClient, table: &TableName) -> Result<Vec<TableName>, PostgresError> {
+    let rows = client
+        .query(
+            "SELECT n.nspname::text, c.relname::text FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
+             WHERE c.relkind IN ('r', 'p') AND n.nspname !~ '^(pg_|information_schema$)' ORDER BY 1, 2",
+            &[],
+        )
+        .await?;
+    let names = rows.into_iter().map(|row| TableName { schema: row.get(0), name: row.get(1) });
+    Ok(most_similar(table, names))
+}
+
+fn most_similar(table: &TableName, candidates: impl Iterator<Item = TableName>) -> Vec<TableName> {
+    let wanted = table.name.to_lowercase();
+    let mut ranked: Vec<(f64, TableName)> = candidates
+        .map(|candidate| {
+            let likeness = strsim::jaro_winkler(&wanted, &candidate.name.to_lowercase());
+            // Of two that are equally alike, the one in the schema that was named.
+            let bonus = if candidate.schema == table.schema { 0.01 } else { 0.0 };
+            (likeness + bonus, candidate)
+        })
+        .filter(|(likeness, _)| *likeness >= SIMILARITY_MIN)
+        .collect();
+    ranked.sort_by(|(left, _), (right, _)| right.total_cmp(left));
+    ranked.into_iter().take(SIMILAR_MAX).map(|(_, name)| name).collect()
+}
+
+fn relation_kind(relkind: &str) -> RelationKind {
+    match relkind {
+        "r" => RelationKind::Ordinary,
+        "p" => RelationKind::Partitioned,
+        "v" => RelationKind::View,
+        "m" => RelationKind::MaterializedView,
+        "f" => RelationKind::Foreign,
+        _ => RelationKind::Other,
+    }
+}
+
+struct Leaf {
+    oid: u32,
+    name: String,
+}
+
+async fn leaves(client: &SqlClient, root: u32) -> Result<Vec<Leaf>, PostgresError> {
+    let rows = client
+        .query(
+            "SELECT c.oid, n.nspname || '.' || c.relname FROM pg_partition_tree($1::oid::regclass) p \
+             JOIN pg_class c ON c.oid = p.relid JOIN pg_namespace n ON n.oid = c.relnamespace \
+             WHERE p.isleaf ORDER BY 2",
+            &[&root],
+        )
+        .await?;
+    Ok(rows.iter().map(|row| Leaf { oid: row.get(0), name: row.get(1) }).collect())
+}
+
+async fn identities(client: &SqlClient, tables: &[u32]) -> Result<HashMap<u32, ReplicaIdentity>, PostgresError> {
+    let rows = client
+        .query(
+            "SELECT c.oid, c.relreplident::text, ARRAY( \
+                SELECT a.attname::text FROM pg_index i \
+                CROSS JOIN unnest(i.indkey::int2[]) WITH ORDINALITY AS p (attnum, place) \
+                JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = p.attnum \
+                WHERE i.indrelid = c.oid AND i.indisreplident AND p.place <= i.indnkeyatts ORDER BY p.place) \
+             FROM pg_class c WHERE c.oid = ANY ($1)",
+            &[&tables],
+        )
+        .await?;
+    let identity = |row: &Row| match row.get(1) {
+        "d" => ReplicaIdentity::Default,
+        "f" => ReplicaIdentity::Full,
+        "i" => match row.get::<_, Vec<String>>(2) {
+            // The index was dropped.
+            columns if columns.is_empty() => ReplicaIdentity::Nothing,
+            columns => ReplicaIdentity::Index { columns },
+        },
+        _ => ReplicaIdentity::Nothing,
+    };
+    Ok(rows.iter().map(|row| (row.get(0), identity(row))).collect())
+}
+
+/// The columns; those that were dropped are left out. `physical` are the tables that hold the rows.
+async fn columns(client: &SqlClient, table: u32, physical: &[u32]) -> Result<Vec<ColumnDescription>, PostgresError> {
+    let rows = client
+        .query(
+            // Without a table for them beside it, no value of a table can be stored out of line.
+            "SELECT a.attnum, a.attname::text, a.atttypid, a.atttypmod, a.attnotnull, a.attgenerated::text <> '', \
+                a.attstorage::text <> 'p' AND EXISTS ( \
+                    SELECT FROM pg_class c WHERE c.oid = ANY ($2) AND c.reltoastrelid <> 0) \
+             FROM pg_attribute a WHERE a.attrelid = $1 AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum",
+            &[&table, &physical],
+        )
+        .await?;
+    let types = Types::load(client, rows.iter().map(|row| row.get(2))).await?;
+    let describe = |row: &Row| {
+        let column = TypeRef { oid: row.get(2), modifier: row.get(3) };
+        ColumnDescription {
+            name: row.get(1),
+            attnum: row.get(0),
+            type_oid: column.oid,
+            typmod: column.modifier,
+            sql_type: types.resolve(column),
+            not_null: row.get(4),
+            generated: row.get(5),
+            can_toast: row.get::<_, bool>(6) && !types::always_inline(types.base(column)),
+        }
+    };
+    Ok(rows.iter().map(describe).collect())
+}
+
+/// The keys that hold for all rows at every moment: on columns that are never NULL, without a condition, an expression or
+/// a delay. The primary key first.
+async fn unique_keys(client: &SqlClient, table: u32) -> Result<Vec<UniqueKey>, PostgresError> {
+    let rows = client
+        .query(
+            // An exclusion (also that of a key WITHOUT OVERLAPS) is not equality.
+            "SELECT i.indisprimary, k.columns FROM pg_index i CROSS JOIN LATERAL ( \
+                SELECT array_agg(a.attname::text ORDER BY p.place) AS columns, bool_and(a.attnotnull) AS not_null \
+                FROM unnest(i.indkey::int2[]) WITH ORDINALITY AS p (attnum, place) \
+                JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = p.attnum \
+                WHERE p.place <= i.indnkeyatts) k \
+             WHERE i.indrelid = $1 AND i.indisunique AND i.indimmediate AND i.indisvalid AND NOT i.indisexclusion \
+                AND i.indpred IS NULL AND i.indexprs IS NULL AND k.not_null \
+             ORDER BY i.indisprimary DESC, i.indexrelid",
+            &[&table],
+        )
+        .await?;
+    Ok(rows.iter().map(|row| UniqueKey { primary: row.get(0), columns: row.get(1) }).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn name(schema: &str, name: &str) -> TableName {
+        TableName { schema: schema.into(), name: name.into() }
+    }
+
+    #[test]
+    fn the_planners_number() {
+        assert_eq!(planned_rows("Seq Scan on t  (cost=0.00..35.50 rows=2550 width=0)"), Some(2550));
+        assert_eq!(planned_rows("Append  (cost=0.00..1 rows=7)"), Some(7));
+        assert_eq!(planned_rows("nothing"), None);
+    }
+
+    #[test]
+    fn did_you_mean() {
+        let tables = || ["orders", "order_items", "customers", "Ordres"].map(|table| name("public", table)).into_iter();
+        let similar = |schema, table| most_similar(&name(schema, table), tables());
+        assert_eq!(similar("public", "order").first(), Some(&name("public", "orders")));
+        assert_eq!(similar("shop", "orders").first(), Some(&name("public", "orders")), "the schema was wrong");
+        assert_eq!(similar("public", "xyz"), []);
+        assert!(similar("public", "ordres").contains(&name("public", "Ordres")), "the case was wrong");
+    }
+}
