@@ -86,15 +86,20 @@ pub(super) struct Entrance {
     pub(super) place: Arc<Place>,
 }
 
+/// A kind of connection. (An async closure would do for [`first_primary`], but its future is not known to be `Send`.)
+pub(super) trait Enter: Sized + Send {
+    /// Logs in on the socket, and tells whether the server is a primary.
+    fn enter(
+        plan: &PostgresConnectionPlan,
+        entrance: Entrance,
+    ) -> impl Future<Output = Result<(Self, bool), PostgresError>> + Send;
+}
+
 /// Enters the servers one after the other, until one says that it is a primary.
 ///
-/// `enter` logs in on the socket that it is given, and tells whether the server is a primary. The password is read anew
-/// each time: a rotated one is in the file. Of several failures the one is told that says most: that of a server which
-/// answered, rather than that of one which did not.
-pub(super) async fn first_primary<S>(
-    plan: &PostgresConnectionPlan,
-    enter: impl AsyncFn(Entrance) -> Result<(S, bool), PostgresError>,
-) -> Result<S, PostgresError> {
+/// The password is read anew each time: a rotated one is in the file. Of several failures the one is told that says
+/// most: that of a server which answered, rather than that of one which did not.
+pub(super) async fn first_primary<S: Enter>(plan: &PostgresConnectionPlan) -> Result<S, PostgresError> {
     let all = Arc::new(Place::of(plan));
     let tls = tls::postgres(&plan.tls).map_err(|error| PostgresError::tls_files(&error, &all))?;
     let mut told = PostgresError::new(PostgresErrorKind::Unreachable, "no server is named", &all);
@@ -106,7 +111,7 @@ pub(super) async fn first_primary<S>(
         };
         let entering = async {
             let stream = Stream::connect(host, tls.as_ref(), &place).await?;
-            enter(Entrance { stream, password, place: Arc::clone(&place) }).await
+            S::enter(plan, Entrance { stream, password, place: Arc::clone(&place) }).await
         };
         let error = match tokio::time::timeout(CONNECT_TIMEOUT, entering).await {
             Ok(Ok((session, true))) => return Ok(session),

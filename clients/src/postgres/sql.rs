@@ -9,7 +9,7 @@ use tokio_postgres::types::ToSql;
 use tokio_postgres::{NoTls, Row};
 
 use super::error::PostgresError;
-use super::session::{self, APPLICATION_NAME, Entrance, Place, Purpose};
+use super::session::{self, APPLICATION_NAME, Enter, Entrance, Place, Purpose};
 
 /// A session for short statements: each may take up to 60 s. Ends when it is dropped.
 #[derive(Debug)]
@@ -20,12 +20,15 @@ pub struct SqlClient {
 
 /// Connects to the first of the servers that is a primary.
 pub async fn connect(plan: &PostgresConnectionPlan) -> Result<SqlClient, PostgresError> {
-    session::first_primary(plan, async |entrance: Entrance| {
+    session::first_primary(plan).await
+}
+
+impl Enter for SqlClient {
+    async fn enter(plan: &PostgresConnectionPlan, entrance: Entrance) -> Result<(Self, bool), PostgresError> {
         let client = enter(plan, entrance).await?;
         let in_recovery: bool = client.query_one("SELECT pg_catalog.pg_is_in_recovery()", &[]).await?.get(0);
         Ok((client, !in_recovery))
-    })
-    .await
+    }
 }
 
 async fn enter(plan: &PostgresConnectionPlan, entrance: Entrance) -> Result<SqlClient, PostgresError> {

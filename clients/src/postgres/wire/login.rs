@@ -15,21 +15,24 @@ use super::stream::Stream;
 use super::{ReplicationConnection, command};
 use crate::postgres::cursor::Cursor;
 use crate::postgres::error::{PostgresError, PostgresErrorKind};
-use crate::postgres::session::{self, APPLICATION_NAME, Entrance, Place, Purpose};
+use crate::postgres::session::{self, APPLICATION_NAME, Enter, Entrance, Place, Purpose};
+
+impl Enter for ReplicationConnection {
+    async fn enter(plan: &PostgresConnectionPlan, entrance: Entrance) -> Result<(Self, bool), PostgresError> {
+        let mut connection = Self::log_in(plan, entrance).await?;
+        let in_recovery = connection.query("SELECT pg_catalog.pg_is_in_recovery()").await?;
+        let primary = in_recovery.first().and_then(|row| row.first()?.as_deref()) == Some("f");
+        Ok((connection, primary))
+    }
+}
 
 impl ReplicationConnection {
     /// Connects to the first of the servers that is a primary.
     pub async fn connect(plan: &PostgresConnectionPlan) -> Result<Self, PostgresError> {
-        session::first_primary(plan, async |entrance: Entrance| {
-            let mut connection = Self::enter(plan, entrance).await?;
-            let in_recovery = connection.query("SELECT pg_catalog.pg_is_in_recovery()").await?;
-            let primary = in_recovery.first().and_then(|row| row.first()?.as_deref()) == Some("f");
-            Ok((connection, primary))
-        })
-        .await
+        session::first_primary(plan).await
     }
 
-    async fn enter(plan: &PostgresConnectionPlan, entrance: Entrance) -> Result<Self, PostgresError> {
+    async fn log_in(plan: &PostgresConnectionPlan, entrance: Entrance) -> Result<Self, PostgresError> {
         let Entrance { stream, password, place } = entrance;
         let encrypted = stream.encrypted();
         let (reader, writer) = tokio::io::split(stream);
