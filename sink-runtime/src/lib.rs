@@ -1,1 +1,14 @@
-//! stub
+//! The data plane of Afterbay: one worker that carries the changes of one source into Kafka, exactly once.
+//!
+//! The way of a change: [`source`] → [`feed`] → [`sink`] (envelope, encoding, partition) → a Kafka transaction, whose
+//! course the pure [`protocol`] decides. Imports point that way and never back.
+
+pub mod change;
+pub mod fault;
+pub mod feed;
+pub mod position;
+pub mod protocol;
+pub mod serve;
+pub mod sink;
+pub mod source;
+pub mod worker;

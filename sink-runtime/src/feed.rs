@@ -1,0 +1,112 @@
+//! The bounded queue between a source's session and a Sink.
+//!
+//! The session is asynchronous, the Sink is a thread that blocks in Kafka's calls. What lies between them is bounded
+//! in bytes: a full queue makes the session wait, and with it the source.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::time::Duration;
+
+use afterbay_clients::postgres::Lsn;
+use afterbay_crds::report::Problem;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use crate::change::ChangeBatch;
+
+/// What a session hands to a Sink.
+#[derive(Debug)]
+pub enum Delivery {
+    /// Changes; the permit gives their bytes back to the queue when they are worked off.
+    Changes(ChangeBatch, OwnedSemaphorePermit),
+    /// The snapshot is whole, and the stream starts at this LSN.
+    SnapshotEnd(Lsn),
+    /// What follows comes from here.
+    Continue(Feed),
+    /// The session is over.
+    Lost(Problem),
+}
+
+/// How far a session has delivered: everything of the transactions that commit before it stands in the queues.
+#[derive(Clone, Debug, Default)]
+pub struct Delivered(Arc<AtomicU64>);
+
+impl Delivered {
+    /// Moves it; only after all queues have what it speaks of.
+    pub fn set(&self, lsn: Lsn) {
+        self.0.store(lsn.0, Ordering::Release);
+    }
+
+    /// Where it stands. Read it before the queue: what it speaks of is then in the queue or worked off.
+    pub fn get(&self) -> Lsn {
+        Lsn(self.0.load(Ordering::Acquire))
+    }
+}
+
+/// The Sink's end of the queue.
+#[derive(Debug)]
+pub struct Feed {
+    deliveries: mpsc::Receiver<Delivery>,
+    /// How far the session behind it has delivered.
+    pub delivered: Delivered,
+}
+
+/// The session's end of the queue.
+#[derive(Clone, Debug)]
+pub struct FeedSender {
+    deliveries: mpsc::Sender<Delivery>,
+    budget: Arc<Semaphore>,
+    budget_bytes: u32,
+}
+
+/// The Sink has left its queue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Left;
+
+/// A queue that holds up to `budget_bytes`; a larger batch passes alone.
+pub fn feed(budget_bytes: u32, delivered: Delivered) -> (FeedSender, Feed) {
+    let (sender, receiver) = mpsc::channel();
+    let budget = Arc::new(Semaphore::new(budget_bytes as usize));
+    (FeedSender { deliveries: sender, budget, budget_bytes }, Feed { deliveries: receiver, delivered })
+}
+
+impl FeedSender {
+    /// Hands over changes, when there is room.
+    pub async fn changes(&self, batch: ChangeBatch) -> Result<(), Left> {
+        let bytes = u32::try_from(batch.size()).unwrap_or(u32::MAX).min(self.budget_bytes);
+        let permit = Arc::clone(&self.budget).acquire_many_owned(bytes).await.map_err(|_| Left)?;
+        self.send(Delivery::Changes(batch, permit))
+    }
+
+    /// Hands over something that takes no room.
+    pub fn send(&self, delivery: Delivery) -> Result<(), Left> {
+        self.deliveries.send(delivery).map_err(|_| Left)
+    }
+}
+
+/// Nothing came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Nothing {
+    /// In time.
+    Yet,
+    /// And nothing will: the session was dropped.
+    Anymore,
+}
+
+impl Feed {
+    /// The next delivery, waiting for it as long as `timeout`.
+    pub fn next(&self, timeout: Duration) -> Result<Delivery, Nothing> {
+        let received = if timeout.is_zero() {
+            self.deliveries.try_recv().map_err(|error| match error {
+                mpsc::TryRecvError::Empty => RecvTimeoutError::Timeout,
+                mpsc::TryRecvError::Disconnected => RecvTimeoutError::Disconnected,
+            })
+        } else {
+            self.deliveries.recv_timeout(timeout)
+        };
+        received.map_err(|error| match error {
+            RecvTimeoutError::Timeout => Nothing::Yet,
+            RecvTimeoutError::Disconnected => Nothing::Anymore,
+        })
+    }
+}

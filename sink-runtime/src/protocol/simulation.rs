@@ -1,0 +1,287 @@
+//! The protocol against a world that fails at every step.
+//!
+//! A model broker (transactions, fencing), a model source (replay from a commit boundary, overlaps, snapshots) and up
+//! to three lives of one Sink at once: crashed ones, frozen ones that come back, ones that never learn what became of
+//! their commit. However the steps interleave, the topic must end with the rows of the start and every later change
+//! once and in order.
+
+use afterbay_clients::postgres::Lsn;
+use proptest::prelude::*;
+
+use super::{Action, End, Event, Protocol, Start};
+use crate::position::{ChangeId, Position};
+
+/// A message of the topic.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Message {
+    /// The whole table as it stood before this many transactions, row by row.
+    Row { transactions: usize, row: usize },
+    Change(ChangeId),
+}
+
+#[derive(Default)]
+struct Broker {
+    epoch: u32,
+    open: Option<(Vec<Message>, Option<Position>)>,
+    topic: Vec<Message>,
+    progress: Option<Position>,
+}
+
+/// The broker does not know this epoch any more.
+struct Fenced;
+
+impl Broker {
+    fn fence(&mut self) -> u32 {
+        self.open = None;
+        self.epoch += 1;
+        self.epoch
+    }
+
+    fn of(&mut self, epoch: u32) -> Result<&mut Self, Fenced> {
+        if epoch == self.epoch { Ok(self) } else { Err(Fenced) }
+    }
+
+    fn commit(&mut self) {
+        let (messages, progress) = self.open.take().expect("a transaction is open");
+        self.topic.extend(messages);
+        self.progress = progress.or(self.progress);
+    }
+
+    fn open(&mut self) -> &mut (Vec<Message>, Option<Position>) {
+        self.open.as_mut().expect("a transaction is open")
+    }
+}
+
+const SNAPSHOT_ROWS: usize = 3;
+
+struct Source {
+    transactions: Vec<Vec<ChangeId>>,
+}
+
+impl Source {
+    /// Transactions with these numbers of changes; several changes share an LSN, and each commit record starts where
+    /// the one before it ended.
+    fn new(sizes: &[usize]) -> Self {
+        let transactions = sizes
+            .iter()
+            .enumerate()
+            .map(|(n, size)| {
+                let commit = Lsn(100 * (n as u64 + 1));
+                (0..*size)
+                    .map(|i| ChangeId {
+                        commit,
+                        change: Lsn(commit.0 - 90 + i as u64 / 2),
+                        index: (i % 2) as u32,
+                        ordinal: i as u64,
+                    })
+                    .collect()
+            })
+            .collect();
+        Self { transactions }
+    }
+
+    fn start_of(transaction: usize) -> Lsn {
+        Lsn(100 * (transaction as u64 + 1))
+    }
+
+    fn events(&self, from: usize) -> Vec<Event> {
+        let mut events = Vec::new();
+        for (n, changes) in self.transactions.iter().enumerate().skip(from) {
+            events.extend(changes.iter().map(|id| Event::Change(*id)));
+            events.push(Event::Boundary(Self::start_of(n + 1)));
+        }
+        events
+    }
+
+    /// What a Sink is fed: a replay may begin earlier than asked for, and a change of feeds repeats transactions.
+    fn replay(&self, position: Position, noise: u8) -> Vec<Event> {
+        let from = (0..=self.transactions.len())
+            .find(|n| Self::start_of(*n) >= position.replay_from())
+            .expect("the position is one of this source");
+        let mut events = self.events(from.saturating_sub(usize::from(noise % 3)));
+        if noise % 2 == 1 {
+            let boundary = events.iter().position(|event| matches!(event, Event::Boundary(_)));
+            if let Some(boundary) = boundary {
+                let again = events[..=boundary].to_vec();
+                let rest = events.split_off(boundary + 1);
+                events.extend(again);
+                events.extend(rest);
+            }
+        }
+        events
+    }
+}
+
+/// One life of the Sink.
+struct Life {
+    protocol: Protocol,
+    action: Action,
+    epoch: u32,
+    feed: std::collections::VecDeque<Event>,
+    /// The event whose messages are to be staged.
+    arrived: Option<Event>,
+    rows: usize,
+    fresh_at: usize,
+}
+
+impl Life {
+    fn new(begun: bool) -> Self {
+        let (protocol, action) = Protocol::start(begun);
+        Self { protocol, action, epoch: 0, feed: [].into(), arrived: None, rows: 0, fresh_at: 0 }
+    }
+
+    /// Does what the machine asks for and tells it; false when this life is over.
+    fn step(&mut self, broker: &mut Broker, source: &Source, committed: usize, choice: u8) -> bool {
+        let event = match self.action {
+            Action::Fence => {
+                self.epoch = broker.fence();
+                Event::Fenced
+            }
+            Action::ReadProgress => Event::ProgressRead(broker.progress),
+            Action::Attach(Start::Fresh) => {
+                self.fresh_at = committed;
+                self.feed = std::iter::repeat_n(Event::SnapshotRow, SNAPSHOT_ROWS)
+                    .chain([Event::SnapshotEnd(Source::start_of(committed))])
+                    .collect();
+                Event::Attached
+            }
+            Action::Attach(Start::At(position)) => {
+                self.feed = source.replay(position, choice).into();
+                Event::Attached
+            }
+            Action::End(End::Started(_)) => return false,
+            Action::End(end) => panic!("ended with {end:?}"),
+            Action::Await | Action::PassOver | Action::Acknowledge(_) => {
+                if let Action::Acknowledge(position) = self.action {
+                    let stands = broker.progress.expect("acknowledged, so committed");
+                    assert!(stands.replay_from() >= position.replay_from(), "acknowledged beyond the progress");
+                }
+                let due = self.rows % SNAPSHOT_ROWS == 0 && choice % 4 == 0;
+                match self.feed.front() {
+                    _ if due => Event::CommitDue,
+                    None => Event::CommitDue,
+                    Some(_) => {
+                        self.arrived = self.feed.pop_front();
+                        self.arrived.expect("looked at")
+                    }
+                }
+            }
+            action => match self.produce(action, broker) {
+                Ok(event) => event,
+                Err(Fenced) => return false,
+            },
+        };
+        self.action = self.protocol.step(event);
+        true
+    }
+
+    fn produce(&mut self, action: Action, broker: &mut Broker) -> Result<Event, Fenced> {
+        let broker = broker.of(self.epoch)?;
+        Ok(match action {
+            Action::Begin => {
+                broker.open = Some((Vec::new(), None));
+                Event::Begun
+            }
+            Action::Stage => {
+                let message = match self.arrived.expect("something arrived") {
+                    Event::Change(id) => Message::Change(id),
+                    _ => {
+                        self.rows += 1;
+                        Message::Row { transactions: self.fresh_at, row: self.rows }
+                    }
+                };
+                broker.open().0.push(message);
+                Event::Staged
+            }
+            Action::StageProgress(position) => {
+                broker.open().1 = Some(position);
+                Event::ProgressStaged
+            }
+            Action::Commit => {
+                broker.commit();
+                Event::Committed
+            }
+            other => panic!("{other:?} is not for the broker"),
+        })
+    }
+}
+
+fn expected(source: &Source, topic: &[Message]) -> Vec<Message> {
+    let Some(Message::Row { transactions, .. }) = topic.first().copied() else {
+        panic!("the topic does not begin with the snapshot: {topic:?}");
+    };
+    let rows = (1..=SNAPSHOT_ROWS).map(|row| Message::Row { transactions, row });
+    let changes = source.transactions.iter().skip(transactions).flatten().map(|id| Message::Change(*id));
+    rows.chain(changes).collect()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 4_000, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn every_change_stands_once_whatever_fails(
+        sizes in prop::collection::vec(0_usize..6, 0..8),
+        schedule in prop::collection::vec(any::<(u8, u8)>(), 0..400),
+    ) {
+        let source = Source::new(&sizes);
+        let mut broker = Broker::default();
+        let mut lives: Vec<Life> = vec![Life::new(false)];
+        for (what, choice) in schedule {
+            let committed = usize::from(choice) % (source.transactions.len() + 1);
+            match what {
+                // A crash: whatever was under way is never heard of again.
+                0..=15 => { lives.pop(); }
+                // A successor, while the predecessor may only be frozen.
+                16..=31 if lives.len() < 3 => lives.push(Life::new(broker.progress.is_some())),
+                _ => {
+                    let running = lives.len();
+                    if running == 0 {
+                        lives.push(Life::new(broker.progress.is_some()));
+                    } else {
+                        let who = usize::from(what) % running;
+                        if !lives[who].step(&mut broker, &source, committed, choice) {
+                            lives.remove(who);
+                        }
+                    }
+                }
+            }
+        }
+        // Quiet at last: one life at a time, until all that the source holds is committed.
+        let end = Position::Done(Source::start_of(source.transactions.len()));
+        let mut steps = 0;
+        while broker.progress != Some(end) {
+            let mut life = Life::new(broker.progress.is_some());
+            while broker.progress != Some(end) && life.step(&mut broker, &source, source.transactions.len(), 1) {
+                steps += 1;
+                prop_assert!(steps < 10_000, "no progress any more");
+            }
+        }
+        prop_assert_eq!(&broker.topic, &expected(&source, &broker.topic));
+    }
+}
+
+#[test]
+fn a_record_that_should_be_there_and_is_not_ends_the_life() {
+    let (mut protocol, _) = Protocol::start(true);
+    assert_eq!(protocol.step(Event::Fenced), Action::ReadProgress);
+    assert_eq!(protocol.step(Event::ProgressRead(None)), Action::End(End::ProgressMissing));
+}
+
+#[test]
+fn a_replay_that_counts_differently_ends_the_life() {
+    let last = ChangeId { commit: Lsn(100), change: Lsn(50), index: 0, ordinal: 7 };
+    let resumed = || {
+        let (mut protocol, _) = Protocol::start(true);
+        protocol.step(Event::Fenced);
+        protocol.step(Event::ProgressRead(Some(Position::Within(last))));
+        protocol.step(Event::Attached);
+        protocol
+    };
+    let differs = Action::End(End::ReplayDiffers(last));
+    assert_eq!(resumed().step(Event::Change(ChangeId { ordinal: 6, ..last })), differs);
+    assert_eq!(resumed().step(Event::Change(ChangeId { change: Lsn(60), ordinal: 8, ..last })), differs);
+    assert_eq!(resumed().step(Event::Boundary(Lsn(120))), differs);
+    let mut same = resumed();
+    assert_eq!(same.step(Event::Change(last)), Action::PassOver);
+    assert_eq!(same.step(Event::Change(ChangeId { change: Lsn(60), ordinal: 8, ..last })), Action::Begin);
+}

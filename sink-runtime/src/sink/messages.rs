@@ -1,0 +1,278 @@
+//! From changes to messages: envelope, encoding, headers, partition.
+
+use std::io::Write as _;
+
+use afterbay_clients::kafka::{TopicHandle, TransactionError, TransactionalProducer};
+use afterbay_clients::postgres::Lsn;
+use afterbay_crds::plan::Envelope;
+use afterbay_formats::encoders::{EncodeError, Encoders};
+use afterbay_formats::partition::partition;
+use afterbay_formats::row::Row;
+
+use crate::change::{Change, ChangeBatch, ChangeKind, OldRow, RowRef, RowSpan};
+
+/// Why a change does not become a message.
+#[derive(Debug, thiserror::Error)]
+pub enum MessageError {
+    /// A value has no form in the Sink's format.
+    #[error(transparent)]
+    Encode(#[from] EncodeError),
+    /// Kafka does not take it.
+    #[error(transparent)]
+    Kafka(#[from] TransactionError),
+    /// The source did not send a value that did not change.
+    #[error("the value of column {column} was not sent")]
+    Unchanged {
+        /// Index of the column.
+        column: usize,
+    },
+    /// The source did not send the old row.
+    #[error("the old row was not sent")]
+    OldRowMissing,
+    /// The row has other columns than the table.
+    #[error("a row has {found} columns instead of {expected}")]
+    Width {
+        /// Columns of the table.
+        expected: usize,
+        /// Columns of the row.
+        found: usize,
+    },
+}
+
+/// Messages and bytes (keys and values).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Staged {
+    /// Messages.
+    pub messages: u64,
+    /// Bytes of keys and values.
+    pub bytes: u64,
+}
+
+/// Turns the changes of one relation into messages of one topic. Buffers are reused from message to message.
+pub struct Messages {
+    encoders: Encoders,
+    /// Columns of the key.
+    key: Vec<usize>,
+    columns: usize,
+    envelope: Envelope,
+    avro: bool,
+    topic: TopicHandle,
+    partitions: i32,
+    timestamp_header: String,
+    position_header: String,
+    /// The old row's message, where a change has two.
+    gone: Encoded,
+    /// The message.
+    message: Encoded,
+    header: Header,
+}
+
+/// One encoded message.
+#[derive(Default)]
+struct Encoded {
+    key: Vec<u8>,
+    value: Vec<u8>,
+    /// A deletion under the upsert envelope has no value.
+    tombstone: bool,
+}
+
+#[derive(Default)]
+struct Header {
+    timestamp: Vec<u8>,
+    timestamp_ms: Option<i64>,
+    position: Vec<u8>,
+}
+
+/// What [`Messages`] is made of.
+pub struct MessagesSpec {
+    /// Encoders of the relation as it is now.
+    pub encoders: Encoders,
+    /// Columns of the key, in its order.
+    pub key: Vec<usize>,
+    /// How many columns a row has.
+    pub columns: usize,
+    /// How a change becomes a message.
+    pub envelope: Envelope,
+    /// Whether keys and values are framed with a schema id.
+    pub avro: bool,
+    /// The topic.
+    pub topic: TopicHandle,
+    /// Its partitions.
+    pub partitions: i32,
+    /// The connection's `namePrefix`.
+    pub name_prefix: String,
+}
+
+impl Messages {
+    /// See [`MessagesSpec`].
+    pub fn new(spec: MessagesSpec) -> Self {
+        Self {
+            encoders: spec.encoders,
+            key: spec.key,
+            columns: spec.columns,
+            envelope: spec.envelope,
+            avro: spec.avro,
+            topic: spec.topic,
+            partitions: spec.partitions,
+            timestamp_header: format!("{}-timestamp", spec.name_prefix),
+            position_header: format!("{}-position", spec.name_prefix),
+            gone: Encoded::default(),
+            message: Encoded::default(),
+            header: Header::default(),
+        }
+    }
+
+    /// Hands a row of the snapshot to Kafka: an insertion, named by the position of the start and its number.
+    pub fn stage_snapshot_row(
+        &mut self,
+        producer: &TransactionalProducer,
+        batch: &ChangeBatch,
+        row: RowSpan,
+        time_us: i64,
+        (start, number): (Lsn, u64),
+    ) -> Result<Staged, MessageError> {
+        let row = self.whole(batch, row)?;
+        self.encode_new(None, row)?;
+        self.header.timestamp(time_us);
+        self.header.position(format_args!("{start}:s{number}"));
+        self.send(producer, &self.message)
+    }
+
+    /// Hands the messages of a change to Kafka. All are encoded before the first is sent: an error in between leaves
+    /// nothing half done.
+    pub fn stage(
+        &mut self,
+        producer: &TransactionalProducer,
+        batch: &ChangeBatch,
+        change: &Change,
+    ) -> Result<Staged, MessageError> {
+        let (old, old_is_whole) = match change.old {
+            OldRow::Absent => (None, false),
+            OldRow::Identity(old) => (Some(batch.row(old)), false),
+            OldRow::Full(old) => (Some(batch.row(old)), true),
+        };
+        let (commit, ordinal) = (change.id.commit, change.id.ordinal);
+        self.header.timestamp(change.time_us);
+        self.header.position(format_args!("{commit}:{ordinal}"));
+        match (change.kind, change.new) {
+            (ChangeKind::Insert, Some(new)) => {
+                let new = self.whole(batch, new)?;
+                self.encode_new(None, new)?;
+                self.send(producer, &self.message)
+            }
+            (ChangeKind::Update, Some(new)) => {
+                let new = self.whole(batch, new)?;
+                if self.envelope == Envelope::Debezium && !old_is_whole {
+                    return Err(MessageError::OldRowMissing);
+                }
+                let Some(old) = old.filter(|old| self.is_another(old, &new)) else {
+                    self.encode_new(old, new)?;
+                    return self.send(producer, &self.message);
+                };
+                // Another key, or none to pair the two by: the old row goes, then the new one comes.
+                self.encode_old(old, old_is_whole)?;
+                self.encode_new(None, new)?;
+                self.header.position(format_args!("{commit}:{ordinal}.0"));
+                let gone = self.send(producer, &self.gone)?;
+                self.header.position(format_args!("{commit}:{ordinal}.1"));
+                let come = self.send(producer, &self.message)?;
+                Ok(Staged { messages: gone.messages + come.messages, bytes: gone.bytes + come.bytes })
+            }
+            (ChangeKind::Delete, _) => {
+                self.encode_old(old.ok_or(MessageError::OldRowMissing)?, old_is_whole)?;
+                self.send(producer, &self.gone)
+            }
+            _ => Err(MessageError::OldRowMissing),
+        }
+    }
+
+    /// An insertion, or an update under one key.
+    fn encode_new(&mut self, before: Option<RowRef<'_>>, new: RowRef<'_>) -> Result<(), MessageError> {
+        let Encoded { key, value, tombstone } = &mut self.message;
+        (key.clear(), value.clear());
+        *tombstone = false;
+        match self.envelope {
+            Envelope::Upsert => self.encoders.value.encode_row(&new, value)?,
+            Envelope::Debezium => self.encoders.value.encode_change(before.as_ref(), Some(&new), value)?,
+        }
+        if let Some(encoder) = &self.encoders.key {
+            encoder.encode(&new, key)?;
+        }
+        Ok(())
+    }
+
+    /// A deletion.
+    fn encode_old(&mut self, old: RowRef<'_>, is_whole: bool) -> Result<(), MessageError> {
+        let Encoded { key, value, tombstone } = &mut self.gone;
+        (key.clear(), value.clear());
+        *tombstone = self.envelope == Envelope::Upsert;
+        if self.envelope == Envelope::Debezium {
+            if !is_whole {
+                return Err(MessageError::OldRowMissing);
+            }
+            self.encoders.value.encode_change::<RowRef<'_>>(Some(&old), None, value)?;
+        }
+        if let Some(encoder) = &self.encoders.key {
+            encoder.encode(&old, key)?;
+        }
+        Ok(())
+    }
+
+    /// Whether the new row is not the old one changed, but another: its key differs, or there is no key. Different texts
+    /// may still be one key, so they are encoded.
+    fn is_another(&mut self, old: &RowRef<'_>, new: &RowRef<'_>) -> bool {
+        let Some(encoder) = &self.encoders.key else { return true };
+        if self.key.iter().all(|&column| old.cell(column) == new.cell(column)) {
+            return false;
+        }
+        let (old_key, new_key) = (&mut self.gone.key, &mut self.message.key);
+        (old_key.clear(), new_key.clear());
+        // What cannot be encoded is told where it is to be sent.
+        let encoded = encoder.encode(old, old_key).is_ok() && encoder.encode(new, new_key).is_ok();
+        !encoded || old_key != new_key
+    }
+
+    fn send(&self, producer: &TransactionalProducer, message: &Encoded) -> Result<Staged, MessageError> {
+        let key = self.encoders.key.is_some().then_some(message.key.as_slice());
+        let value = (!message.tombstone).then_some(message.value.as_slice());
+        let headers = [
+            (self.timestamp_header.as_str(), self.header.timestamp.as_slice()),
+            (self.position_header.as_str(), self.header.position.as_slice()),
+        ];
+        producer.produce(&self.topic, partition(key, self.avro, self.partitions), key, value, &headers)?;
+        let bytes = key.map_or(0, <[u8]>::len) + value.map_or(0, <[u8]>::len);
+        Ok(Staged { messages: 1, bytes: bytes as u64 })
+    }
+
+    fn whole<'a>(&self, batch: &'a ChangeBatch, row: RowSpan) -> Result<RowRef<'a>, MessageError> {
+        if let Some(column) = batch.missing(row) {
+            return Err(MessageError::Unchanged { column });
+        }
+        let row = batch.row(row);
+        if row.len() == self.columns {
+            Ok(row)
+        } else {
+            Err(MessageError::Width { expected: self.columns, found: row.len() })
+        }
+    }
+}
+
+impl Header {
+    /// The commit time in milliseconds; most changes in a row have the same one.
+    fn timestamp(&mut self, time_us: i64) {
+        let time_ms = time_us.div_euclid(1_000);
+        if self.timestamp_ms != Some(time_ms) {
+            self.timestamp_ms = Some(time_ms);
+            self.timestamp.clear();
+            // Writing to a vector cannot fail.
+            let _ = write!(self.timestamp, "{time_ms}");
+        }
+    }
+
+    /// The name of the change.
+    fn position(&mut self, name: std::fmt::Arguments<'_>) {
+        self.position.clear();
+        // As above.
+        let _ = self.position.write_fmt(name);
+    }
+}

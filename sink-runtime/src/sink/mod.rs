@@ -1,0 +1,57 @@
+//! A Sink: a thread that carries the changes of one relation into one topic.
+//!
+//! [`thread`] lives one [`life`] after the other. A life does what the [`crate::protocol`] says, with a producer and a
+//! feed of its own, and ends with the first thing that goes wrong.
+
+pub mod life;
+pub mod messages;
+pub mod patience;
+pub mod relation;
+pub mod status;
+pub mod thread;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use afterbay_crds::plan::SinkPlan;
+
+use crate::source::SourceHandle;
+use crate::source::floors::Floors;
+use status::SinkStatus;
+
+/// What a Sink's thread is given.
+#[derive(Clone, Debug)]
+pub struct SinkContext {
+    /// The Sink.
+    pub plan: SinkPlan,
+    /// Which Sink of the worker's plan it is.
+    pub index: usize,
+    /// The source.
+    pub source: SourceHandle,
+    /// Where it says what it has committed.
+    pub floors: Floors,
+    /// Where it says how it is.
+    pub status: SinkStatus,
+    /// Bytes that its producer may hold.
+    pub producer_bytes: u64,
+    /// For the calls that are asynchronous.
+    pub runtime: tokio::runtime::Handle,
+    /// When to end.
+    pub stop: Stop,
+}
+
+/// Tells the threads of a worker to end.
+#[derive(Clone, Debug, Default)]
+pub struct Stop(Arc<AtomicBool>);
+
+impl Stop {
+    /// Tells them.
+    pub fn set(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether they are told.
+    pub fn is_set(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}

@@ -1,0 +1,172 @@
+//! What the status says of a Sink.
+
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use afterbay_clients::postgres::Lsn;
+use afterbay_crds::plan::SinkPlan;
+use afterbay_crds::report::{Problem, SinkReport, SinkState};
+
+use crate::position::Position;
+
+/// Shared by the Sink's thread, which writes it, and the status page.
+#[derive(Clone, Debug)]
+pub struct SinkStatus(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    name: String,
+    table: String,
+    topic: String,
+    messages_staged: AtomicU64,
+    bytes_staged: AtomicU64,
+    snapshot_rows: AtomicU64,
+    /// Commit time of the oldest change that is not committed to Kafka, µs since 1970; 0: there is none.
+    waiting_since_us: AtomicI64,
+    settled: AtomicU64,
+    slow: Mutex<Slow>,
+}
+
+#[derive(Debug, Default)]
+struct Slow {
+    state: SinkState,
+    begun: bool,
+    position: Option<Position>,
+    lag_ms: Option<u64>,
+    rows_estimated: Option<u64>,
+    messages_committed: u64,
+    bytes_committed: u64,
+    error: Option<Problem>,
+}
+
+impl SinkStatus {
+    /// Of a Sink that has done nothing yet.
+    pub fn new(plan: &SinkPlan) -> Self {
+        Self(Arc::new(Inner {
+            name: plan.name.clone(),
+            table: plan.table.to_string(),
+            topic: plan.kafka.topic.clone(),
+            messages_staged: AtomicU64::new(0),
+            bytes_staged: AtomicU64::new(0),
+            snapshot_rows: AtomicU64::new(0),
+            waiting_since_us: AtomicI64::new(0),
+            settled: AtomicU64::new(0),
+            slow: Mutex::new(Slow { begun: plan.begun, ..Slow::default() }),
+        }))
+    }
+
+    /// The Sink is in this state, and nothing stands against it; told once per change.
+    pub fn is(&self, state: SinkState) {
+        let mut slow = self.slow();
+        if slow.state != state {
+            tracing::info!(sink = %self.0.name, table = %self.0.table, topic = %self.0.topic, "{state}");
+        }
+        slow.state = state;
+        if state == SinkState::Running || state == SinkState::Snapshotting {
+            slow.error = None;
+        }
+    }
+
+    /// The Sink cannot go on; told once per change of the problem.
+    pub fn stalled(&self, problem: &Problem) {
+        let mut slow = self.slow();
+        if slow.error.as_ref() != Some(problem) {
+            tracing::warn!(sink = %self.0.name, reason = %problem.reason, hint = %problem.hint, "{}", problem.message);
+        }
+        slow.state = SinkState::Stalled;
+        slow.error = Some(problem.clone());
+        self.0.waiting_since_us.store(0, Ordering::Relaxed);
+    }
+
+    /// Whether it has ever committed.
+    pub fn begun(&self) -> bool {
+        self.slow().begun
+    }
+
+    /// The state and the problem, if any.
+    pub fn state(&self) -> SinkState {
+        self.slow().state
+    }
+
+    /// A snapshot of so many rows begins.
+    pub fn snapshot_begins(&self, rows_estimated: Option<u64>) {
+        self.0.snapshot_rows.store(0, Ordering::Relaxed);
+        self.slow().rows_estimated = rows_estimated;
+    }
+
+    /// Messages are handed to Kafka.
+    pub fn staged(&self, messages: u64, bytes: u64) {
+        self.0.messages_staged.fetch_add(messages, Ordering::Relaxed);
+        self.0.bytes_staged.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// A row of the snapshot is handed to Kafka.
+    pub fn snapshot_row(&self) {
+        self.0.snapshot_rows.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// The oldest change that waits for its commit has this commit time.
+    pub fn waits_since(&self, time_us: i64) {
+        self.0.waiting_since_us.store(time_us, Ordering::Relaxed);
+    }
+
+    /// A record was found, or is committed.
+    pub fn committed(&self, position: Position, messages: u64, bytes: u64, oldest_us: Option<i64>) {
+        self.settled(position.replay_from());
+        self.0.waiting_since_us.store(0, Ordering::Relaxed);
+        let mut slow = self.slow();
+        slow.begun = true;
+        slow.position = Some(position);
+        slow.messages_committed += messages;
+        slow.bytes_committed += bytes;
+        if let Some(oldest) = oldest_us {
+            slow.lag_ms = Some(age_ms(oldest));
+        }
+    }
+
+    /// All of this Sink's changes that commit before `lsn` are committed to Kafka.
+    pub fn settled(&self, lsn: Lsn) {
+        self.0.settled.fetch_max(lsn.0, Ordering::Relaxed);
+    }
+
+    /// As the status page says it; lag is measured against this end of the source's log.
+    pub fn report(&self, log_end: Lsn) -> SinkReport {
+        let slow = self.slow();
+        let settled = match self.0.settled.load(Ordering::Relaxed) {
+            0 => None,
+            lsn => Some(Lsn(lsn)),
+        };
+        let waiting = match self.0.waiting_since_us.load(Ordering::Relaxed) {
+            0 => None,
+            since => Some(age_ms(since)),
+        };
+        SinkReport {
+            name: self.0.name.clone(),
+            table: self.0.table.clone(),
+            topic: self.0.topic.clone(),
+            state: slow.state,
+            begun: slow.begun,
+            position: slow.position.map(|position| position.to_string()),
+            settled: settled.map(|lsn| lsn.to_string()),
+            lag_bytes: settled.map(|settled| log_end.0.saturating_sub(settled.0)),
+            lag_ms: slow.lag_ms.max(waiting),
+            snapshot_rows: self.0.snapshot_rows.load(Ordering::Relaxed),
+            snapshot_rows_estimated: slow.rows_estimated,
+            messages_staged: self.0.messages_staged.load(Ordering::Relaxed),
+            messages_committed: slow.messages_committed,
+            bytes_staged: self.0.bytes_staged.load(Ordering::Relaxed),
+            bytes_committed: slow.bytes_committed,
+            error: slow.error.clone(),
+        }
+    }
+
+    fn slow(&self) -> MutexGuard<'_, Slow> {
+        self.0.slow.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn age_ms(time_us: i64) -> u64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_micros() as i64;
+    (now.saturating_sub(time_us).max(0) / 1_000) as u64
+}

@@ -1,0 +1,112 @@
+//! A Sink that comes back reads on a temporary copy of the slot until it is where the session of all is.
+//!
+//! The others are not rewound, and the slot's own position is not touched: the copy lives as long as its connection.
+
+use std::sync::Arc;
+
+use afterbay_clients::postgres::Lsn;
+use afterbay_clients::postgres::quote::literal;
+use afterbay_clients::postgres::wire::ReplicationConnection;
+use afterbay_crds::report::Problem;
+use tokio::sync::{mpsc, oneshot};
+
+use super::manager::Newcomer;
+use super::router::Router;
+use super::session::{Context, Queues, Session};
+use super::start::temporary_name;
+use super::{JoinRequest, Request, SourceError};
+use crate::feed::{Delivered, Delivery, Feed, FeedSender};
+
+/// How near, in bytes of log, a Sink must be before the session of all is asked to take it up: what lies between is
+/// held in its queue.
+const NEAR: u64 = 1 << 20;
+
+/// Feeds one Sink until the session of all has taken it up. `main` is how far that session has delivered.
+pub async fn run(
+    context: Arc<Context>,
+    newcomer: Newcomer,
+    sender: FeedSender,
+    delivered: Delivered,
+    main: Delivered,
+    requests: mpsc::WeakUnboundedSender<Request>,
+) {
+    let outcome = follow(&context, &newcomer, &sender, delivered, &main, &requests).await;
+    let delivery = match outcome {
+        Ok(Some(feed)) => Delivery::Continue(feed),
+        Ok(None) => return,
+        Err(error) => Delivery::Lost(error.problem()),
+    };
+    // A Sink that has left needs neither.
+    let _ = sender.send(delivery);
+}
+
+async fn follow(
+    context: &Arc<Context>,
+    newcomer: &Newcomer,
+    sender: &FeedSender,
+    delivered: Delivered,
+    main: &Delivered,
+    requests: &mpsc::WeakUnboundedSender<Request>,
+) -> Result<Option<Feed>, SourceError> {
+    let plan = &context.plan;
+    let mut connection = ReplicationConnection::connect(&plan.connection).await?;
+    let name = temporary_name("copy");
+    connection
+        .query(&format!(
+            "SELECT 1 FROM pg_catalog.pg_copy_logical_replication_slot({}, {}, true)",
+            literal(&plan.slot),
+            literal(&name)
+        ))
+        .await?;
+    let stream = connection.start_replication(&name, newcomer.position.replay_from(), &[&plan.publication]).await?;
+    let mut queues = Queues::new(context.batch_bytes, delivered);
+    queues.add(newcomer.sink, sender.clone());
+    let mut session = Session::new(context, stream, Router::new(vec![newcomer.member()]), queues, false);
+
+    let mut joining: Option<oneshot::Receiver<(Feed, Lsn)>> = None;
+    let mut joined: Option<(Feed, Lsn)> = None;
+    while !session.router.is_empty() {
+        let at_boundary = session.router.is_at_boundary();
+        if at_boundary && let Some((feed, from)) = joined.take_if(|(_, from)| session.boundary() >= *from) {
+            tracing::debug!(table = %newcomer.table, %from, "caught up");
+            return Ok(Some(feed));
+        }
+        if at_boundary && joining.is_none() && joined.is_none() && session.boundary().0 + NEAR >= main.get().0 {
+            joining = ask(newcomer, requests);
+            if joining.is_none() {
+                return Ok(None);
+            }
+        }
+        tokio::select! {
+            answer = async { joining.as_mut()?.await.ok() }, if joining.is_some() => {
+                joining = None;
+                match answer {
+                    Some(answer) => joined = Some(answer),
+                    // The session of all is over: the next one is asked for anew.
+                    None => return Err(SourceError::Refused(over(context))),
+                }
+            }
+            taken_in = session.next(context) => taken_in?,
+        }
+        session.turn(context).await?;
+    }
+    Ok(None)
+}
+
+fn ask(
+    newcomer: &Newcomer,
+    requests: &mpsc::WeakUnboundedSender<Request>,
+) -> Option<oneshot::Receiver<(Feed, Lsn)>> {
+    let (reply, answer) = oneshot::channel();
+    let request =
+        JoinRequest { sink: newcomer.sink, table: newcomer.table.clone(), relation: newcomer.relation, reply };
+    requests.upgrade()?.send(Request::Join(request)).ok()?;
+    Some(answer)
+}
+
+fn over(context: &Context) -> Problem {
+    context.status.report().error.unwrap_or_else(|| {
+        afterbay_crds::reason::Reason::SourceFailed
+            .problem("the replication session ended", "nothing is to be done: it is begun again by itself")
+    })
+}

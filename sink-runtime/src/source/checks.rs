@@ -1,0 +1,202 @@
+//! What must hold before a Sink is fed, and what is said where it does not. Pure, but for the two look-ups.
+
+use afterbay_clients::postgres::catalogue::publication::{self, Operations, Publication};
+use afterbay_clients::postgres::catalogue::slot::SlotStatus;
+use afterbay_clients::postgres::SqlClient;
+use afterbay_clients::postgres::wire::{ReplicationConnection, SystemIdentity, TimelineSwitch};
+use afterbay_clients::postgres::{Lsn, PostgresError, quote};
+use afterbay_crds::plan::{PostgresPlan, TableName};
+use afterbay_crds::reason::Reason;
+use afterbay_crds::report::Problem;
+
+use crate::position::Position;
+use crate::protocol::SourceIdentity;
+
+/// The table is not there.
+pub fn table_not_found(table: &TableName, similar: &[TableName]) -> Problem {
+    let hint = match similar {
+        [] => "create it, or correct spec.source.table; the role also needs USAGE on its schema".to_owned(),
+        similar => {
+            let names: Vec<_> = similar.iter().map(ToString::to_string).collect();
+            format!("did you mean {}? Create the table, or correct spec.source.table", names.join(" or "))
+        }
+    };
+    Reason::TableNotFound.problem(format!("there is no table {table}"), hint)
+}
+
+/// The slot can be read by this worker, as far as its state tells.
+pub fn slot_is_fit(plan: &PostgresPlan, slot: &SlotStatus) -> Result<(), Problem> {
+    let name = &plan.slot;
+    if slot.plugin.as_deref() != Some("pgoutput") || slot.database.as_deref() != Some(&plan.connection.database) {
+        return Err(Reason::SlotUnfit.problem(
+            format!(
+                "replication slot {name} is not a pgoutput slot of database {} (plugin {}, database {})",
+                plan.connection.database,
+                slot.plugin.as_deref().unwrap_or("none"),
+                slot.database.as_deref().unwrap_or("none")
+            ),
+            "choose another spec.postgres.slot.name, or drop that slot if nobody needs it",
+        ));
+    }
+    if slot.lost() {
+        return Err(slot_lost(name, "the server has removed the log that it needs (max_slot_wal_keep_size)"));
+    }
+    Ok(())
+}
+
+/// The slot is gone, or of no use.
+pub fn slot_lost(name: &str, what: &str) -> Problem {
+    Reason::SlotLost.problem(
+        format!("replication slot {name} is lost: {what}"),
+        "changes since the last commit cannot be had any more: give the Sink a new name and topic to start afresh with a snapshot",
+    )
+}
+
+/// The slot stands at or before what this Sink has committed.
+pub fn slot_is_not_ahead(name: &str, confirmed: Option<Lsn>, position: &Position) -> Result<(), Problem> {
+    match confirmed {
+        Some(confirmed) if confirmed > position.replay_from() => Err(Reason::SlotAheadOfProgress.problem(
+            format!("replication slot {name} stands at {confirmed}, beyond the committed position {position}"),
+            "the changes between the two are lost to this Sink (the slot was read by somebody else, or made anew): \
+             give the Sink a new name and topic to start afresh with a snapshot",
+        )),
+        _ => Ok(()),
+    }
+}
+
+/// The database is the one that the record was made on, and holds all that the record speaks of.
+pub fn identity_fits(
+    record: &SourceIdentity,
+    position: &Position,
+    server: &SystemIdentity,
+    history: &[TimelineSwitch],
+) -> Result<(), Problem> {
+    let changed = |what: String| {
+        Reason::SourceIdentityChanged.problem(
+            what,
+            "positions of one database mean nothing in another: point the SourceConnector back at the old database, \
+             or give the Sink a new name and topic to start afresh",
+        )
+    };
+    if record.system != server.system_id {
+        return Err(changed(format!(
+            "the progress was made on the database system {}, but this is {}",
+            record.system, server.system_id
+        )));
+    }
+    if record.timeline != server.timeline {
+        let switched = history.iter().find(|switch| switch.timeline == record.timeline);
+        match switched {
+            Some(switch) if switch.switch_lsn >= position.replay_from() => {}
+            _ => {
+                return Err(changed(format!(
+                    "the progress {position} was made on timeline {}, which the server's timeline {} does not hold",
+                    record.timeline, server.timeline
+                )));
+            }
+        }
+    }
+    if position.replay_from() > server.wal_end {
+        return Err(Reason::ProgressBeyondSource.problem(
+            format!("the committed position {position} lies beyond the end of the log, {}", server.wal_end),
+            "the database was set back (a restored disk or backup): give the Sink a new name and topic to start afresh",
+        ));
+    }
+    Ok(())
+}
+
+/// The history of the server's timeline, where a record of another one asks for it.
+pub async fn history(
+    connection: &mut ReplicationConnection,
+    server: &SystemIdentity,
+    records: impl IntoIterator<Item = u32>,
+) -> Result<Vec<TimelineSwitch>, PostgresError> {
+    if server.timeline > 1 && records.into_iter().any(|timeline| timeline != server.timeline) {
+        return connection.timeline_history(server.timeline).await;
+    }
+    Ok(Vec::new())
+}
+
+/// What keeps the publication from holding the whole table and all kinds of its changes, if anything does.
+pub async fn publication_problem(
+    client: &SqlClient,
+    name: &str,
+    table: &TableName,
+) -> Result<Option<Problem>, PostgresError> {
+    let found = publication::find(client, name).await?;
+    Ok(publication_holds(name, found.as_ref(), table).err())
+}
+
+fn publication_holds(name: &str, publication: Option<&Publication>, table: &TableName) -> Result<(), Problem> {
+    let incomplete = |message: String, hint: String| Err(Reason::PublicationIncomplete.problem(message, hint));
+    let quoted = quote::identifier(name);
+    let Some(publication) = publication else {
+        let create = publication::create_sql(name, std::slice::from_ref(table));
+        return incomplete(format!("there is no publication {name}"), format!("run {create};"));
+    };
+    if publication.operations != Operations::ALL || !publication.via_partition_root {
+        return incomplete(
+            format!("publication {name} leaves out a kind of change, or names partitions instead of their root"),
+            format!(
+                "run ALTER PUBLICATION {quoted} SET (publish = 'insert, update, delete, truncate', \
+                 publish_via_partition_root = true);"
+            ),
+        );
+    }
+    let Some(published) = publication.tables.iter().find(|published| published.table == *table) else {
+        return incomplete(
+            format!("publication {name} does not hold table {table}"),
+            format!("run ALTER PUBLICATION {quoted} ADD TABLE {};", quote::table(table)),
+        );
+    };
+    if published.columns.is_some() || published.row_filter.is_some() {
+        return incomplete(
+            format!("publication {name} holds only some columns or rows of table {table}"),
+            format!("publish all of it: ALTER PUBLICATION {quoted} DROP TABLE {0}; then ADD TABLE {0};", quote::table(table)),
+        );
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record(timeline: u32) -> SourceIdentity {
+        SourceIdentity { system: "7".into(), timeline, database: "shop".into(), slot: "s".into() }
+    }
+
+    fn server(timeline: u32) -> SystemIdentity {
+        SystemIdentity { system_id: "7".into(), timeline, wal_end: Lsn(1_000), database: "shop".into() }
+    }
+
+    fn reason(result: Result<(), Problem>) -> String {
+        result.err().map_or_else(|| "fit".into(), |problem| problem.reason)
+    }
+
+    #[test]
+    fn the_slot_may_not_be_ahead() {
+        let at = |confirmed| reason(slot_is_not_ahead("s", Some(Lsn(confirmed)), &Position::Done(Lsn(100))));
+        assert_eq!(at(99), "fit");
+        assert_eq!(at(100), "fit");
+        assert_eq!(at(101), "SlotAheadOfProgress");
+    }
+
+    #[test]
+    fn another_system_or_a_restored_one_is_refused() {
+        let done = |lsn| Position::Done(Lsn(lsn));
+        assert_eq!(reason(identity_fits(&record(1), &done(1_000), &server(1), &[])), "fit");
+        let other = SourceIdentity { system: "8".into(), ..record(1) };
+        assert_eq!(reason(identity_fits(&other, &done(1), &server(1), &[])), "SourceIdentityChanged");
+        assert_eq!(reason(identity_fits(&record(1), &done(1_001), &server(1), &[])), "ProgressBeyondSource");
+    }
+
+    #[test]
+    fn a_failover_behind_the_position_is_fine_and_one_before_it_is_not() {
+        let done = |lsn| Position::Done(Lsn(lsn));
+        let history = [TimelineSwitch { timeline: 1, switch_lsn: Lsn(500) }];
+        assert_eq!(reason(identity_fits(&record(1), &done(500), &server(2), &history)), "fit");
+        assert_eq!(reason(identity_fits(&record(1), &done(501), &server(2), &history)), "SourceIdentityChanged");
+        assert_eq!(reason(identity_fits(&record(3), &done(1), &server(2), &history)), "SourceIdentityChanged");
+    }
+}

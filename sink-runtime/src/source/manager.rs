@@ -1,0 +1,384 @@
+//! Gathers the Sinks that want to be fed, and runs one session after the other for them.
+//!
+//! It tries nothing again by itself: a Sink that is refused, or whose session is lost, asks again when its own patience
+//! says so, and brings its position from its progress record. So there is one way to begin, after whatever end.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use afterbay_clients::postgres::wire::{ReplicationConnection, ReplicationReader, StatusWriter, SystemIdentity};
+use afterbay_clients::postgres::catalogue::slot;
+use afterbay_clients::postgres::{Lsn, SqlClient, sql};
+use afterbay_crds::plan::TableName;
+use afterbay_crds::reason::Reason;
+use afterbay_crds::report::Problem;
+use afterbay_formats::table::TableDescription;
+use tokio::sync::{Mutex, mpsc, oneshot};
+use tokio::time::Instant;
+
+use super::router::{Member, Router};
+use super::session::{self, Context, Queues, Session};
+use super::{Attached, Origin, Request, SourceError, catch_up, checks, describe, start};
+use crate::feed::{Delivered, FeedSender, feed};
+use crate::position::Position;
+use crate::protocol::SourceIdentity;
+
+/// How long a session waits for Sinks that have not asked yet; they can catch up later.
+const GATHER: Duration = Duration::from_secs(2);
+/// How long an old reader of the slot may take to go.
+const SLOT_RELEASE: Duration = Duration::from_secs(10);
+
+/// A Sink that comes with a position.
+#[derive(Clone, Debug)]
+pub struct Newcomer {
+    /// Which Sink of the plan.
+    pub sink: usize,
+    /// Its relation.
+    pub table: TableName,
+    /// Its relation's oid.
+    pub relation: u32,
+    /// How far it has come.
+    pub position: Position,
+    /// Where that holds.
+    pub identity: SourceIdentity,
+}
+
+impl Newcomer {
+    /// As the router wants it.
+    pub fn member(&self) -> Member {
+        Member::new(self.sink, self.table.clone(), self.relation)
+    }
+}
+
+/// A newcomer that waits for its answer.
+struct Waiting {
+    newcomer: Newcomer,
+    reply: oneshot::Sender<Result<Attached, Problem>>,
+}
+
+impl Waiting {
+    fn refuse(self, problem: Problem) {
+        // A Sink that does not wait any more needs no answer.
+        let _ = self.reply.send(Err(problem));
+    }
+}
+
+/// Runs until the Sinks are gone.
+pub struct Manager {
+    context: Arc<Context>,
+    requests: mpsc::UnboundedReceiver<Request>,
+    /// To give to those that catch up; weak, or the manager would keep itself alive.
+    back: mpsc::WeakUnboundedSender<Request>,
+    slot: Arc<Mutex<()>>,
+    /// Whether each Sink may still be about to ask.
+    expected: Vec<bool>,
+    /// Who asked before the last session had ended.
+    early: Vec<Waiting>,
+}
+
+impl Manager {
+    /// A manager for this many Sinks.
+    pub fn new(
+        context: Arc<Context>,
+        sinks: usize,
+        requests: mpsc::UnboundedReceiver<Request>,
+        back: mpsc::WeakUnboundedSender<Request>,
+    ) -> Self {
+        Self { context, requests, back, slot: Arc::default(), expected: vec![true; sinks], early: Vec::new() }
+    }
+
+    /// Runs session after session.
+    pub async fn run(mut self) {
+        while let Some(newcomers) = self.gather().await {
+            if let Err(error) = self.serve(newcomers).await {
+                self.context.status.down(&self.context.plan.name, &error.problem());
+            } else {
+                self.context.status.idle();
+            }
+        }
+    }
+
+    /// Those who want to be fed from a position; none when all Sinks are gone.
+    async fn gather(&mut self) -> Option<Vec<Waiting>> {
+        let mut waiting = std::mem::take(&mut self.early);
+        let mut deadline = (!waiting.is_empty()).then(|| Instant::now() + GATHER);
+        loop {
+            if !waiting.is_empty() && !self.expected.contains(&true) {
+                return Some(waiting);
+            }
+            let request = match deadline {
+                None => self.requests.recv().await?,
+                Some(at) => match tokio::time::timeout_at(at, self.requests.recv()).await {
+                    Ok(request) => request?,
+                    Err(_) => return Some(waiting),
+                },
+            };
+            if let Some(next) = self.admit(request) {
+                waiting.retain(|other| other.newcomer.sink != next.newcomer.sink);
+                waiting.push(next);
+                deadline.get_or_insert_with(|| Instant::now() + GATHER);
+            }
+        }
+    }
+
+    /// Serves what needs no session; gives back who wants one.
+    fn admit(&mut self, request: Request) -> Option<Waiting> {
+        let request = match request {
+            Request::Away(sink) => {
+                self.expected[sink] = false;
+                return None;
+            }
+            // There is no session to join: dropping the request says so.
+            Request::Join(_) => return None,
+            Request::Attach(request) => request,
+        };
+        self.expected[request.sink] = false;
+        match request.origin {
+            Origin::Fresh { snapshot } => {
+                tokio::spawn(start::run(Arc::clone(&self.context), request, snapshot, Arc::clone(&self.slot)));
+                None
+            }
+            Origin::Record { position, identity, relation } => Some(Waiting {
+                newcomer: Newcomer { sink: request.sink, table: request.table, relation, position, identity },
+                reply: request.reply,
+            }),
+        }
+    }
+
+    async fn serve(&mut self, waiting: Vec<Waiting>) -> Result<(), SourceError> {
+        let context = Arc::clone(&self.context);
+        let Some(Opened { stream, fit }) = open(&context, waiting).await? else { return Ok(()) };
+        let mut queues = Queues::new(context.batch_bytes, Delivered::default());
+        let mut members = Vec::new();
+        for fit in fit {
+            let member = fit.newcomer.member();
+            if let Some(sender) = fit.attach(context.queue_bytes, queues.delivered().clone()) {
+                queues.add(member.sink, sender);
+                members.push(member);
+            }
+        }
+        context.status.up(&context.plan.name);
+        let mut session = Session::new(&context, stream, Router::new(members), queues, true);
+        loop {
+            match session::run(&context, &mut session, &mut self.requests).await {
+                Ok(session::Pause::Alone) => return Ok(()),
+                Ok(session::Pause::Request(request)) => self.meanwhile(&mut session, request),
+                Err(error) => {
+                    // They will all come back at once: the next session is to wait for them.
+                    for member in session.router.members() {
+                        self.expected[member.sink] = true;
+                    }
+                    session.queues.close(&error.problem());
+                    return Err(error);
+                }
+            }
+        }
+    }
+
+    /// Serves a request that comes while a session runs. Who asks anew has left the session.
+    fn meanwhile(&mut self, session: &mut Session, request: Request) {
+        match &request {
+            Request::Away(sink) => session.leave(*sink),
+            Request::Attach(request) => session.leave(request.sink),
+            Request::Join(_) => {}
+        }
+        let Some(waiting) = self.admit(request) else { return };
+        if session.router.is_empty() {
+            // Nobody is there that a session for all would have to wait for.
+            self.early.push(waiting);
+            return;
+        }
+        let main = session.queues.delivered().clone();
+        tokio::spawn(attach_late(Arc::clone(&self.context), waiting, main, self.back.clone()));
+    }
+}
+
+/// A newcomer that can be fed.
+struct Fit {
+    newcomer: Newcomer,
+    reply: oneshot::Sender<Result<Attached, Problem>>,
+    table: TableDescription,
+    identity: SourceIdentity,
+}
+
+impl Fit {
+    /// Gives the Sink its queue; none when it does not wait any more.
+    fn attach(self, queue_bytes: u32, delivered: Delivered) -> Option<FeedSender> {
+        let (sender, feed) = feed(queue_bytes, delivered);
+        let attached =
+            Attached { feed, table: self.table, start: self.newcomer.position.replay_from(), identity: self.identity, rows_estimated: None, snapshot_time_us: 0 };
+        self.reply.send(Ok(attached)).ok()?;
+        Some(sender)
+    }
+
+    fn back(self) -> Waiting {
+        Waiting { newcomer: self.newcomer, reply: self.reply }
+    }
+}
+
+struct Opened {
+    stream: (ReplicationReader, StatusWriter),
+    fit: Vec<Fit>,
+}
+
+/// Opens the replication stream for those that fit; refuses the others, and all where there is no stream. None when
+/// nobody fits.
+async fn open(context: &Context, waiting: Vec<Waiting>) -> Result<Option<Opened>, SourceError> {
+    let (connection, fit) = match prepare(context, waiting.iter().map(|waiting| &waiting.newcomer)).await {
+        Ok((connection, verdicts)) => (connection, sort(waiting, verdicts)),
+        Err(error) => return Err(refuse_all(waiting, error)),
+    };
+    let Some(from) = fit.iter().map(|fit| fit.newcomer.position.replay_from()).min() else { return Ok(None) };
+    let opened = async {
+        let stream = start_stream(context, connection, from).await?;
+        // Between the first look and START somebody else may have read from the slot. Nothing is acknowledged before
+        // this look.
+        Ok((stream, confirmed(context).await?))
+    };
+    let (stream, confirmed) = match opened.await {
+        Ok(opened) => opened,
+        Err(error) => return Err(refuse_all(fit.into_iter().map(Fit::back).collect(), error)),
+    };
+    let verdict = |fit: &Fit| checks::slot_is_not_ahead(&context.plan.slot, confirmed, &fit.newcomer.position);
+    let mut still_fit = Vec::new();
+    for fit in fit {
+        match verdict(&fit) {
+            Ok(()) => still_fit.push(fit),
+            Err(problem) => fit.back().refuse(problem),
+        }
+    }
+    Ok(if still_fit.is_empty() { None } else { Some(Opened { stream, fit: still_fit }) })
+}
+
+fn refuse_all(waiting: Vec<Waiting>, error: SourceError) -> SourceError {
+    let problem = error.problem();
+    waiting.into_iter().for_each(|waiting| waiting.refuse(problem.clone()));
+    error
+}
+
+type Verdict = Result<(TableDescription, SourceIdentity), Problem>;
+
+fn sort(waiting: Vec<Waiting>, verdicts: Vec<Verdict>) -> Vec<Fit> {
+    let mut fit = Vec::new();
+    for (waiting, verdict) in waiting.into_iter().zip(verdicts) {
+        match verdict {
+            Ok((table, identity)) => {
+                fit.push(Fit { newcomer: waiting.newcomer, reply: waiting.reply, table, identity });
+            }
+            Err(problem) => waiting.refuse(problem),
+        }
+    }
+    fit
+}
+
+/// Looks at server, slot and tables: what stands against all is an error, what stands against one is its verdict.
+async fn prepare(
+    context: &Context,
+    newcomers: impl Iterator<Item = &Newcomer> + Clone + Send,
+) -> Result<(ReplicationConnection, Vec<Verdict>), SourceError> {
+    let plan = &context.plan;
+    let client = sql::connect(&plan.connection).await?;
+    let mut connection = ReplicationConnection::connect(&plan.connection).await?;
+    let server = connection.identify_system().await?;
+    let timelines = newcomers.clone().map(|newcomer| newcomer.identity.timeline);
+    let history = checks::history(&mut connection, &server, timelines).await?;
+    let slot = slot::status(&client, &plan.slot).await?;
+    let Some(slot) = slot else {
+        return Err(SourceError::Refused(checks::slot_lost(&plan.slot, "it does not exist, though there is progress")));
+    };
+    checks::slot_is_fit(plan, &slot).map_err(SourceError::Refused)?;
+    let mut verdicts = Vec::new();
+    for newcomer in newcomers {
+        let verdict = checks::identity_fits(&newcomer.identity, &newcomer.position, &server, &history)
+            .and_then(|()| checks::slot_is_not_ahead(&plan.slot, slot.confirmed_flush, &newcomer.position));
+        verdicts.push(match verdict {
+            Ok(()) => relation_fits(context, &client, newcomer, &server).await?,
+            Err(problem) => Err(problem),
+        });
+    }
+    Ok((connection, verdicts))
+}
+
+async fn relation_fits(
+    context: &Context,
+    client: &SqlClient,
+    newcomer: &Newcomer,
+    server: &SystemIdentity,
+) -> Result<Verdict, SourceError> {
+    let plan = &context.plan;
+    let table = match describe(client, &newcomer.table).await {
+        Ok(table) => table,
+        Err(SourceError::Refused(problem)) => return Ok(Err(problem)),
+        Err(error) => return Err(error),
+    };
+    if table.oid != newcomer.relation {
+        return Ok(Err(Reason::SchemaChanged.problem(
+            format!("table {} was dropped and made again (oid {} was {})", newcomer.table, table.oid, newcomer.relation),
+            "its rows can no longer be told from those sent before: give the Sink a new name and topic",
+        )));
+    }
+    if let Some(problem) = checks::publication_problem(client, &plan.publication, &newcomer.table).await? {
+        return Ok(Err(problem));
+    }
+    Ok(Ok((table, start::identity(plan, server))))
+}
+
+/// Starts the stream; ends a predecessor that still reads the slot: the Sinks that wait have fenced its producers.
+async fn start_stream(
+    context: &Context,
+    connection: ReplicationConnection,
+    from: Lsn,
+) -> Result<(ReplicationReader, StatusWriter), SourceError> {
+    let plan = &context.plan;
+    release_slot(context).await?;
+    Ok(connection.start_replication(&plan.slot, from, &[&plan.publication]).await?)
+}
+
+async fn release_slot(context: &Context) -> Result<(), SourceError> {
+    let plan = &context.plan;
+    let client = sql::connect(&plan.connection).await?;
+    let deadline = Instant::now() + SLOT_RELEASE;
+    let mut asked = None;
+    loop {
+        let reader = slot::status(&client, &plan.slot).await?.and_then(|slot| slot.active_pid);
+        let Some(pid) = reader else { return Ok(()) };
+        if asked != Some(pid) {
+            tracing::info!(slot = %plan.slot, pid, "ending the old reader of the slot");
+            slot::terminate_backend(&client, pid).await?;
+            asked = Some(pid);
+        }
+        if Instant::now() >= deadline {
+            return Err(SourceError::Refused(Reason::SlotInUse.problem(
+                format!("replication slot {} is in use by the server process {pid}, which does not end", plan.slot),
+                "end its client, or choose another spec.postgres.slot.name",
+            )));
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+async fn confirmed(context: &Context) -> Result<Option<Lsn>, SourceError> {
+    let client = sql::connect(&context.plan.connection).await?;
+    let slot = slot::status(&client, &context.plan.slot).await?;
+    Ok(slot.and_then(|slot| slot.confirmed_flush))
+}
+
+/// Feeds a Sink that came after the session of all had begun.
+async fn attach_late(
+    context: Arc<Context>,
+    waiting: Waiting,
+    main: Delivered,
+    requests: mpsc::WeakUnboundedSender<Request>,
+) {
+    let verdicts = match prepare(&context, std::iter::once(&waiting.newcomer)).await {
+        Ok((_, verdicts)) => verdicts,
+        Err(error) => return waiting.refuse(error.problem()),
+    };
+    for fit in sort(vec![waiting], verdicts) {
+        let delivered = Delivered::default();
+        let newcomer = fit.newcomer.clone();
+        if let Some(sender) = fit.attach(context.queue_bytes, delivered.clone()) {
+            catch_up::run(Arc::clone(&context), newcomer, sender, delivered, main.clone(), requests.clone()).await;
+        }
+    }
+}

@@ -1,0 +1,185 @@
+//! The source: one replication session for all Sinks of a worker.
+//!
+//! Sinks ask to be fed ([`SourceHandle::attach`]); the [`manager`] gathers them into a [`session`] over the slot. One
+//! that comes later, or comes back, reads on a copy of the slot until it has caught up with the others
+//! ([`catch_up`]), so that it never makes them wait; a new one takes its snapshot on a connection of its own
+//! ([`start`]). Nothing here knows of Kafka.
+
+pub mod catch_up;
+pub mod checks;
+pub mod copy_text;
+pub mod floors;
+pub mod manager;
+pub mod router;
+pub mod session;
+pub mod start;
+pub mod status;
+
+use std::sync::Arc;
+
+use afterbay_clients::postgres::catalogue::table as tables;
+use afterbay_clients::postgres::{Lsn, PostgresError, SqlClient, sql};
+use afterbay_crds::plan::{PostgresPlan, TableName};
+use afterbay_crds::reason::Reason;
+use afterbay_crds::report::Problem;
+use afterbay_formats::table::TableDescription;
+use tokio::sync::{mpsc, oneshot};
+
+use crate::feed::Feed;
+use crate::position::Position;
+use crate::protocol::SourceIdentity;
+
+/// Why the source cannot feed a Sink.
+#[derive(Debug, thiserror::Error)]
+pub enum SourceError {
+    /// Postgres says no, or nothing.
+    #[error(transparent)]
+    Postgres(#[from] PostgresError),
+    /// The stream is not what it should be.
+    #[error(transparent)]
+    Route(#[from] router::RouteError),
+    /// The snapshot is not what it should be.
+    #[error(transparent)]
+    CopyText(#[from] copy_text::CopyTextError),
+    /// What stands against it is told.
+    #[error("{}", .0.message)]
+    Refused(Problem),
+}
+
+impl SourceError {
+    /// As users read it.
+    pub fn problem(&self) -> Problem {
+        match self {
+            Self::Postgres(error) => error.problem(),
+            Self::Refused(problem) => problem.clone(),
+            Self::Route(_) | Self::CopyText(_) => Reason::SourceFailed.problem(
+                self.to_string(),
+                "this is a defect, please report it with the version of the server; nothing is lost, it is tried again",
+            ),
+        }
+    }
+}
+
+/// From where a Sink wants to be fed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// From now on; with the rows that are there before.
+    Fresh {
+        /// Whether the rows are wanted.
+        snapshot: bool,
+    },
+    /// From what its progress record says.
+    Record {
+        /// How far it has come.
+        position: Position,
+        /// Where that holds.
+        identity: SourceIdentity,
+        /// The relation's oid.
+        relation: u32,
+    },
+}
+
+/// A Sink's wish to be fed.
+#[derive(Debug)]
+pub struct AttachRequest {
+    /// Which Sink of the plan.
+    pub sink: usize,
+    /// Its relation.
+    pub table: TableName,
+    /// From where.
+    pub origin: Origin,
+    /// Where the answer goes.
+    pub reply: oneshot::Sender<Result<Attached, Problem>>,
+}
+
+/// What a Sink gets.
+#[derive(Debug)]
+pub struct Attached {
+    /// The queue.
+    pub feed: Feed,
+    /// The relation as the catalogue has it now.
+    pub table: TableDescription,
+    /// From where the stream feeds: the snapshot shows what committed before it.
+    pub start: Lsn,
+    /// The database that the positions belong to.
+    pub identity: SourceIdentity,
+    /// Rows that the snapshot will bring, as the planner estimates.
+    pub rows_estimated: Option<u64>,
+    /// When the snapshot was taken, in microseconds since 1970.
+    pub snapshot_time_us: i64,
+}
+
+/// A catching-up Sink's wish to be fed by the session of all.
+#[derive(Debug)]
+pub struct JoinRequest {
+    /// Which Sink of the plan.
+    pub sink: usize,
+    /// Its relation.
+    pub table: TableName,
+    /// The relation's oid.
+    pub relation: u32,
+    /// Where the queue goes, and from where on it is filled.
+    pub reply: oneshot::Sender<(Feed, Lsn)>,
+}
+
+/// What the manager is asked for.
+#[derive(Debug)]
+pub enum Request {
+    /// Feed a Sink.
+    Attach(AttachRequest),
+    /// Do not wait for this Sink: it has a problem of its own, or is busy with its start.
+    Away(usize),
+    /// Take a Sink that has caught up into the session.
+    Join(JoinRequest),
+}
+
+/// What the Sinks hold of the source.
+#[derive(Clone, Debug)]
+pub struct SourceHandle {
+    plan: Arc<PostgresPlan>,
+    requests: mpsc::UnboundedSender<Request>,
+    runtime: tokio::runtime::Handle,
+}
+
+impl SourceHandle {
+    /// A handle whose requests go there.
+    pub fn new(plan: Arc<PostgresPlan>, requests: mpsc::UnboundedSender<Request>) -> Self {
+        Self { plan, requests, runtime: tokio::runtime::Handle::current() }
+    }
+
+    /// Asks to be fed, and waits for the answer. For threads, not for tasks.
+    pub fn attach(&self, sink: usize, table: TableName, origin: Origin) -> Result<Attached, Problem> {
+        let (reply, answer) = oneshot::channel();
+        let request = AttachRequest { sink, table, origin, reply };
+        self.requests.send(Request::Attach(request)).map_err(|_| stopping())?;
+        answer.blocking_recv().map_err(|_| stopping())?
+    }
+
+    /// Says that this Sink is not about to ask.
+    pub fn away(&self, sink: usize) {
+        // A manager that is gone waits for nobody.
+        let _ = self.requests.send(Request::Away(sink));
+    }
+
+    /// The relation as the catalogue has it now. For threads, not for tasks.
+    pub fn describe(&self, table: &TableName) -> Result<TableDescription, Problem> {
+        let plan = Arc::clone(&self.plan);
+        self.runtime.block_on(async move {
+            let client = sql::connect(&plan.connection).await.map_err(|error| error.problem())?;
+            describe(&client, table).await.map_err(|error| error.problem())
+        })
+    }
+}
+
+/// The table as the catalogue has it, or that there is none.
+async fn describe(client: &SqlClient, table: &TableName) -> Result<TableDescription, SourceError> {
+    if let Some(description) = tables::describe_table(client, table).await? {
+        return Ok(description);
+    }
+    let similar = tables::list_similar_tables(client, table).await?;
+    Err(SourceError::Refused(checks::table_not_found(table, &similar)))
+}
+
+fn stopping() -> Problem {
+    Reason::SourceFailed.problem("the worker is stopping", "nothing is to be done")
+}

@@ -1,0 +1,275 @@
+//! From pgoutput's messages to the batches of the Sinks.
+//!
+//! Pure: it decodes, names and copies; sending is the session's.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use afterbay_clients::postgres::Lsn;
+use afterbay_clients::postgres::pgoutput::{self, Cell, Message, OldTuple, RelationBody, Tuple};
+use afterbay_crds::plan::TableName;
+use afterbay_crds::reason::Reason;
+use afterbay_crds::report::Problem;
+
+use crate::change::{Change, ChangeBatch, ChangeKind, Item, OldRow, RowSpan, Shape, ShapeColumn};
+use crate::position::ChangeId;
+
+/// A Sink that a session feeds, as the router sees it.
+#[derive(Debug)]
+pub struct Member {
+    /// Which Sink of the plan.
+    pub sink: usize,
+    /// Its relation.
+    pub table: TableName,
+    /// The relation's oid: a table of the same name with another oid is another table.
+    pub relation: u32,
+    /// What is to be sent to it.
+    pub batch: ChangeBatch,
+    /// Changes of its relation in the current transaction.
+    ordinal: u64,
+    /// The relation is not what it was: the Sink cannot go on.
+    pub lost: Option<Problem>,
+}
+
+impl Member {
+    /// A member without anything to send.
+    pub fn new(sink: usize, table: TableName, relation: u32) -> Self {
+        Self { sink, table, relation, batch: ChangeBatch::default(), ordinal: 0, lost: None }
+    }
+}
+
+/// What the stream does that cannot be.
+#[derive(Debug, thiserror::Error)]
+pub enum RouteError {
+    /// A message that cannot be decoded.
+    #[error(transparent)]
+    Malformed(#[from] pgoutput::DecodeError),
+    /// A message outside of a transaction, or a second Begin.
+    #[error("the replication stream is out of order at {at}: {what}")]
+    OutOfOrder {
+        /// Start of the message's record.
+        at: Lsn,
+        /// What came.
+        what: &'static str,
+    },
+}
+
+/// Where the stream stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// Inside a transaction.
+    Within,
+    /// Between transactions; all that commit before this LSN have been seen.
+    Boundary(Lsn),
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Transaction {
+    commit: Lsn,
+    time_us: i64,
+}
+
+#[derive(Debug)]
+struct Route {
+    shape: Arc<Shape>,
+    /// Indexes of the members that read this relation.
+    members: Vec<usize>,
+}
+
+/// The members of one session, and what is known of the stream.
+#[derive(Debug, Default)]
+pub struct Router {
+    members: Vec<Member>,
+    routes: HashMap<u32, Route>,
+    transaction: Option<Transaction>,
+    last_change: Option<(Lsn, u32)>,
+}
+
+impl Router {
+    /// A router for these members.
+    pub fn new(members: Vec<Member>) -> Self {
+        Self { members, ..Self::default() }
+    }
+
+    /// The members.
+    pub fn members(&mut self) -> &mut [Member] {
+        &mut self.members
+    }
+
+    /// Whether nobody is left.
+    pub fn is_empty(&self) -> bool {
+        self.members.is_empty()
+    }
+
+    /// Takes up a member, between transactions; it is told of columns that the stream has described already.
+    pub fn join(&mut self, mut member: Member) {
+        if let Some(route) = self.routes.get_mut(&member.relation) {
+            member.batch.push(Item::Shape(Arc::clone(&route.shape)));
+            route.members.push(self.members.len());
+        }
+        self.members.push(member);
+    }
+
+    /// Lets members go.
+    pub fn retain(&mut self, mut keep: impl FnMut(&Member) -> bool) {
+        self.members.retain(|member| keep(member));
+        for (oid, route) in &mut self.routes {
+            route.members = readers(&self.members, *oid);
+        }
+    }
+
+    /// Whether the stream stands between transactions.
+    pub fn is_at_boundary(&self) -> bool {
+        self.transaction.is_none()
+    }
+
+    /// Takes in one message of the stream, whose record starts at `at`.
+    pub fn apply(&mut self, at: Lsn, data: &[u8]) -> Result<Place, RouteError> {
+        let message = pgoutput::decode(data)?;
+        let out_of_order = |what| RouteError::OutOfOrder { at, what };
+        match message {
+            Message::Begin(begin) => {
+                if self.transaction.is_some() {
+                    return Err(out_of_order("a transaction within a transaction"));
+                }
+                self.transaction =
+                    Some(Transaction { commit: begin.commit_lsn, time_us: begin.commit_time_us });
+                self.last_change = None;
+                for member in &mut self.members {
+                    member.ordinal = 0;
+                }
+            }
+            Message::Commit(commit) => {
+                let transaction = self.transaction.take().ok_or_else(|| out_of_order("a commit of nothing"))?;
+                if transaction.commit != commit.commit_lsn {
+                    return Err(out_of_order("a commit of another transaction"));
+                }
+                for member in &mut self.members {
+                    if member.ordinal > 0 {
+                        member.batch.push(Item::Boundary(commit.end_lsn));
+                    }
+                }
+                return Ok(Place::Boundary(commit.end_lsn));
+            }
+            Message::Relation(relation) => self.describe(&relation),
+            Message::Insert(insert) => {
+                self.change(at, insert.relation, ChangeKind::Insert, (None, Some(insert.new)))?;
+            }
+            Message::Update(update) => {
+                self.change(at, update.relation, ChangeKind::Update, (update.old, Some(update.new)))?;
+            }
+            Message::Delete(delete) => {
+                self.change(at, delete.relation, ChangeKind::Delete, (Some(delete.old), None))?;
+            }
+            Message::Truncate(truncate) => {
+                let (transaction, name) = self.name(at)?;
+                for relation in truncate.relations {
+                    self.push(relation, transaction, name, |_| (ChangeKind::Truncate, OldRow::Absent, None));
+                }
+            }
+            Message::Ignored => {}
+        }
+        Ok(Place::Within)
+    }
+
+    /// The transaction, and the LSN and index of a change whose record starts at `at`.
+    fn name(&mut self, at: Lsn) -> Result<(Transaction, (Lsn, u32)), RouteError> {
+        let transaction =
+            self.transaction.ok_or(RouteError::OutOfOrder { at, what: "a change outside of a transaction" })?;
+        let index = match self.last_change {
+            Some((lsn, index)) if lsn == at => index + 1,
+            _ => 0,
+        };
+        self.last_change = Some((at, index));
+        Ok((transaction, (at, index)))
+    }
+
+    fn change(
+        &mut self,
+        at: Lsn,
+        relation: u32,
+        kind: ChangeKind,
+        (old, new): (Option<OldTuple<'_>>, Option<Tuple<'_>>),
+    ) -> Result<(), RouteError> {
+        let (transaction, name) = self.name(at)?;
+        self.push(relation, transaction, name, |batch| {
+            let old = match old {
+                None => OldRow::Absent,
+                Some(OldTuple::Key(tuple)) => OldRow::Identity(copy(batch, tuple, None)),
+                Some(OldTuple::Full(tuple)) => OldRow::Full(copy(batch, tuple, None)),
+            };
+            let whole_old = match old {
+                OldRow::Full(row) => Some(row),
+                _ => None,
+            };
+            let new = new.map(|tuple| copy(batch, tuple, whole_old));
+            (kind, old, new)
+        });
+        Ok(())
+    }
+
+    fn push(
+        &mut self,
+        relation: u32,
+        transaction: Transaction,
+        (change, index): (Lsn, u32),
+        mut rows: impl FnMut(&mut ChangeBatch) -> (ChangeKind, OldRow, Option<RowSpan>),
+    ) {
+        let Some(route) = self.routes.get(&relation) else { return };
+        for &member in &route.members {
+            let member = &mut self.members[member];
+            let (kind, old, new) = rows(&mut member.batch);
+            let id = ChangeId { commit: transaction.commit, change, index, ordinal: member.ordinal };
+            member.ordinal += 1;
+            member.batch.push(Item::Change(Change { kind, id, time_us: transaction.time_us, old, new }));
+        }
+    }
+
+    fn describe(&mut self, relation: &RelationBody) {
+        let name = TableName { schema: relation.namespace.clone(), name: relation.name.clone() };
+        for member in &mut self.members {
+            let other = if member.relation == relation.oid && member.table != name {
+                format!("table {} is now named {name}", member.table)
+            } else if member.relation != relation.oid && member.table == name {
+                format!("table {name} was dropped and made again (oid {} was {})", relation.oid, member.relation)
+            } else {
+                continue;
+            };
+            member.lost = Some(Reason::SchemaChanged.problem(
+                other,
+                "its rows can no longer be told from those sent before: give the Sink a new name and topic, or undo the change",
+            ));
+        }
+        let columns = relation
+            .columns
+            .iter()
+            .map(|column| ShapeColumn {
+                name: column.name.clone(),
+                type_oid: column.type_oid,
+                type_modifier: column.type_modifier,
+            })
+            .collect();
+        let shape = Arc::new(Shape { columns });
+        let members = readers(&self.members, relation.oid);
+        for &member in &members {
+            self.members[member].batch.push(Item::Shape(Arc::clone(&shape)));
+        }
+        self.routes.insert(relation.oid, Route { shape, members });
+    }
+}
+
+fn readers(members: &[Member], relation: u32) -> Vec<usize> {
+    members.iter().enumerate().filter(|(_, member)| member.relation == relation).map(|(index, _)| index).collect()
+}
+
+fn copy(batch: &mut ChangeBatch, tuple: Tuple<'_>, old: Option<RowSpan>) -> RowSpan {
+    let row = batch.begin_row();
+    for (column, cell) in tuple.cells().enumerate() {
+        match cell {
+            Cell::Null => batch.null(),
+            Cell::Text(value) => batch.text(value),
+            Cell::Unchanged => batch.unchanged(old, column),
+        }
+    }
+    batch.end_row(row)
+}

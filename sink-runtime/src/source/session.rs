@@ -1,0 +1,273 @@
+//! The replication session that feeds the Sinks of a worker.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use afterbay_clients::postgres::wire::{ReplicationMessage, ReplicationReader, StatusWriter};
+use afterbay_clients::postgres::catalogue::server;
+use afterbay_clients::postgres::{Lsn, sql};
+use afterbay_crds::plan::PostgresPlan;
+use afterbay_crds::reason::Reason;
+use afterbay_crds::report::Problem;
+use tokio::sync::mpsc;
+use tokio_util::task::AbortOnDropHandle;
+
+use super::floors::Floors;
+use super::router::{Member, Place, Router};
+use super::status::SourceStatus;
+use super::{JoinRequest, Request, SourceError};
+use crate::feed::{Delivered, Delivery, FeedSender, feed};
+
+/// How often the source hears what is committed, also while a full queue holds the reader.
+const STATUS_INTERVAL: Duration = Duration::from_secs(1);
+/// How often the end of the log is asked for.
+const LOG_END_INTERVAL: Duration = Duration::from_secs(2);
+/// Messages after which a busy session looks up from its reading.
+const MESSAGES_PER_TURN: usize = 4_096;
+
+/// What all that read the source of one worker share.
+#[derive(Debug)]
+pub struct Context {
+    /// The plan's source.
+    pub plan: Arc<PostgresPlan>,
+    /// What the Sinks have committed.
+    pub floors: Floors,
+    /// What is told of the source.
+    pub status: SourceStatus,
+    /// Bytes that the queue of one Sink holds.
+    pub queue_bytes: u32,
+    /// Bytes after which a batch goes into its queue.
+    pub batch_bytes: usize,
+}
+
+/// Senders by Sink, and how far they have been served.
+pub struct Queues {
+    senders: HashMap<usize, FeedSender>,
+    delivered: Delivered,
+    batch_bytes: usize,
+}
+
+impl Queues {
+    /// No queues yet.
+    pub fn new(batch_bytes: usize, delivered: Delivered) -> Self {
+        Self { senders: HashMap::new(), delivered, batch_bytes }
+    }
+
+    /// How far all queues have been served.
+    pub fn delivered(&self) -> &Delivered {
+        &self.delivered
+    }
+
+    /// Serves a Sink from now on.
+    pub fn add(&mut self, sink: usize, sender: FeedSender) {
+        self.senders.insert(sink, sender);
+    }
+
+    /// Sends the batches that are worth it, or all; lets go who has left.
+    pub async fn flush(&mut self, router: &mut Router, all: bool) {
+        let mut left = Vec::new();
+        for member in router.members() {
+            let due = all || member.batch.size() >= self.batch_bytes;
+            if due
+                && !member.batch.is_empty()
+                && let Some(sender) = self.senders.get(&member.sink)
+                && sender.changes(std::mem::take(&mut member.batch)).await.is_err()
+            {
+                left.push(member.sink);
+            }
+            if let Some(problem) = member.lost.take() {
+                if let Some(sender) = self.senders.get(&member.sink) {
+                    // A Sink that has left needs no reason.
+                    let _ = sender.send(Delivery::Lost(problem));
+                }
+                left.push(member.sink);
+            }
+        }
+        if !left.is_empty() {
+            router.retain(|member| !left.contains(&member.sink));
+            self.senders.retain(|sink, _| !left.contains(sink));
+        }
+    }
+
+    /// Tells all that the session is over.
+    pub fn close(&mut self, problem: &Problem) {
+        for (_, sender) in self.senders.drain() {
+            // A Sink that has left needs no reason.
+            let _ = sender.send(Delivery::Lost(problem.clone()));
+        }
+    }
+}
+
+/// A running session.
+pub struct Session {
+    /// The members.
+    pub router: Router,
+    /// Their queues.
+    pub queues: Queues,
+    reader: ReplicationReader,
+    boundary: Lsn,
+    _status: AbortOnDropHandle<()>,
+    _log_end: AbortOnDropHandle<()>,
+}
+
+impl Session {
+    /// A session over an open replication stream. With `acknowledge` it tells the server what is committed: a
+    /// session on a copy of the slot does not.
+    pub fn new(
+        context: &Arc<Context>,
+        (reader, writer): (ReplicationReader, StatusWriter),
+        router: Router,
+        queues: Queues,
+        acknowledge: bool,
+    ) -> Self {
+        Self {
+            router,
+            queues,
+            reader,
+            boundary: Lsn(0),
+            _status: AbortOnDropHandle::new(tokio::spawn(report(Arc::clone(context), writer, acknowledge))),
+            _log_end: AbortOnDropHandle::new(tokio::spawn(watch_log_end(Arc::clone(context)))),
+        }
+    }
+
+    /// All of the transactions that commit before this LSN are delivered.
+    pub fn boundary(&self) -> Lsn {
+        self.boundary
+    }
+
+    /// Waits for a message and takes it in. Nothing is lost when the future is dropped.
+    pub async fn next(&mut self, context: &Context) -> Result<(), SourceError> {
+        match self.reader.next().await? {
+            Some(message) => take_in(&mut self.router, &mut self.boundary, &context.status, &message),
+            None => Err(SourceError::Refused(ended())),
+        }
+    }
+
+    /// Takes in what has arrived behind the last message, and delivers all. Not to be dropped halfway: what is taken
+    /// out of the stream would be lost.
+    pub async fn turn(&mut self, context: &Context) -> Result<(), SourceError> {
+        for _ in 0..MESSAGES_PER_TURN {
+            let Some(message) = self.reader.try_next()? else { break };
+            take_in(&mut self.router, &mut self.boundary, &context.status, &message)?;
+            self.queues.flush(&mut self.router, false).await;
+        }
+        self.queues.flush(&mut self.router, true).await;
+        // Of a transaction that is half delivered nothing is said.
+        self.queues.delivered.set(self.boundary);
+        Ok(())
+    }
+
+    /// Lets a Sink go.
+    pub fn leave(&mut self, sink: usize) {
+        self.router.retain(|member| member.sink != sink);
+        self.queues.senders.remove(&sink);
+    }
+
+    /// Takes up a Sink that has caught up, if the stream stands between transactions.
+    pub fn join(&mut self, context: &Context, request: JoinRequest) {
+        self.leave(request.sink);
+        let (sender, feed) = feed(context.queue_bytes, self.queues.delivered.clone());
+        if request.reply.send((feed, self.boundary)).is_ok() {
+            self.queues.add(request.sink, sender);
+            self.router.join(Member::new(request.sink, request.table, request.relation));
+        }
+    }
+}
+
+fn take_in(
+    router: &mut Router,
+    boundary: &mut Lsn,
+    status: &SourceStatus,
+    message: &ReplicationMessage<'_>,
+) -> Result<(), SourceError> {
+    match *message {
+        ReplicationMessage::XLogData { wal_start, data, .. } => {
+            status.heard_log_end(wal_start);
+            if let Place::Boundary(end) = router.apply(wal_start, data)? {
+                *boundary = (*boundary).max(end);
+            }
+        }
+        ReplicationMessage::Keepalive { wal_end, .. } => {
+            status.heard_log_end(wal_end);
+            // Within a transaction a keepalive tells of the reading of the log, not of what is sent.
+            if router.is_at_boundary() {
+                *boundary = (*boundary).max(wal_end);
+            }
+        }
+    }
+    Ok(())
+}
+
+fn ended() -> Problem {
+    Reason::SourceFailed.problem(
+        "the server ended the replication stream",
+        "nothing is to be done: it is begun again by itself as soon as the server allows",
+    )
+}
+
+/// Why a session pauses.
+#[derive(Debug)]
+pub enum Pause {
+    /// Somebody asks for something that the session does not do by itself.
+    Request(Request),
+    /// Nobody is left to be fed.
+    Alone,
+}
+
+/// Feeds the members until something is asked for, none is left, or the source fails.
+pub async fn run(
+    context: &Arc<Context>,
+    session: &mut Session,
+    requests: &mut mpsc::UnboundedReceiver<Request>,
+) -> Result<Pause, SourceError> {
+    let mut joining: Vec<JoinRequest> = Vec::new();
+    while !session.router.is_empty() {
+        tokio::select! {
+            request = requests.recv() => match request {
+                Some(Request::Join(join)) => joining.push(join),
+                Some(request) => return Ok(Pause::Request(request)),
+                None => return Ok(Pause::Alone),
+            },
+            taken_in = session.next(context) => taken_in?,
+        }
+        session.turn(context).await?;
+        if session.router.is_at_boundary() {
+            for join in joining.drain(..) {
+                session.join(context, join);
+            }
+        }
+    }
+    Ok(Pause::Alone)
+}
+
+/// Tells the server on a timer what is committed; the timer does not depend on the reader.
+async fn report(context: Arc<Context>, mut writer: StatusWriter, acknowledge: bool) {
+    let mut timer = tokio::time::interval(STATUS_INTERVAL);
+    timer.tick().await;
+    loop {
+        timer.tick().await;
+        let lowest = if acknowledge { context.floors.lowest() } else { None };
+        // A connection that does not take the status ends for the reader too, which tells of it.
+        if writer.send(lowest.unwrap_or(Lsn(0)), false).await.is_err() {
+            return;
+        }
+        if let Some(lsn) = lowest {
+            context.status.acknowledged(lsn);
+        }
+    }
+}
+
+/// Keeps the end of the log known while the session is behind it: what lag is measured against.
+async fn watch_log_end(context: Arc<Context>) {
+    let mut timer = tokio::time::interval(LOG_END_INTERVAL);
+    loop {
+        timer.tick().await;
+        // The session tells of a server that is gone; here it is only not known how far its log is.
+        let Ok(client) = sql::connect(&context.plan.connection).await else { continue };
+        while let Ok(end) = server::flushed(&client).await {
+            context.status.heard_log_end(end);
+            timer.tick().await;
+        }
+    }
+}

@@ -1,0 +1,130 @@
+//! A worker: the plan, its threads and tasks, and how it ends.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use afterbay_crds::plan::Plan;
+use tokio::net::TcpListener;
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+
+use crate::serve::{self, WorkerStatus};
+use crate::sink::status::SinkStatus;
+use crate::sink::thread::{self, Outcome};
+use crate::sink::{SinkContext, Stop};
+use crate::source::SourceHandle;
+use crate::source::floors::Floors;
+use crate::source::manager::Manager;
+use crate::source::session::Context;
+use crate::source::status::SourceStatus;
+
+/// How long the Sinks may take to commit what they hold when the worker is told to end. What they do not get done is
+/// done by the next worker.
+const FAREWELL: Duration = Duration::from_secs(10);
+const KIB: u64 = 1 << 10;
+const MIB: u64 = 1 << 20;
+
+/// How a worker ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exit {
+    /// It was told to.
+    Stopped,
+    /// A successor owns its transactional ids.
+    Fenced,
+    /// A thread broke down.
+    Broken,
+}
+
+/// Runs the plan until `shutdown` comes, or it cannot go on.
+pub async fn run(plan: Plan, shutdown: impl Future<Output = ()>) -> std::io::Result<Exit> {
+    let listener = TcpListener::bind(&plan.listen).await?;
+    if let Some(file) = &plan.listen_file {
+        let unfinished = file.with_extension("tmp");
+        tokio::fs::write(&unfinished, listener.local_addr()?.to_string()).await?;
+        tokio::fs::rename(&unfinished, file).await?;
+    }
+    let stop = Stop::default();
+    let (status, mut ended) = start(plan, &stop)?;
+    let http = tokio::spawn(serve::http::serve(listener, status.clone()));
+    tokio::pin!(shutdown);
+    let exit = tokio::select! {
+        () = &mut shutdown => Exit::Stopped,
+        outcome = ended.recv() => match outcome {
+            Some(Outcome::Fenced) => Exit::Fenced,
+            Some(Outcome::Stopped) | None => {
+                status.broken();
+                Exit::Broken
+            }
+        },
+    };
+    stop.set();
+    let deadline = Instant::now() + FAREWELL;
+    // The channel closes when the last thread has ended.
+    while let Ok(Some(_)) = tokio::time::timeout_at(deadline, ended.recv()).await {}
+    http.abort();
+    Ok(exit)
+}
+
+/// Starts the threads and tasks; gives what they say of themselves, and a channel that tells who ends.
+fn start(plan: Plan, stop: &Stop) -> std::io::Result<(WorkerStatus, mpsc::UnboundedReceiver<Outcome>)> {
+    let count = plan.sinks.len();
+    let shares = Shares::of(plan.memory_bytes, count as u64);
+    let source = Arc::new(plan.source);
+    let floors = Floors::new(count);
+    let context = Arc::new(Context {
+        plan: Arc::clone(&source),
+        floors: floors.clone(),
+        status: SourceStatus::default(),
+        queue_bytes: shares.queue_bytes,
+        batch_bytes: shares.batch_bytes,
+    });
+    let source_status = context.status.clone();
+    let (requests, receiver) = mpsc::unbounded_channel();
+    let manager = Manager::new(context, count, receiver, requests.downgrade());
+    tokio::spawn(manager.run());
+    let handle = SourceHandle::new(source, requests);
+    let (tell, ended) = mpsc::unbounded_channel();
+    let mut sinks = Vec::with_capacity(count);
+    for (index, plan) in plan.sinks.into_iter().enumerate() {
+        let status = SinkStatus::new(&plan);
+        sinks.push(status.clone());
+        let sink = SinkContext {
+            plan,
+            index,
+            source: handle.clone(),
+            floors: floors.clone(),
+            status,
+            producer_bytes: shares.producer_bytes,
+            runtime: tokio::runtime::Handle::current(),
+            stop: stop.clone(),
+        };
+        let tell = tell.clone();
+        std::thread::Builder::new().name(format!("sink-{index}")).spawn(move || {
+            // A panic is a defect; the process ends with it, and the next one goes on from what is committed.
+            let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| thread::run(&sink)));
+            // Nobody listens any more when the worker is ending.
+            let _ = tell.send(outcome.unwrap_or(Outcome::Stopped));
+        })?;
+    }
+    Ok((WorkerStatus::new(plan.worker, source_status, sinks), ended))
+}
+
+/// How the worker's memory is shared among its Sinks.
+struct Shares {
+    queue_bytes: u32,
+    batch_bytes: usize,
+    producer_bytes: u64,
+}
+
+impl Shares {
+    /// A quarter for the queues behind the source, half for the producers, the rest for all else.
+    fn of(memory_bytes: u64, sinks: u64) -> Self {
+        let sinks = sinks.max(1);
+        let queue = (memory_bytes / 4 / sinks).clamp(256 * KIB, 16 * MIB);
+        Self {
+            queue_bytes: u32::try_from(queue).unwrap_or(u32::MAX),
+            batch_bytes: (queue / 4).min(128 * KIB) as usize,
+            producer_bytes: (memory_bytes / 2 / sinks).clamp(MIB, 256 * MIB),
+        }
+    }
+}
