@@ -58,6 +58,8 @@ reasons! {
     ProgressBeyondSource,
     /// The replay of a source transaction differs from what was committed of it.
     ReplayDiffers,
+    /// The server counts Afterbay as a synchronous standby: every commit would wait for it.
+    SynchronousStandby,
     /// The table does not exist.
     TableNotFound,
     /// The relation cannot be carried (a view, a foreign table …).

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use afterbay_clients::kafka::{
     ErrorClass, ProducerSettings, TopicHandle, TransactionError, TransactionalProducer, admin, progress,
 };
-use afterbay_clients::postgres::Lsn;
+use afterbay_clients::postgres::{Lsn, quote};
 use afterbay_crds::plan::FormatPlan;
 use afterbay_crds::reason::Reason;
 use afterbay_crds::report::{Problem, SinkState};
@@ -593,7 +593,7 @@ impl Life<'_> {
         match error {
             MessageError::Unchanged { .. } | MessageError::OldRowMissing => Reason::ReplicaIdentityInsufficient.problem(
                 format!("{place} of table {table} came without an old value that is needed: {error}"),
-                format!("ALTER TABLE {} REPLICA IDENTITY FULL; changes made before cannot be completed: give the Sink a new name and topic", self.relation.table.quoted_name()),
+                format!("ALTER TABLE {} REPLICA IDENTITY FULL; changes made before cannot be completed: give the Sink a new name and topic", quote::table(table)),
             ),
             MessageError::Encode(encode) => Reason::ValueNotEncodable.problem(
                 format!("{place} of table {table}, column {}: {encode}", self.relation.column(encode.column)),

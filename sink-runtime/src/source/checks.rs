@@ -64,6 +64,14 @@ pub fn slot_is_not_ahead(name: &str, confirmed: Option<Lsn>, position: &Position
     }
 }
 
+/// The server would have its commits wait for what this worker acknowledges.
+pub fn synchronous_standby() -> Problem {
+    Reason::SynchronousStandby.problem(
+        "the server's synchronous_standby_names counts Afterbay as a standby, so every commit would wait for it",
+        "name the standbys in synchronous_standby_names instead of '*'",
+    )
+}
+
 /// The database is the one that the record was made on, and holds all that the record speaks of.
 pub fn identity_fits(
     record: &SourceIdentity,

@@ -357,10 +357,16 @@ async fn release_slot(context: &Context) -> Result<(), SourceError> {
     }
 }
 
+/// Up to where the slot's reader, which is now this worker, has acknowledged.
 async fn confirmed(context: &Context) -> Result<Option<Lsn>, SourceError> {
     let client = sql::connect(&context.plan.connection).await?;
-    let slot = slot::status(&client, &context.plan.slot).await?;
-    Ok(slot.and_then(|slot| slot.confirmed_flush))
+    let Some(slot) = slot::status(&client, &context.plan.slot).await? else { return Ok(None) };
+    if let Some(pid) = slot.active_pid
+        && slot::is_synchronous(&client, pid).await?
+    {
+        return Err(SourceError::Refused(checks::synchronous_standby()));
+    }
+    Ok(slot.confirmed_flush)
 }
 
 /// Feeds a Sink that came after the session of all had begun.

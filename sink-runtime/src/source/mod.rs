@@ -173,10 +173,10 @@ impl SourceHandle {
 
 /// The table as the catalogue has it, or that there is none.
 async fn describe(client: &SqlClient, table: &TableName) -> Result<TableDescription, SourceError> {
-    if let Some(description) = tables::describe_table(client, table).await? {
+    if let Some(description) = tables::describe(client, table).await? {
         return Ok(description);
     }
-    let similar = tables::list_similar_tables(client, table).await?;
+    let similar = tables::similar(client, table).await?;
     Err(SourceError::Refused(checks::table_not_found(table, &similar)))
 }
 

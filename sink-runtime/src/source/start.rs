@@ -80,7 +80,7 @@ async fn begin(context: &Context, table: &TableName, slot: &Mutex<()>) -> Result
         .await?;
     let description = describe(&client, table).await?;
     if rewritten(&mut connection, &description).await? {
-        return Err(SourceError::Refused(Reason::SnapshotTooLong.problem(
+        return Err(SourceError::Refused(Reason::SourceFailed.problem(
             format!("table {table} was rewritten or truncated while its snapshot began"),
             "nothing is lost: the snapshot is tried again by itself",
         )));
