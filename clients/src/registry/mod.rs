@@ -1,1 +1,148 @@
-//! The schema registry (the interface of Confluent's).
+//! The schema registry, by the interface that Confluent's has and others speak as well (Apicurio's `ccompat`, Karapace).
+//!
+//! The URL may have a path (`/apis/ccompat/v7`). The address is used as it is written: no proxy of the environment, and no
+//! redirect, which would turn a registration into a question.
+
+mod error;
+
+use std::time::Duration;
+
+use afterbay_crds::plan::{RegistryBasicPlan, RegistryConnectionPlan};
+use backon::{ExponentialBuilder, Retryable as _};
+use reqwest::header::{ACCEPT, CONTENT_TYPE};
+use reqwest::{Client, Method, RequestBuilder, Response};
+use secrecy::ExposeSecret as _;
+use serde::{Deserialize, Serialize};
+use url::Url;
+
+use crate::{secret, tls};
+
+pub use error::{RegistryError, RegistryErrorKind};
+
+/// The interface's own media type.
+const MEDIA_TYPE: &str = "application/vnd.schemaregistry.v1+json";
+/// How long a connection may take.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long an answer may take.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a call goes on trying, with the pauses that grow between the tries.
+const DEADLINE: Duration = Duration::from_secs(30);
+const PAUSE_FIRST: Duration = Duration::from_millis(200);
+const PAUSE_MAX: Duration = Duration::from_secs(5);
+
+/// A client of one registry.
+#[derive(Clone, Debug)]
+pub struct RegistryClient {
+    http: Client,
+    base: Url,
+    basic: Option<RegistryBasicPlan>,
+}
+
+#[derive(Serialize)]
+struct RegisterRequest<'a> {
+    schema: &'a str,
+}
+
+#[derive(Deserialize)]
+struct RegisterAnswer {
+    id: u32,
+}
+
+impl RegistryClient {
+    /// A client for a registry; nothing is sent yet.
+    pub fn new(plan: &RegistryConnectionPlan) -> Result<Self, RegistryError> {
+        let failed = |words: String| RegistryError::new(RegistryErrorKind::Failed, words, &plan.url);
+        let base = Url::parse(&plan.url).map_err(|error| failed(format!("not a URL: {error}")))?;
+        if base.cannot_be_a_base() {
+            return Err(failed("not a URL with a host".to_owned()));
+        }
+        let config = tls::registry(plan)
+            .map_err(|error| RegistryError::new(RegistryErrorKind::TlsFiles, error.to_string(), &plan.url))?;
+        let http = Client::builder()
+            .tls_backend_preconfigured(config)
+            .connect_timeout(CONNECT_TIMEOUT)
+            .timeout(REQUEST_TIMEOUT)
+            .redirect(reqwest::redirect::Policy::none())
+            .no_proxy()
+            .user_agent(concat!("afterbay/", env!("CARGO_PKG_VERSION")))
+            .build()
+            .map_err(|error| failed(error.to_string()))?;
+        Ok(Self { http, base, basic: plan.basic.clone() })
+    }
+
+    /// Registers a schema under a subject, or finds it there; its id.
+    pub async fn register(&self, subject: &str, schema: &str) -> Result<u32, RegistryError> {
+        let url = self.url(&["subjects", subject, "versions"]);
+        let body = serde_json::to_vec(&RegisterRequest { schema })
+            .map_err(|error| self.error(RegistryErrorKind::Failed, error.to_string()))?;
+        let registered = self.retrying(async || {
+            let request = self.request(Method::POST, url.clone())?.header(CONTENT_TYPE, MEDIA_TYPE);
+            let answer = self.send(request.body(body.clone())).await?;
+            let bytes = answer.bytes().await.map_err(|error| self.transport(&error))?;
+            let answer: RegisterAnswer = serde_json::from_slice(&bytes).map_err(|_| {
+                self.error(RegistryErrorKind::Failed, "the answer holds no schema id; is this a schema registry?")
+            })?;
+            Ok(answer.id)
+        });
+        registered.await.map_err(|error| error.about(subject))
+    }
+
+    /// Whether the registry answers, and lets us in.
+    pub async fn check(&self) -> Result<(), RegistryError> {
+        let url = self.url(&["subjects"]);
+        self.retrying(async || self.send(self.request(Method::GET, url.clone())?).await.map(drop)).await
+    }
+
+    async fn retrying<T>(&self, attempt: impl AsyncFn() -> Result<T, RegistryError>) -> Result<T, RegistryError> {
+        let pauses = ExponentialBuilder::default()
+            .with_min_delay(PAUSE_FIRST)
+            .with_max_delay(PAUSE_MAX)
+            .with_jitter()
+            .without_max_times()
+            .with_total_delay(Some(DEADLINE));
+        (async || attempt().await).retry(pauses).when(RegistryError::transient).await
+    }
+
+    fn request(&self, method: Method, url: Url) -> Result<RequestBuilder, RegistryError> {
+        let request = self.http.request(method, url).header(ACCEPT, format!("{MEDIA_TYPE}, application/json"));
+        let Some(basic) = &self.basic else { return Ok(request) };
+        let read = |path| {
+            let secret = secret::read(path)
+                .map_err(|error| self.error(RegistryErrorKind::SecretUnreadable, error.to_string()))?;
+            String::from_utf8(secret.expose_secret().to_vec()).map_err(|_| {
+                self.error(RegistryErrorKind::SecretUnreadable, format!("{} is not UTF-8", path.display()))
+            })
+        };
+        Ok(request.basic_auth(read(&basic.username_file)?, Some(read(&basic.password_file)?)))
+    }
+
+    async fn send(&self, request: RequestBuilder) -> Result<Response, RegistryError> {
+        let answer = request.send().await.map_err(|error| self.transport(&error))?;
+        let status = answer.status();
+        if status.is_success() {
+            return Ok(answer);
+        }
+        let body = answer.bytes().await.unwrap_or_default();
+        Err(RegistryError::answered(status, &body, self.base.as_str()))
+    }
+
+    /// The address of a resource: what is given stands below the base, each part encoded as one segment.
+    fn url(&self, parts: &[&str]) -> Url {
+        let mut url = self.base.clone();
+        if let Ok(mut segments) = url.path_segments_mut() {
+            segments.pop_if_empty().extend(parts);
+        }
+        url
+    }
+
+    fn error(&self, kind: RegistryErrorKind, words: impl Into<String>) -> RegistryError {
+        RegistryError::new(kind, words, self.base.as_str())
+    }
+
+    fn transport(&self, error: &reqwest::Error) -> RegistryError {
+        RegistryError::transport(error, self.base.as_str())
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -6,6 +6,6 @@
 pub mod publication;
 pub mod server;
 pub mod slot;
-// pub mod table;
+pub mod table;
 
-// mod types;
+mod types;

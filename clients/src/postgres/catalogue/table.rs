@@ -1,9 +1,9 @@
 //! Tables: their columns with resolved types, their unique keys, what old rows hold.
 
-use std::collections::HashMap;
-
 use afterbay_crds::plan::TableName;
-use afterbay_formats::table::{ColumnDescription, RelationKind, ReplicaIdentity, TableDescription, UniqueKey};
+use afterbay_formats::table::{
+    ColumnDescription, Leaf, Persistence, ReplicaIdentity, TableDescription, TableKind, UniqueKey,
+};
 use tokio_postgres::Row;
 
 use super::types::{self, TypeRef, Types};
@@ -15,42 +15,46 @@ const SIMILAR_MAX: usize = 3;
 /// How much alike a name must be, from 0 to 1 (Jaro-Winkler).
 const SIMILARITY_MIN: f64 = 0.8;
 
+/// The columns of the index that is the replica identity of `pg_class c`.
+const IDENTITY_COLUMNS: &str = "ARRAY(SELECT a.attname::text FROM pg_index i \
+    CROSS JOIN unnest(i.indkey::int2[]) WITH ORDINALITY AS k (attnum, place) \
+    JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.attnum \
+    WHERE i.indrelid = c.oid AND i.indisreplident AND k.place <= i.indnkeyatts ORDER BY k.place)";
+
+/// Whether the column `pg_attribute a` holds no NULL. From version 18 on the mark alone does not say so: the constraint
+/// can be NOT VALID. A domain that forbids NULL does not count, as NULLs get into its columns (`CREATE DOMAIN`, notes).
+const NOT_NULL: &str = "(a.attnotnull AND NOT EXISTS (SELECT FROM pg_constraint n WHERE n.conrelid = a.attrelid \
+    AND n.contype = 'n' AND NOT n.convalidated AND a.attnum = ANY (n.conkey)))";
+
 /// All that the catalogue says of a table; none when it does not exist (or its schema does not).
 pub async fn describe(client: &SqlClient, table: &TableName) -> Result<Option<TableDescription>, PostgresError> {
     let row = client
         .query_opt(
-            "SELECT c.oid, c.relkind::text, c.relpersistence::text, c.relrowsecurity \
-             FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
-             WHERE n.nspname = $1::text AND c.relname = $2::text",
+            &format!(
+                "SELECT c.oid, c.relkind::text, c.relpersistence::text, c.relrowsecurity, c.relreplident::text, \
+                    {IDENTITY_COLUMNS} \
+                 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
+                 WHERE n.nspname = $1::text AND c.relname = $2::text"
+            ),
             &[&table.schema, &table.name],
         )
         .await?;
     let Some(row) = row else { return Ok(None) };
     let oid: u32 = row.get(0);
-    let kind: String = row.get(1);
-    let persistence: String = row.get(2);
-
-    let leaves = if kind == "p" { leaves(client, oid).await? } else { Vec::new() };
-    let mut physical: Vec<u32> = leaves.iter().map(|leaf| leaf.oid).collect();
-    physical.push(oid);
-    let mut identities = identities(client, &physical).await?;
-    let columns = columns(client, oid, &physical).await?;
-    let unique_keys = unique_keys(client, oid).await?;
+    let kind = table_kind(row.get(1));
+    let leaves = if kind == TableKind::Partitioned { leaves(client, oid).await? } else { Vec::new() };
+    let physical: Vec<u32> = leaves.iter().map(|(leaf, _)| *leaf).chain([oid]).collect();
 
     Ok(Some(TableDescription {
         oid,
         schema: table.schema.clone(),
         name: table.name.clone(),
-        kind: relation_kind(&kind),
-        temporary: persistence == "t",
-        unlogged: persistence == "u",
-        columns,
-        unique_keys,
-        replica_identity: identities.remove(&oid).unwrap_or(ReplicaIdentity::Nothing),
-        leaves: leaves
-            .into_iter()
-            .map(|leaf| (leaf.name, identities.remove(&leaf.oid).unwrap_or(ReplicaIdentity::Nothing)))
-            .collect(),
+        kind,
+        persistence: persistence(row.get(2)),
+        columns: columns(client, oid, &physical).await?,
+        unique_keys: unique_keys(client, oid).await?,
+        replica_identity: replica_identity(row.get(4), row.get(5)),
+        leaves: leaves.into_iter().map(|(_, leaf)| leaf).collect(),
         row_security: row.get(3),
     }))
 }
@@ -112,57 +116,58 @@ fn most_similar(table: &TableName, candidates: impl Iterator<Item = TableName>) 
     ranked.into_iter().take(SIMILAR_MAX).map(|(_, name)| name).collect()
 }
 
-fn relation_kind(relkind: &str) -> RelationKind {
+fn table_kind(relkind: &str) -> TableKind {
     match relkind {
-        "r" => RelationKind::Ordinary,
-        "p" => RelationKind::Partitioned,
-        "v" => RelationKind::View,
-        "m" => RelationKind::MaterializedView,
-        "f" => RelationKind::Foreign,
-        _ => RelationKind::Other,
+        "r" => TableKind::Ordinary,
+        "p" => TableKind::Partitioned,
+        "v" => TableKind::View,
+        "m" => TableKind::MaterializedView,
+        "f" => TableKind::Foreign,
+        _ => TableKind::Other,
     }
 }
 
-struct Leaf {
-    oid: u32,
-    name: String,
+fn persistence(relpersistence: &str) -> Persistence {
+    match relpersistence {
+        "u" => Persistence::Unlogged,
+        "t" => Persistence::Temporary,
+        _ => Persistence::Permanent,
+    }
 }
 
-async fn leaves(client: &SqlClient, root: u32) -> Result<Vec<Leaf>, PostgresError> {
+fn replica_identity(relreplident: &str, index_columns: Vec<String>) -> ReplicaIdentity {
+    match relreplident {
+        "d" => ReplicaIdentity::Default,
+        "f" => ReplicaIdentity::Full,
+        // Without columns the index was dropped, and nothing is left.
+        "i" if !index_columns.is_empty() => ReplicaIdentity::Index { columns: index_columns },
+        _ => ReplicaIdentity::Nothing,
+    }
+}
+
+/// The partitions that hold rows, with their oids.
+async fn leaves(client: &SqlClient, root: u32) -> Result<Vec<(u32, Leaf)>, PostgresError> {
     let rows = client
         .query(
-            "SELECT c.oid, n.nspname || '.' || c.relname FROM pg_partition_tree($1::oid::regclass) p \
-             JOIN pg_class c ON c.oid = p.relid JOIN pg_namespace n ON n.oid = c.relnamespace \
-             WHERE p.isleaf ORDER BY 2",
+            &format!(
+                "SELECT c.oid, n.nspname::text, c.relname::text, c.relkind::text, c.relpersistence::text, \
+                    c.relreplident::text, {IDENTITY_COLUMNS} \
+                 FROM pg_partition_tree($1::oid::regclass) p \
+                 JOIN pg_class c ON c.oid = p.relid JOIN pg_namespace n ON n.oid = c.relnamespace \
+                 WHERE p.isleaf ORDER BY 2, 3"
+            ),
             &[&root],
         )
         .await?;
-    Ok(rows.iter().map(|row| Leaf { oid: row.get(0), name: row.get(1) }).collect())
-}
-
-async fn identities(client: &SqlClient, tables: &[u32]) -> Result<HashMap<u32, ReplicaIdentity>, PostgresError> {
-    let rows = client
-        .query(
-            "SELECT c.oid, c.relreplident::text, ARRAY( \
-                SELECT a.attname::text FROM pg_index i \
-                CROSS JOIN unnest(i.indkey::int2[]) WITH ORDINALITY AS p (attnum, place) \
-                JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = p.attnum \
-                WHERE i.indrelid = c.oid AND i.indisreplident AND p.place <= i.indnkeyatts ORDER BY p.place) \
-             FROM pg_class c WHERE c.oid = ANY ($1)",
-            &[&tables],
-        )
-        .await?;
-    let identity = |row: &Row| match row.get(1) {
-        "d" => ReplicaIdentity::Default,
-        "f" => ReplicaIdentity::Full,
-        "i" => match row.get::<_, Vec<String>>(2) {
-            // The index was dropped.
-            columns if columns.is_empty() => ReplicaIdentity::Nothing,
-            columns => ReplicaIdentity::Index { columns },
-        },
-        _ => ReplicaIdentity::Nothing,
+    let leaf = |row: &Row| Leaf {
+        schema: row.get(1),
+        name: row.get(2),
+        kind: table_kind(row.get(3)),
+        persistence: persistence(row.get(4)),
+        replica_identity: replica_identity(row.get(5), row.get(6)),
     };
-    Ok(rows.iter().map(|row| (row.get(0), identity(row))).collect())
+    // A root without partitions is its own leaf.
+    Ok(rows.iter().map(|row| (row.get(0), leaf(row))).filter(|(oid, _)| *oid != root).collect())
 }
 
 /// The columns; those that were dropped are left out. `physical` are the tables that hold the rows.
@@ -170,10 +175,12 @@ async fn columns(client: &SqlClient, table: u32, physical: &[u32]) -> Result<Vec
     let rows = client
         .query(
             // Without a table for them beside it, no value of a table can be stored out of line.
-            "SELECT a.attnum, a.attname::text, a.atttypid, a.atttypmod, a.attnotnull, a.attgenerated::text <> '', \
-                a.attstorage::text <> 'p' AND EXISTS ( \
-                    SELECT FROM pg_class c WHERE c.oid = ANY ($2) AND c.reltoastrelid <> 0) \
-             FROM pg_attribute a WHERE a.attrelid = $1 AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum",
+            &format!(
+                "SELECT a.attnum, a.attname::text, a.atttypid, a.atttypmod, {NOT_NULL}, a.attgenerated::text <> '', \
+                    a.attstorage::text <> 'p' AND EXISTS ( \
+                        SELECT FROM pg_class c WHERE c.oid = ANY ($2) AND c.reltoastrelid <> 0) \
+                 FROM pg_attribute a WHERE a.attrelid = $1 AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum"
+            ),
             &[&table, &physical],
         )
         .await?;
@@ -200,14 +207,16 @@ async fn unique_keys(client: &SqlClient, table: u32) -> Result<Vec<UniqueKey>, P
     let rows = client
         .query(
             // An exclusion (also that of a key WITHOUT OVERLAPS) is not equality.
-            "SELECT i.indisprimary, k.columns FROM pg_index i CROSS JOIN LATERAL ( \
-                SELECT array_agg(a.attname::text ORDER BY p.place) AS columns, bool_and(a.attnotnull) AS not_null \
-                FROM unnest(i.indkey::int2[]) WITH ORDINALITY AS p (attnum, place) \
-                JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = p.attnum \
-                WHERE p.place <= i.indnkeyatts) k \
-             WHERE i.indrelid = $1 AND i.indisunique AND i.indimmediate AND i.indisvalid AND NOT i.indisexclusion \
-                AND i.indpred IS NULL AND i.indexprs IS NULL AND k.not_null \
-             ORDER BY i.indisprimary DESC, i.indexrelid",
+            &format!(
+                "SELECT i.indisprimary, k.columns FROM pg_index i CROSS JOIN LATERAL ( \
+                    SELECT array_agg(a.attname::text ORDER BY p.place) AS columns, bool_and({NOT_NULL}) AS not_null \
+                    FROM unnest(i.indkey::int2[]) WITH ORDINALITY AS p (attnum, place) \
+                    JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = p.attnum \
+                    WHERE p.place <= i.indnkeyatts) k \
+                 WHERE i.indrelid = $1 AND i.indisunique AND i.indimmediate AND i.indisvalid \
+                    AND NOT i.indisexclusion AND i.indpred IS NULL AND i.indexprs IS NULL AND k.not_null \
+                 ORDER BY i.indisprimary DESC, i.indexrelid"
+            ),
             &[&table],
         )
         .await?;

@@ -260,10 +260,7 @@ mod tests {
             resolve(5, -1),
             SqlType::Record {
                 name: "public.pair".into(),
-                fields: vec![
-                    field("a", SqlType::Array(Box::new(price()))),
-                    field("b", SqlType::Other("mood".into()))
-                ],
+                fields: vec![field("a", SqlType::Array(Box::new(price()))), field("b", SqlType::Other("mood".into()))],
             }
         );
         assert_eq!(types.base(TypeRef { oid: 2, modifier: -1 }), TypeRef { oid: 1700, modifier: 655_366 });
