@@ -1,0 +1,48 @@
+//! Integers of every width.
+
+use super::{Malformed, Parsed};
+
+/// Digits with an optional minus in front.
+pub fn signed(text: &[u8]) -> Parsed<i64> {
+    match text {
+        [b'-', digits @ ..] => 0_i64.checked_sub_unsigned(unsigned(digits)?).ok_or(Malformed),
+        digits => i64::try_from(unsigned(digits)?).map_err(|_| Malformed),
+    }
+}
+
+/// Digits alone.
+pub fn unsigned(text: &[u8]) -> Parsed<u64> {
+    if text.is_empty() {
+        return Err(Malformed);
+    }
+    let mut number = 0_u64;
+    for &byte in text {
+        let digit = byte.wrapping_sub(b'0');
+        if digit > 9 {
+            return Err(Malformed);
+        }
+        number = number.checked_mul(10).and_then(|n| n.checked_add(u64::from(digit))).ok_or(Malformed)?;
+    }
+    Ok(number)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn extremes() {
+        assert_eq!(signed(b"-9223372036854775808"), Ok(i64::MIN));
+        assert_eq!(signed(b"9223372036854775807"), Ok(i64::MAX));
+        assert_eq!(unsigned(b"18446744073709551615"), Ok(u64::MAX));
+        assert_eq!(signed(b"0"), Ok(0));
+    }
+
+    #[test]
+    fn what_is_no_integer_is_refused() {
+        for text in ["", "-", "+1", "1.0", " 1", "1 ", "0x1", "9223372036854775808", "-9223372036854775809"] {
+            assert_eq!(signed(text.as_bytes()), Err(Malformed), "{text:?}");
+        }
+        assert_eq!(unsigned(b"18446744073709551616"), Err(Malformed));
+    }
+}
