@@ -1,0 +1,331 @@
+//! What Kafka's errors mean, decided in one place: what is to be done next, and what a user is told.
+
+use afterbay_crds::reason::Reason;
+use afterbay_crds::report::Problem;
+use rdkafka::error::{KafkaError as RdKafkaError, RDKafkaErrorCode as Code};
+
+use super::trouble::Cause;
+use crate::secret::SecretUnreadable;
+
+/// What is to be done after a transactional call failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ErrorClass {
+    /// The same call again.
+    Retriable,
+    /// Abort the transaction, then go on.
+    Abort,
+    /// What became of the transaction is not known: drop the producer, and read what is committed.
+    Unknown,
+    /// Drop the producer.
+    Fatal,
+    /// Another producer has this transactional id (or the broker has given the transaction up): leave.
+    Fenced,
+    /// The broker does not allow it.
+    NotAuthorized,
+    /// A message is too large.
+    TooLarge,
+    /// A setting is refused.
+    Misconfigured,
+}
+
+/// What librdkafka says of an error.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Flags {
+    /// The call may be made again.
+    pub retriable: bool,
+    /// The transaction can only be aborted.
+    pub abortable: bool,
+    /// The producer is of no use any more.
+    pub fatal: bool,
+}
+
+impl ErrorClass {
+    /// The class of an error.
+    pub fn of(code: Code, flags: Flags) -> Self {
+        match code {
+            Code::Fenced | Code::ProducerFenced | Code::InvalidProducerEpoch => Self::Fenced,
+            Code::TopicAuthorizationFailed
+            | Code::ClusterAuthorizationFailed
+            | Code::GroupAuthorizationFailed
+            | Code::TransactionalIdAuthorizationFailed => Self::NotAuthorized,
+            Code::MessageSizeTooLarge | Code::InvalidMessageSize => Self::TooLarge,
+            Code::InvalidConfig | Code::InvalidTransactionTimeout | Code::InvalidArgument => Self::Misconfigured,
+            _ if flags.fatal => Self::Fatal,
+            _ if flags.abortable => Self::Abort,
+            _ if flags.retriable => Self::Retriable,
+            _ => Self::Fatal,
+        }
+    }
+}
+
+/// A transactional call failed.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("{operation} failed: {text}")]
+pub struct TransactionError {
+    /// What is to be done.
+    pub class: ErrorClass,
+    /// librdkafka's code.
+    pub code: Code,
+    /// Its words.
+    pub text: String,
+    /// Which call.
+    pub operation: &'static str,
+    /// What it was about: a topic or a transactional id.
+    pub subject: String,
+    /// The cluster, as the manifests name it.
+    pub connection: String,
+    /// What was said of the connections before.
+    pub cause: Option<Cause>,
+}
+
+impl TransactionError {
+    /// As users read it.
+    pub fn problem(&self) -> Problem {
+        problem(&self.connection, self.operation, &self.subject, self.code, &self.text, self.cause.as_ref())
+    }
+}
+
+/// A call outside of transactions failed.
+#[derive(Debug, thiserror::Error)]
+pub enum KafkaError {
+    /// A file that holds a secret cannot be read.
+    #[error(transparent)]
+    Secret(#[from] SecretUnreadable),
+    /// librdkafka refuses a setting.
+    #[error("the client settings of {connection} are refused: {words}")]
+    Config {
+        /// The cluster, as the manifests name it.
+        connection: String,
+        /// librdkafka's words, which name the setting and not its value.
+        words: String,
+    },
+    /// Kafka says no, or nothing.
+    #[error("{operation} failed: {text}")]
+    Call {
+        /// Which call.
+        operation: &'static str,
+        /// What it was about.
+        subject: String,
+        /// The cluster, as the manifests name it.
+        connection: String,
+        /// librdkafka's code.
+        code: Code,
+        /// Its words.
+        text: String,
+        /// What was said of the connections before.
+        cause: Option<Cause>,
+    },
+    /// A problem that is told already.
+    #[error("{}", .0.message)]
+    Told(Problem),
+}
+
+impl KafkaError {
+    /// Of an error of the `rdkafka` crate.
+    pub(super) fn call(
+        error: &RdKafkaError,
+        operation: &'static str,
+        subject: &str,
+        connection: &str,
+        cause: Option<Cause>,
+    ) -> Self {
+        let code = error.rdkafka_error_code().unwrap_or(Code::Fail);
+        let (subject, connection) = (subject.to_owned(), connection.to_owned());
+        Self::Call { operation, subject, connection, code, text: error.to_string(), cause }
+    }
+
+    /// Whether trying again may help without anybody doing anything.
+    pub fn transient(&self) -> bool {
+        match self {
+            Self::Secret(_) | Self::Config { .. } | Self::Told(_) => false,
+            Self::Call { code, cause, .. } => matches!(
+                reason(telling(*code, cause.as_ref())),
+                Reason::KafkaUnreachable | Reason::TransactionFailed
+            ),
+        }
+    }
+
+    /// librdkafka's code, where Kafka said it.
+    pub fn code(&self) -> Option<Code> {
+        match self {
+            Self::Call { code, .. } => Some(*code),
+            _ => None,
+        }
+    }
+
+    /// As users read it.
+    pub fn problem(&self) -> Problem {
+        match self {
+            Self::Secret(error) => Reason::SecretUnreadable
+                .problem(error.to_string(), "the file is written by the operator: see its log, and the Secret"),
+            Self::Config { .. } => Reason::KafkaConfigRefused
+                .problem(self.to_string(), "correct spec.config, or the certificates, of the KafkaConnection"),
+            Self::Call { operation, subject, connection, code, text, cause } => {
+                problem(connection, operation, subject, *code, text, cause.as_ref())
+            }
+            Self::Told(problem) => problem.clone(),
+        }
+    }
+}
+
+/// Of a vague code and what was said before, the one that tells more.
+fn telling(code: Code, cause: Option<&Cause>) -> Code {
+    let vague = matches!(
+        code,
+        Code::OperationTimedOut
+            | Code::RequestTimedOut
+            | Code::BrokerTransportFailure
+            | Code::AllBrokersDown
+            | Code::MessageTimedOut
+            | Code::Fail
+            | Code::TimedOutQueue
+    );
+    match cause {
+        Some(cause) if vague => cause.code,
+        _ => code,
+    }
+}
+
+fn reason(code: Code) -> Reason {
+    match code {
+        Code::Authentication | Code::SaslAuthenticationFailed | Code::UnsupportedSASLMechanism => {
+            Reason::KafkaAuthenticationFailed
+        }
+        Code::SSL => Reason::KafkaTlsFailed,
+        Code::Resolve
+        | Code::BrokerTransportFailure
+        | Code::AllBrokersDown
+        | Code::OperationTimedOut
+        | Code::RequestTimedOut
+        | Code::MessageTimedOut
+        | Code::CoordinatorNotAvailable
+        | Code::NotCoordinator
+        | Code::CoordinatorLoadInProgress
+        | Code::NetworkException => Reason::KafkaUnreachable,
+        Code::TopicAuthorizationFailed
+        | Code::ClusterAuthorizationFailed
+        | Code::GroupAuthorizationFailed
+        | Code::TransactionalIdAuthorizationFailed => Reason::KafkaNotAuthorized,
+        Code::UnknownTopic | Code::UnknownTopicOrPartition | Code::UnknownPartition => Reason::TopicNotFound,
+        Code::MessageSizeTooLarge | Code::InvalidMessageSize => Reason::MessageTooLarge,
+        Code::Fenced | Code::ProducerFenced | Code::InvalidProducerEpoch => Reason::Fenced,
+        Code::InvalidConfig | Code::InvalidTransactionTimeout | Code::InvalidArgument => Reason::KafkaConfigRefused,
+        _ => Reason::TransactionFailed,
+    }
+}
+
+fn problem(
+    connection: &str,
+    operation: &str,
+    subject: &str,
+    code: Code,
+    text: &str,
+    cause: Option<&Cause>,
+) -> Problem {
+    let code = telling(code, cause);
+    let words = cause.filter(|cause| cause.code == code).map_or(text, |cause| cause.words.as_str());
+    let at = format!("Kafka connection {connection}");
+    match reason(code) {
+        reason @ Reason::KafkaAuthenticationFailed => reason.problem(
+            format!("{at}: the broker refuses the user or the password: {words}"),
+            "correct spec.authentication of the KafkaConnection, or its Secret",
+        ),
+        reason @ Reason::KafkaTlsFailed => reason.problem(
+            format!("{at}: the TLS handshake fails: {words}"),
+            "check that spec.tls.trustedCertificates holds the authority of the brokers' certificates, that these name \
+             the hosts of bootstrapServers, and that the port speaks TLS",
+        ),
+        reason @ Reason::KafkaUnreachable => reason.problem(
+            format!("{at}: no broker answers ({operation}): {words}"),
+            "check bootstrapServers and the network, and whether the port expects TLS; it is tried again by itself",
+        ),
+        reason @ Reason::KafkaNotAuthorized => reason.problem(
+            format!("{at}: {}", missing_right(operation, subject, code)),
+            "grant it to the user of the KafkaConnection; it is tried again by itself",
+        ),
+        reason @ Reason::TopicNotFound => reason.problem(
+            format!("{at}: there is no topic {subject}"),
+            "it was deleted, or never made: make it, and the Sink goes on by itself",
+        ),
+        reason @ Reason::MessageTooLarge => reason.problem(
+            format!("{at}: a message for topic {subject} is too large: {words}"),
+            "raise message.max.bytes in spec.config of the KafkaConnection, and max.message.bytes of the topic",
+        ),
+        reason @ Reason::Fenced => reason.problem(
+            format!("{at}: another producer has the transactional id now ({operation})"),
+            "if two installations share this cluster, give each an --instance of its own; otherwise a successor of this \
+             worker runs, or the broker gave up its transaction, and nothing is to be done",
+        ),
+        reason @ Reason::KafkaConfigRefused => reason.problem(
+            format!("{at}: {operation} is refused: {words}"),
+            "check spec.config, and the broker's transaction.max.timeout.ms",
+        ),
+        reason => reason.problem(
+            format!("{at}: {operation} failed ({subject}): {words}"),
+            "the transaction is rolled back and what it held is sent again by itself",
+        ),
+    }
+}
+
+/// Which right is missing, after the operations of Kafka's ACLs.
+fn missing_right(operation: &str, subject: &str, code: Code) -> String {
+    match code {
+        Code::TopicAuthorizationFailed => {
+            let right = if operation.starts_with("reading") { "Read" } else { "Write" };
+            format!("the user may not {} topic {subject}: the right {right} on it is missing", right.to_lowercase())
+        }
+        Code::GroupAuthorizationFailed => {
+            format!("the right Read on the consumer group {subject} is missing ({operation})")
+        }
+        Code::TransactionalIdAuthorizationFailed => {
+            format!("the right Write on the transactional id {subject} is missing ({operation})")
+        }
+        _ => format!("a right on the cluster is missing ({operation} of {subject})"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NONE: Flags = Flags { retriable: false, abortable: false, fatal: false };
+
+    #[test]
+    fn each_error_has_one_class() {
+        let retriable = Flags { retriable: true, ..NONE };
+        let abortable = Flags { abortable: true, ..NONE };
+        let fatal = Flags { fatal: true, ..NONE };
+        for (code, flags, class) in [
+            (Code::OperationTimedOut, retriable, ErrorClass::Retriable),
+            (Code::UnknownTopicOrPartition, abortable, ErrorClass::Abort),
+            (Code::OutOfOrderSequenceNumber, fatal, ErrorClass::Fatal),
+            (Code::State, NONE, ErrorClass::Fatal),
+            (Code::Fenced, fatal, ErrorClass::Fenced),
+            (Code::ProducerFenced, abortable, ErrorClass::Fenced),
+            (Code::InvalidProducerEpoch, fatal, ErrorClass::Fenced),
+            (Code::TopicAuthorizationFailed, abortable, ErrorClass::NotAuthorized),
+            (Code::TransactionalIdAuthorizationFailed, fatal, ErrorClass::NotAuthorized),
+            (Code::MessageSizeTooLarge, NONE, ErrorClass::TooLarge),
+            (Code::InvalidTransactionTimeout, fatal, ErrorClass::Misconfigured),
+        ] {
+            assert_eq!(ErrorClass::of(code, flags), class, "{code:?} {flags:?}");
+        }
+    }
+
+    #[test]
+    fn the_true_cause_is_told() {
+        let cause = Cause { code: Code::Authentication, words: "SASL authentication error".into() };
+        let problem = problem("default/events", "init", "id", Code::OperationTimedOut, "timed out", Some(&cause));
+        assert_eq!(problem.reason, "KafkaAuthenticationFailed");
+        assert!(problem.message.contains("SASL authentication error"));
+    }
+
+    #[test]
+    fn a_missing_right_is_named() {
+        let told = |operation, code| problem("c", operation, "orders", code, "", None).message;
+        assert!(told("producing", Code::TopicAuthorizationFailed).contains("right Write on it"));
+        assert!(told("reading progress", Code::TopicAuthorizationFailed).contains("right Read on it"));
+        assert!(told("fencing", Code::TransactionalIdAuthorizationFailed).contains("transactional id orders"));
+        assert!(told("reading progress", Code::GroupAuthorizationFailed).contains("group orders"));
+    }
+}

@@ -1,0 +1,304 @@
+//! The transactional producer.
+
+use std::ffi::CString;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use afterbay_crds::plan::{Compression, KafkaConnectionPlan};
+use rdkafka::error::RDKafkaErrorCode as Code;
+
+use super::config::Settings;
+use super::error::{ErrorClass, Flags, KafkaError, TransactionError};
+use super::ffi::{NativeError, NativeEvent, NativeProducer, NativeTopic};
+use super::trouble::Trouble;
+
+/// How long a wait goes on before it is looked whether it is of any use.
+const SLICE: Duration = Duration::from_secs(1);
+/// How long a full queue is waited for at a time.
+const QUEUE_PAUSE: Duration = Duration::from_micros(500);
+/// How long a full queue may stay full: after that the broker does not take anything.
+const QUEUE_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Settings of a producer, beside those of its connection.
+#[derive(Clone, Debug)]
+pub struct ProducerSettings {
+    /// `transactional.id`
+    pub transactional_id: String,
+    /// `transaction.timeout.ms`
+    pub transaction_timeout_ms: u64,
+    /// `compression.type`
+    pub compression: Compression,
+    /// Bytes of messages that may wait for the broker.
+    pub queue_bytes: u64,
+    /// `linger.ms`: how long a batch waits to be filled.
+    pub linger_ms: u64,
+}
+
+impl ProducerSettings {
+    /// Defaults for this transactional id.
+    pub fn new(transactional_id: &str) -> Self {
+        Self {
+            transactional_id: transactional_id.to_owned(),
+            transaction_timeout_ms: 15_000,
+            compression: Compression::None,
+            queue_bytes: 32 << 20,
+            linger_ms: 5,
+        }
+    }
+}
+
+/// A producer with a transactional id. Its calls block; those of a transaction belong to one thread.
+///
+/// When it is dropped, what is not committed is dropped too, and nothing is waited for.
+pub struct TransactionalProducer {
+    shared: Arc<Shared>,
+    connection: String,
+    transactional_id: String,
+}
+
+/// What the producer's topics and its thread for events share with it.
+struct Shared {
+    native: NativeProducer,
+    trouble: Trouble,
+    failed: AtomicU64,
+    first_failure: Mutex<Option<(String, Code)>>,
+    stop: AtomicBool,
+}
+
+/// A topic to produce to. Keeps its producer's client alive.
+#[derive(Clone)]
+pub struct TopicHandle(Arc<Topic>);
+
+/// Fields are dropped in this order: the topic before its client.
+struct Topic {
+    native: NativeTopic,
+    name: String,
+    _client: Arc<Shared>,
+}
+
+impl std::fmt::Debug for TopicHandle {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("TopicHandle").field(&self.0.name).finish()
+    }
+}
+
+impl std::fmt::Debug for TransactionalProducer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("TransactionalProducer").field("transactional_id", &self.transactional_id).finish_non_exhaustive()
+    }
+}
+
+impl TransactionalProducer {
+    /// A producer; no broker is spoken to yet.
+    pub fn new(plan: &KafkaConnectionPlan, settings: &ProducerSettings) -> Result<Self, KafkaError> {
+        let config = |words: String| KafkaError::Config { connection: plan.name.clone(), words };
+        let mut native = Settings::new(plan)?;
+        native.set("transactional.id", settings.transactional_id.clone());
+        native.set("transaction.timeout.ms", settings.transaction_timeout_ms.to_string());
+        native.set("enable.idempotence", "true");
+        native.set("compression.type", settings.compression.as_str());
+        native.set("linger.ms", settings.linger_ms.to_string());
+        // Larger batches than the default of 16 KB: one request carries more, for the same memory.
+        native.set("batch.size", "1000000");
+        native.set("queue.buffering.max.kbytes", (settings.queue_bytes / 1_024).max(1_024).to_string());
+        native.set("queue.buffering.max.messages", "500000");
+        // Failures only: a million successes are not worth a million events.
+        native.set("delivery.report.only.error", "true");
+        native.set("log.queue", "true");
+        native.set("log_level", "6");
+        let shared = Arc::new(Shared {
+            native: NativeProducer::new(&native).map_err(config)?,
+            trouble: Trouble::default(),
+            failed: AtomicU64::new(0),
+            first_failure: Mutex::default(),
+            stop: AtomicBool::new(false),
+        });
+        let listener = Arc::clone(&shared);
+        std::thread::Builder::new()
+            .name("kafka-events".into())
+            .spawn(move || listener.listen())
+            .map_err(|error| config(error.to_string()))?;
+        Ok(Self {
+            shared,
+            connection: plan.name.clone(),
+            transactional_id: settings.transactional_id.clone(),
+        })
+    }
+
+    /// Fences every other producer of this transactional id, ends its open transaction, and waits for both.
+    pub fn init_transactions(&self, timeout: Duration) -> Result<(), TransactionError> {
+        let deadline = Instant::now() + timeout;
+        loop {
+            let rest = deadline.saturating_duration_since(Instant::now());
+            match self.shared.native.init_transactions(rest.min(SLICE)) {
+                Ok(()) => {
+                    self.shared.trouble.clear();
+                    return Ok(());
+                }
+                Err(error) => {
+                    // A broker that refuses user or certificate will do so as long as it is asked.
+                    let refused = self.shared.trouble.cause().is_some_and(|cause| cause.is_refusal());
+                    if !error.flags.retriable || refused || Instant::now() >= deadline {
+                        return Err(self.error("fencing", &self.transactional_id, error));
+                    }
+                }
+            }
+        }
+    }
+
+    /// Begins a transaction.
+    pub fn begin(&self) -> Result<(), TransactionError> {
+        self.shared.failed.store(0, Ordering::SeqCst);
+        let begun = self.shared.native.begin_transaction();
+        begun.map_err(|error| self.error("beginning a transaction", &self.transactional_id, error))
+    }
+
+    /// A topic to produce to; whether it exists shows when something is produced.
+    pub fn topic(&self, name: &str) -> Result<TopicHandle, TransactionError> {
+        let native = CString::new(name).ok().and_then(|name| self.shared.native.topic(&name));
+        let Some(native) = native else {
+            let flags = Flags { retriable: false, abortable: false, fatal: true };
+            let words = "this is no name of a topic".to_owned();
+            return Err(self.error("opening a topic", name, NativeError { code: Code::InvalidTopic, words, flags }));
+        };
+        Ok(TopicHandle(Arc::new(Topic { native, name: name.to_owned(), _client: Arc::clone(&self.shared) })))
+    }
+
+    /// How many partitions a topic has now.
+    pub fn partition_count(&self, name: &str, timeout: Duration) -> Result<i32, TransactionError> {
+        let topic = self.topic(name)?;
+        let count = self.shared.native.partition_count(&topic.0.native, timeout);
+        count.map_err(|error| self.error("looking up a topic", name, error))
+    }
+
+    /// Hands over a message; its bytes are copied. Waits while the queue is full.
+    pub fn produce(
+        &self,
+        topic: &TopicHandle,
+        partition: i32,
+        key: Option<&[u8]>,
+        value: Option<&[u8]>,
+        headers: &[(&str, &[u8])],
+    ) -> Result<(), TransactionError> {
+        let mut deadline = None;
+        loop {
+            match self.shared.native.produce(&topic.0.native, partition, key, value, headers) {
+                Ok(()) => return Ok(()),
+                Err(error) if error.code == Code::QueueFull => {
+                    let deadline = *deadline.get_or_insert_with(|| Instant::now() + QUEUE_TIMEOUT);
+                    self.delivered_so_far()?;
+                    if Instant::now() >= deadline {
+                        return Err(self.error("producing", &topic.0.name, error));
+                    }
+                    std::thread::sleep(QUEUE_PAUSE);
+                }
+                Err(error) => return Err(self.error("producing", &topic.0.name, error)),
+            }
+        }
+    }
+
+    /// Commits: all messages are delivered and visible together, or an error says what is to be done. One of class
+    /// [`ErrorClass::Unknown`] leaves open which.
+    pub fn commit(&self, timeout: Duration) -> Result<(), TransactionError> {
+        let deadline = Instant::now() + timeout;
+        if !self.shared.native.flush(timeout) {
+            self.delivered_so_far()?;
+            let flags = Flags { retriable: false, abortable: true, fatal: false };
+            let words = "messages are not delivered in time".to_owned();
+            let late = NativeError { code: Code::OperationTimedOut, words, flags };
+            return Err(self.error("delivering", &self.transactional_id, late));
+        }
+        // A message that failed must not be missing in silence.
+        self.delivered_so_far()?;
+        loop {
+            let rest = deadline.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
+            let error = match self.shared.native.commit_transaction(rest) {
+                Ok(()) => {
+                    self.shared.trouble.clear();
+                    return Ok(());
+                }
+                Err(error) => self.error("committing", &self.transactional_id, error),
+            };
+            if error.class != ErrorClass::Retriable {
+                return Err(error);
+            }
+            if Instant::now() >= deadline {
+                return Err(TransactionError { class: ErrorClass::Unknown, ..error });
+            }
+        }
+    }
+
+    /// Rolls the transaction back.
+    pub fn abort(&self, timeout: Duration) -> Result<(), TransactionError> {
+        let aborted = self.shared.native.abort_transaction(timeout);
+        self.shared.failed.store(0, Ordering::SeqCst);
+        aborted.map_err(|error| self.error("aborting", &self.transactional_id, error))
+    }
+
+    /// Whether a message of the transaction has failed.
+    fn delivered_so_far(&self) -> Result<(), TransactionError> {
+        if self.shared.failed.load(Ordering::SeqCst) == 0 {
+            return Ok(());
+        }
+        let first = self.shared.first_failure.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let (topic, code) = first.unwrap_or_else(|| ("(unknown)".to_owned(), Code::Fail));
+        let flags = Flags { retriable: false, abortable: true, fatal: false };
+        Err(self.error("producing", &topic, NativeError { code, words: code.to_string(), flags }))
+    }
+
+    fn error(&self, operation: &'static str, subject: &str, error: NativeError) -> TransactionError {
+        // A fatal error hides behind the state that it leaves: that is what is to be told.
+        let NativeError { mut code, words: mut text, flags } = error;
+        if flags.fatal || code == Code::Fatal {
+            if let Some((fatal, words)) = self.shared.native.fatal_error() {
+                (code, text) = (fatal, words);
+            }
+        }
+        TransactionError {
+            class: ErrorClass::of(code, flags),
+            code,
+            text,
+            operation,
+            subject: subject.to_owned(),
+            connection: self.connection.clone(),
+            cause: self.shared.trouble.cause(),
+        }
+    }
+}
+
+impl Drop for TransactionalProducer {
+    fn drop(&mut self) {
+        self.shared.stop.store(true, Ordering::SeqCst);
+        self.shared.native.purge();
+    }
+}
+
+impl Shared {
+    /// Takes events until the producer is dropped; the client is destroyed by whoever lets it go last.
+    fn listen(&self) {
+        while !self.stop.load(Ordering::SeqCst) {
+            self.native.poll(Duration::from_millis(100), |event| self.take(event));
+        }
+    }
+
+    fn take(&self, event: NativeEvent) {
+        match event {
+            NativeEvent::DeliveryFailed { topic, code } => {
+                let mut first = self.first_failure.lock().unwrap_or_else(PoisonError::into_inner);
+                if self.failed.fetch_add(1, Ordering::SeqCst) == 0 {
+                    tracing::debug!(topic, %code, "a message was not delivered");
+                    *first = Some((topic, code));
+                }
+            }
+            NativeEvent::Error { code, words, fatal } => {
+                self.trouble.note(code, &words);
+                tracing::debug!(%code, fatal, "{words}");
+            }
+            NativeEvent::Log { level, facility, words } => {
+                self.trouble.note_log(&facility, &words);
+                tracing::debug!(level, facility, "{words}");
+            }
+        }
+    }
+}
