@@ -1,0 +1,57 @@
+//! What tests do at the broker by themselves: topics, and records of their own.
+
+use std::time::Duration;
+
+use rdkafka::ClientConfig;
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::client::DefaultClientContext;
+use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer as _, ThreadedProducer};
+
+use crate::Rig;
+
+const TIMEOUT: Duration = Duration::from_secs(20);
+
+fn admin(rig: &Rig) -> AdminClient<DefaultClientContext> {
+    configuration(rig).create().expect("librdkafka takes the configuration")
+}
+
+fn configuration(rig: &Rig) -> ClientConfig {
+    let mut configuration = ClientConfig::new();
+    configuration.set("bootstrap.servers", rig.broker());
+    configuration
+}
+
+fn options() -> AdminOptions {
+    AdminOptions::new().operation_timeout(Some(TIMEOUT)).request_timeout(Some(TIMEOUT))
+}
+
+/// Makes a topic.
+pub async fn create_topic(rig: &Rig, name: &str, partitions: i32, config: &[(&str, &str)]) {
+    let mut topic = NewTopic::new(name, partitions, TopicReplication::Fixed(1));
+    for (key, value) in config {
+        topic = topic.set(key, value);
+    }
+    let made = admin(rig).create_topics([&topic], &options()).await.expect("the broker answers");
+    assert!(made.iter().all(Result::is_ok), "{made:?}");
+}
+
+/// Deletes topics, where they are; as good as it can: this is for the end of a test.
+pub fn delete_topics(rig: &'static Rig, names: Vec<String>) {
+    let deleter = std::thread::spawn(move || {
+        let names: Vec<_> = names.iter().map(String::as_str).collect();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        runtime.map(|runtime| runtime.block_on(admin(rig).delete_topics(&names, &options())))
+    });
+    // What cannot be cleaned up must not hide why the test failed.
+    let _ = deleter.join();
+}
+
+/// Writes one record, outside of any transaction; no value: a tombstone.
+pub fn write(rig: &Rig, topic: &str, key: &str, value: Option<&str>) {
+    let producer: ThreadedProducer<DefaultProducerContext> =
+        configuration(rig).create().expect("librdkafka takes the configuration");
+    let mut record = BaseRecord::<str, str>::to(topic).key(key);
+    record.payload = value;
+    producer.send(record).map_err(|(error, _)| error).expect("there is room for one record");
+    producer.flush(TIMEOUT).expect("the broker takes the record");
+}

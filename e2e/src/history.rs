@@ -1,0 +1,205 @@
+//! A table that remembers all that ever happened to it, and what a topic must then hold.
+//!
+//! A trigger notes each change in a second table, in the transaction of the change. Changes of one key exclude each
+//! other by its row lock, so the notes of one key stand in the order in which they were committed: that is what the
+//! topic has to show, change by change, whatever died meanwhile.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use serde_json::Value;
+use tokio::task::JoinHandle;
+
+use crate::database::{Database, Session, lsn};
+use crate::message::Message;
+
+/// Each value that a key had, in order; none: it was deleted.
+type Values = BTreeMap<i64, Vec<Option<i64>>>;
+
+/// The table `ledger (id, n)` of a database. `n` is another number in each change.
+pub struct History<'a>(&'a Database);
+
+const SCHEMA: &str = "
+    CREATE TABLE ledger (id int PRIMARY KEY, n int NOT NULL);
+    CREATE TABLE notes (seq bigserial PRIMARY KEY, id int NOT NULL, n int);
+    CREATE SEQUENCE numbers;
+    CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql AS $$
+    BEGIN
+        IF TG_OP = 'DELETE' OR (TG_OP = 'UPDATE' AND OLD.id <> NEW.id) THEN
+            INSERT INTO notes (id) VALUES (OLD.id);
+        END IF;
+        IF TG_OP <> 'DELETE' THEN
+            INSERT INTO notes (id, n) VALUES (NEW.id, NEW.n);
+        END IF;
+        RETURN NULL;
+    END $$;
+    CREATE TRIGGER note AFTER INSERT OR UPDATE OR DELETE ON ledger FOR EACH ROW EXECUTE FUNCTION note();
+    CREATE PROCEDURE work(changes int) LANGUAGE plpgsql AS $$
+    DECLARE
+        one int;
+        other int;
+    BEGIN
+        FOR i IN 1..changes LOOP
+            one := floor(random() * 200);
+            other := floor(random() * 200);
+            CASE floor(random() * 6)
+                WHEN 0 THEN
+                    DELETE FROM ledger WHERE id = one;
+                WHEN 1 THEN
+                    BEGIN
+                        UPDATE ledger SET id = other, n = nextval('numbers') WHERE id = one;
+                    EXCEPTION WHEN unique_violation THEN NULL;
+                    END;
+                ELSE
+                    INSERT INTO ledger VALUES (one, nextval('numbers'))
+                    ON CONFLICT (id) DO UPDATE SET n = excluded.n;
+            END CASE;
+        END LOOP;
+    END $$;";
+
+impl<'a> History<'a> {
+    /// Makes the table, and puts so many rows into it.
+    pub async fn begin(database: &'a Database, rows: u32) -> Self {
+        database.run(SCHEMA).await;
+        database
+            .run(&format!("INSERT INTO ledger SELECT i, nextval('numbers') FROM generate_series(1, {rows}) i"))
+            .await;
+        Self(database)
+    }
+
+    /// Makes random changes in one transaction.
+    pub async fn work(&self, changes: u32) {
+        self.0.run(&format!("CALL work({changes})")).await;
+    }
+
+    /// Makes random transactions, short and long, until it is told to stop.
+    pub async fn writer(&self) -> Writer {
+        let session: Session = self.0.session().await;
+        let stop = Arc::<AtomicBool>::default();
+        let told = Arc::clone(&stop);
+        let task = tokio::spawn(async move {
+            for round in 1_u32.. {
+                if told.load(Ordering::Relaxed) {
+                    return;
+                }
+                let changes = if round.is_multiple_of(20) { 300 } else { 1 + round % 7 };
+                // Two writers may come into each other's way: one of them is rolled back, as in life. And a server
+                // may be away for a while.
+                session.try_run(&format!("CALL work({changes})")).await;
+            }
+        });
+        Writer { stop, task }
+    }
+
+    /// Checks that the messages are the changes, each once, in order per key. Where `seam` is set, what a key had
+    /// when the snapshot was taken stands for all that it had before.
+    pub async fn check(&self, messages: &[Message], seam: bool) {
+        check_names(messages);
+        let notes = self.notes().await;
+        let mut found = Values::new();
+        for message in messages {
+            found.entry(integer(&message.key, "id")).or_default().push(match &message.value {
+                Value::Null => None,
+                value => Some(integer(value, "n")),
+            });
+        }
+        let strangers: Vec<_> = found.keys().filter(|id| !notes.contains_key(id)).collect();
+        assert!(strangers.is_empty(), "messages of keys that never were: {strangers:?}");
+        for (id, noted) in &notes {
+            let found = found.get(id).map_or(&[][..], Vec::as_slice);
+            let right = if seam { follows_a_snapshot(noted, found) } else { noted == found };
+            assert!(right, "key {id}: the database did {noted:?}, the topic has {found:?}");
+        }
+    }
+
+    async fn notes(&self) -> Values {
+        let mut values = Values::new();
+        for row in self.0.rows("SELECT id, n FROM notes ORDER BY seq").await {
+            let number = |index: usize| row[index].as_ref().map(|text| text.parse().expect("an int is a number"));
+            values.entry(number(0).expect("id is not null")).or_default().push(number(1));
+        }
+        values
+    }
+}
+
+/// A session that makes random transactions.
+pub struct Writer {
+    stop: Arc<AtomicBool>,
+    task: JoinHandle<()>,
+}
+
+impl Writer {
+    /// Returns when its last transaction has ended.
+    pub async fn stop(self) {
+        self.stop.store(true, Ordering::Relaxed);
+        self.task.await.expect("the writer does not panic");
+    }
+}
+
+/// Whether what was found is the row after some of the changes, if there was one then, and all changes after those.
+fn follows_a_snapshot(noted: &[Option<i64>], found: &[Option<i64>]) -> bool {
+    (0..=noted.len()).any(|seen| {
+        let row = seen.checked_sub(1).and_then(|last| noted[last]);
+        let expected = row.map(Some).into_iter().chain(noted[seen..].iter().copied());
+        expected.eq(found.iter().copied())
+    })
+}
+
+/// Each message has a name of its own, and in a partition they stand in the order of the log.
+fn check_names(messages: &[Message]) {
+    let mut names = BTreeSet::new();
+    let mut last: BTreeMap<i32, Place> = BTreeMap::new();
+    for message in messages {
+        let name = message.position();
+        assert!(names.insert(name), "two messages are named {name}");
+        let place = place(name);
+        let before = last.insert(message.partition, place);
+        assert!(before.is_none_or(|before| before < place), "{name} stands behind a later change");
+    }
+}
+
+/// Rows of a snapshot come before changes; then commit LSN, ordinal, and which message of a key change it is.
+type Place = (bool, u64, u64, u64);
+
+fn place(name: &str) -> Place {
+    let (commit, ordinal) = name.split_once(':').unwrap_or_else(|| panic!("{name} is no position"));
+    let number = |text: &str| text.parse().unwrap_or_else(|_| panic!("{name} is no position"));
+    if let Some(row) = ordinal.strip_prefix('s') {
+        return (false, lsn(commit), number(row), 0);
+    }
+    let (ordinal, half) = ordinal.split_once('.').unwrap_or((ordinal, "0"));
+    (true, lsn(commit), number(ordinal), number(half))
+}
+
+fn integer(value: &Value, field: &str) -> i64 {
+    value[field].as_i64().unwrap_or_else(|| panic!("no integer {field} in {value}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_snapshot_stands_for_what_was_before_it() {
+        let noted = [Some(1), None, Some(3)];
+        for found in [&[Some(1), None, Some(3)][..], &[None, Some(3)], &[Some(3)]] {
+            assert!(follows_a_snapshot(&noted, found), "{found:?}");
+        }
+    }
+
+    #[test]
+    fn loss_and_repetition_are_seen() {
+        let noted = [Some(1), Some(2), Some(3)];
+        for found in [&[][..], &[Some(1), Some(3)], &[Some(2)], &[Some(3), Some(3)], &[Some(2), Some(2), Some(3)]] {
+            assert!(!follows_a_snapshot(&noted, found), "{found:?}");
+        }
+    }
+
+    #[test]
+    fn names_are_ordered_as_the_log_is() {
+        assert!(place("0/9:s7") < place("0/1:0"), "a row of the snapshot comes first");
+        assert!(place("0/FF:12") < place("1/0:3"));
+        assert!(place("0/1:2.0") < place("0/1:2.1") && place("0/1:2.1") < place("0/1:10"));
+    }
+}

@@ -1,0 +1,52 @@
+//! The reference consumer: confluent-kafka and fastavro, run as a child process.
+
+use std::path::PathBuf;
+use std::process::Stdio;
+
+use tokio::process::Command;
+
+use crate::Rig;
+use crate::message::{Format, Message};
+use crate::programs::repository;
+
+/// All messages of a topic that a read_committed reader sees now, by partition and offset.
+pub async fn read(rig: &Rig, topic: &str, format: Format) -> Vec<Message> {
+    read_with(rig.broker(), topic, format, &["--registry", rig.registry()]).await
+}
+
+/// As [`read`], at this broker, with further arguments of the consumer.
+pub async fn read_with(bootstrap: &str, topic: &str, format: Format, arguments: &[&str]) -> Vec<Message> {
+    let lines = consume(bootstrap, topic, (format.as_str(), format.as_str()), arguments).await;
+    let parse = |line: &String| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"));
+    let mut messages: Vec<Message> = lines.iter().map(parse).collect();
+    messages.sort_by_key(|message| (message.partition, message.offset));
+    messages
+}
+
+/// Runs the consumer with formats of key and value; gives the lines that it prints.
+pub async fn consume(
+    bootstrap: &str,
+    topic: &str,
+    (key_format, value_format): (&str, &str),
+    arguments: &[&str],
+) -> Vec<String> {
+    let output = Command::new(python())
+        .arg(repository().join("e2e/reference/consume.py"))
+        .args(["--bootstrap", bootstrap, "--topic", topic])
+        .args(["--key-format", key_format, "--value-format", value_format])
+        .args(arguments)
+        .stdin(Stdio::null())
+        .kill_on_drop(true)
+        .output()
+        .await
+        .expect("the reference consumer can be started");
+    let words = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "the reference consumer ends with {}: {words}", output.status);
+    String::from_utf8_lossy(&output.stdout).lines().map(str::to_owned).collect()
+}
+
+fn python() -> PathBuf {
+    let python = repository().join("target/rig/venv/bin/python");
+    assert!(python.exists(), "the reference client is not installed: run e2e/rig/install.sh");
+    python
+}

@@ -1,0 +1,6 @@
+//! What is promised, one module a promise, on the real parts and through the real programs.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod envelopes;
+mod exactly_once;
