@@ -1,9 +1,19 @@
 //! Whether a table can be carried by a Sink, and what its owner can do if not.
+//!
+//! Pure: what the catalogue says comes in as a [`TableDescription`]. The rules are those of the reference ("Upsert key
+//! selection") and of logical replication (PostgreSQL documentation, "Replica Identity" and "Restrictions").
+
+mod identity;
+mod key;
+
+#[cfg(test)]
+mod tests;
 
 use afterbay_crds::plan::Envelope;
+use afterbay_crds::reason::Reason;
 use afterbay_crds::report::Problem;
 
-use crate::table::TableDescription;
+use crate::table::{Persistence, TableDescription, TableKind};
 
 /// A table that can be carried.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -12,8 +22,94 @@ pub struct Fit {
     pub key: Vec<usize>,
 }
 
-/// Checks a table against what a Sink wants of it; all problems at once.
+/// Checks a table against what a Sink wants of it; all problems at once. `key_columns` is empty for a Sink without key.
 pub fn check(table: &TableDescription, key_columns: &[String], envelope: Envelope) -> Result<Fit, Vec<Problem>> {
-    let _ = (table, key_columns, envelope);
-    Ok(Fit { key: Vec::new() })
+    // Of what is no table there is no use in telling more.
+    if let Some(problem) = unfit(table) {
+        return Err(vec![problem]);
+    }
+    let (key, mut problems) = match key::find(table, key_columns) {
+        Ok(key) => (key, Vec::new()),
+        Err(problems) => (Vec::new(), problems),
+    };
+    // A key that names no columns is not to be called not unique besides.
+    if envelope == Envelope::Upsert && problems.is_empty() {
+        problems.extend(key::prove_unique(table, key_columns));
+    }
+    let known: Vec<&str> = table.streamed_columns().map(|column| column.name.as_str()).collect();
+    let key_columns: Vec<&str> = key_columns.iter().map(String::as_str).filter(|name| known.contains(name)).collect();
+    problems.extend(identity::check(table, &key_columns, envelope));
+    if problems.is_empty() { Ok(Fit { key }) } else { Err(problems) }
+}
+
+fn unfit(table: &TableDescription) -> Option<Problem> {
+    let name = display(&table.schema, &table.name);
+    let kind = |kind: &str| {
+        Some(Reason::TableUnfit.problem(
+            format!("{name} is {kind}, and only tables leave changes in the source's log"),
+            "name a table (plain or partitioned); for a view, name the tables that it reads",
+        ))
+    };
+    match table.kind {
+        TableKind::Ordinary | TableKind::Partitioned => {}
+        TableKind::View => return kind("a view"),
+        TableKind::MaterializedView => return kind("a materialized view"),
+        TableKind::Foreign => return kind("a foreign table"),
+        TableKind::Other => return kind("no table"),
+    }
+    match table.persistence {
+        Persistence::Permanent => {}
+        Persistence::Unlogged => return Some(unlogged(&table.schema, &table.name)),
+        Persistence::Temporary => {
+            return Some(Reason::TableUnfit.problem(
+                format!("table {name} is temporary, so only the session that made it sees it"),
+                "name a permanent table",
+            ));
+        }
+    }
+    let leaf = table.leaves.iter().find_map(|leaf| match (leaf.kind, leaf.persistence) {
+        (TableKind::Foreign, _) => Some(Reason::TableUnfit.problem(
+            format!(
+                "partition {} of table {name} is a foreign table, whose changes are not in the source's log",
+                display(&leaf.schema, &leaf.name)
+            ),
+            "detach the partition, or carry the other partitions by their own names",
+        )),
+        (_, Persistence::Unlogged) => Some(unlogged(&leaf.schema, &leaf.name)),
+        _ => None,
+    });
+    if leaf.is_some() {
+        return leaf;
+    }
+    // A message without fields tells nobody anything, and Postgres publishes nothing of such a table.
+    table.streamed_columns().next().is_none().then(|| {
+        Reason::TableUnfit
+            .problem(format!("table {name} has no columns that are replicated"), "add a column that is not generated")
+    })
+}
+
+fn unlogged(schema: &str, name: &str) -> Problem {
+    Reason::TableUnfit.problem(
+        format!("table {} is unlogged, so its changes are not in the source's log", display(schema, name)),
+        format!("run: ALTER TABLE {} SET LOGGED;", quoted(schema, name)),
+    )
+}
+
+/// A name for people.
+fn display(schema: &str, name: &str) -> String {
+    format!("{schema}.{name}")
+}
+
+/// A name for SQL.
+fn quoted(schema: &str, name: &str) -> String {
+    format!("{}.{}", identifier(schema), identifier(name))
+}
+
+fn identifier(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
+}
+
+/// Names as a list in parentheses, quoted as the reference's messages have them: `("a", "b")`.
+fn list<'a>(names: impl IntoIterator<Item = &'a String>) -> String {
+    format!("({})", names.into_iter().map(|name| identifier(name)).collect::<Vec<_>>().join(", "))
 }

@@ -1,0 +1,87 @@
+//! Whether the log holds the old values that the Sink needs.
+
+use afterbay_crds::plan::Envelope;
+use afterbay_crds::reason::Reason;
+use afterbay_crds::report::Problem;
+
+use super::{display, identifier, quoted};
+use crate::relation::SqlType;
+use crate::table::{ColumnDescription, ReplicaIdentity, TableDescription};
+
+/// Digits of a `numeric` whose values never leave their row: at most 24 bytes, and Postgres moves only what is larger
+/// (8 bytes of headers, 2 for each 4 digits).
+const NUMERIC_DIGITS_IN_ROW: u16 = 28;
+
+/// The problem, unless the table (and each of its partitions: the root's identity does not extend to them, and theirs
+/// not to the root, by which the stream labels the old rows) has a sufficient replica identity.
+pub fn check(table: &TableDescription, key_columns: &[&str], envelope: Envelope) -> Option<Problem> {
+    let whole = std::iter::once((&table.schema, &table.name, &table.replica_identity));
+    let leaves = table.leaves.iter().map(|leaf| (&leaf.schema, &leaf.name, &leaf.replica_identity));
+    let mut lacking = Vec::new();
+    let mut why = None;
+    for (schema, name, identity) in whole.chain(leaves) {
+        if let Some(lack) = lack(table, identity, key_columns, envelope) {
+            why.get_or_insert(lack);
+            lacking.push((schema, name));
+        }
+    }
+    let names: Vec<_> = lacking.iter().map(|(schema, name)| display(schema, name)).collect();
+    let statements: Vec<_> = lacking
+        .iter()
+        .map(|(schema, name)| format!("ALTER TABLE {} REPLICA IDENTITY FULL;", quoted(schema, name)))
+        .collect();
+    why.map(|why| {
+        Reason::ReplicaIdentityInsufficient.problem(
+            format!("the replica identity of table {} does not suffice: {why}", names.join(", ")),
+            format!("run: {}", statements.join(" ")),
+        )
+    })
+}
+
+/// What an identity lacks.
+fn lack(
+    table: &TableDescription,
+    identity: &ReplicaIdentity,
+    key_columns: &[&str],
+    envelope: Envelope,
+) -> Option<String> {
+    if *identity == ReplicaIdentity::Full {
+        return None;
+    }
+    if envelope == Envelope::Debezium {
+        return Some("the debezium envelope tells the whole old row".to_owned());
+    }
+    let none = Vec::new();
+    let held = match identity {
+        ReplicaIdentity::Index { columns } => columns,
+        ReplicaIdentity::Default => table.unique_keys.iter().find(|key| key.primary).map_or(&none, |key| &key.columns),
+        ReplicaIdentity::Nothing | ReplicaIdentity::Full => &none,
+    };
+    if let Some(column) = key_columns.iter().find(|column| !held.iter().any(|held| held == *column)) {
+        return Some(format!(
+            "a deletion does not tell the old value of key column {}, which its tombstone needs",
+            identifier(column)
+        ));
+    }
+    if held.is_empty() {
+        return Some("an update or a deletion does not tell which row it is".to_owned());
+    }
+    table.streamed_columns().find(|column| leaves_its_row(column)).map(|column| {
+        format!(
+            "column {} can be stored out of line (TOAST), and an update that leaves such a value as it is does not \
+             tell it otherwise",
+            identifier(&column.name)
+        )
+    })
+}
+
+fn leaves_its_row(column: &ColumnDescription) -> bool {
+    let small = match &column.sql_type {
+        SqlType::Numeric { typmod: Some((precision, scale)) } => {
+            *scale >= 0 && scale.unsigned_abs().max(*precision) <= NUMERIC_DIGITS_IN_ROW
+        }
+        SqlType::Other(name) => name == "inet" || name == "cidr",
+        _ => false,
+    };
+    column.can_toast && !small
+}
