@@ -121,21 +121,18 @@ fn chain_verifier(
     provider: Arc<CryptoProvider>,
 ) -> Result<Arc<WebPkiServerVerifier>, TlsConfigError> {
     let mut roots = RootCertStore::empty();
-    match ca_file {
-        Some(path) => {
-            for certificate in certificates(path)? {
-                roots.add(certificate).map_err(|error| TlsConfigError::MalformedCertificate {
-                    path: path.to_owned(),
-                    detail: error.to_string(),
-                })?;
-            }
+    if let Some(path) = ca_file {
+        for certificate in certificates(path)? {
+            roots.add(certificate).map_err(|error| TlsConfigError::MalformedCertificate {
+                path: path.to_owned(),
+                detail: error.to_string(),
+            })?;
         }
-        None => {
-            // Systems carry a few roots that are odd; those are left out, as everywhere.
-            roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-            if roots.is_empty() {
-                return Err(TlsConfigError::NoSystemRoots);
-            }
+    } else {
+        // Systems carry a few roots that are odd; those are left out, as everywhere.
+        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+        if roots.is_empty() {
+            return Err(TlsConfigError::NoSystemRoots);
         }
     }
     WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider)

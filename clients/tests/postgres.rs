@@ -1,5 +1,7 @@
 //! The Postgres clients against a real server: logging in, settings, snapshots, the stream.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests end by panics")]
+
 mod support;
 
 use std::time::Duration;

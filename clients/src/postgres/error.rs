@@ -3,12 +3,11 @@
 use std::io;
 use std::sync::Arc;
 
-use afterbay_crds::reason::Reason;
-use afterbay_crds::report::Problem;
-
 use super::session::Place;
 use crate::secret::SecretUnreadable;
 use crate::tls::{HandshakeFailure, TlsConfigError};
+
+mod problem;
 
 /// An error of a Postgres session.
 #[derive(Debug, thiserror::Error)]
@@ -199,172 +198,6 @@ impl PostgresError {
                 | Kind::OutOfResources
         ) || self.sqlstate.as_deref().is_some_and(|state| matches!(state, "40001" | "40P01"))
     }
-
-    /// What a user reads.
-    pub fn problem(&self) -> Problem {
-        let (reason, hint) = self.remedy();
-        let Place { servers, database, role } = &*self.place;
-        let words = &self.words;
-        use PostgresErrorKind as Kind;
-        let message = match self.kind {
-            Kind::UnknownHost => format!("the host of {servers} is unknown: {words}"),
-            Kind::Unreachable => format!("Postgres at {servers} does not answer: {words}"),
-            Kind::ConnectionLost => format!("the connection to Postgres at {servers} broke off: {words}"),
-            Kind::Unavailable => format!("Postgres at {servers} is not available now: {words}"),
-            Kind::NotPrimary => format!("no primary among the Postgres servers {servers}: {words}"),
-            Kind::WrongPassword => {
-                format!("Postgres at {servers} refuses role \"{role}\" for database \"{database}\": {words}")
-            }
-            Kind::PasswordMissing => {
-                format!("Postgres at {servers} asks for the password of role \"{role}\", and none is given")
-            }
-            Kind::AuthenticationUnsupported => {
-                format!("role \"{role}\" cannot log in to Postgres at {servers}: {words}")
-            }
-            Kind::NoHbaEntry => {
-                format!("Postgres at {servers} does not let role \"{role}\" into database \"{database}\": {words}")
-            }
-            Kind::UnknownDatabase => format!("Postgres at {servers} has no database \"{database}\": {words}"),
-            Kind::TlsNotOffered => format!("Postgres at {servers} does not offer TLS"),
-            Kind::TlsUntrusted => format!("the certificate of Postgres at {servers} is not trusted: {words}"),
-            Kind::TlsWrongName => format!("the certificate of Postgres at {servers} is for another name: {words}"),
-            Kind::TlsFailed => format!("the TLS handshake with Postgres at {servers} failed: {words}"),
-            Kind::TlsFiles => format!("TLS for Postgres at {servers} cannot be set up: {words}"),
-            Kind::SecretUnreadable => format!("the password for Postgres at {servers} cannot be read: {words}"),
-            Kind::NotPermitted => {
-                format!("role \"{role}\" lacks a privilege in database \"{database}\" at {servers}: {words}")
-            }
-            _ => format!("Postgres at {servers}, database \"{database}\": {words}"),
-        };
-        reason.problem(message, hint)
-    }
-
-    fn remedy(&self) -> (Reason, String) {
-        use PostgresErrorKind as Kind;
-        let Place { database, role, .. } = &*self.place;
-        let role_name = super::quote::identifier(role);
-        match self.kind {
-            Kind::UnknownHost | Kind::Unreachable => (
-                Reason::SourceUnreachable,
-                "check host and port, that the server runs, and that no firewall is in between; it is tried again"
-                    .to_owned(),
-            ),
-            Kind::ConnectionLost | Kind::Unavailable => {
-                (Reason::SourceUnreachable, "nothing, if the server restarts: it is tried again".to_owned())
-            }
-            Kind::NotPrimary => (
-                Reason::SourceNotPrimary,
-                "name the primary among the hosts, or promote one; it is tried again".to_owned(),
-            ),
-            Kind::WrongPassword => (
-                Reason::SourceAuthenticationFailed,
-                "check the role and the password in the referenced Secret (a line end at its end counts too)".to_owned(),
-            ),
-            Kind::PasswordMissing => (
-                Reason::SourceAuthenticationFailed,
-                "set authentication.passwordSecret of the SourceConnector".to_owned(),
-            ),
-            Kind::AuthenticationUnsupported => (
-                Reason::SourceAuthenticationFailed,
-                "let the role log in with scram-sha-256 or md5 in pg_hba.conf, or with password over TLS".to_owned(),
-            ),
-            Kind::NoHbaEntry => (
-                Reason::SourceAuthenticationFailed,
-                format!(
-                    "add lines for this role, this client's address and both the database \"{database}\" and \
-                     replication to pg_hba.conf and reload; mind hostssl and hostnossl"
-                ),
-            ),
-            Kind::UnknownDatabase => {
-                (Reason::DatabaseNotFound, "check the name of the database, or create it".to_owned())
-            }
-            Kind::TlsNotOffered => (
-                Reason::SourceTlsFailed,
-                "turn on ssl in the server's postgresql.conf, or set tls.mode: disable".to_owned(),
-            ),
-            Kind::TlsUntrusted => (
-                Reason::SourceTlsFailed,
-                "name the authority that issued the server's certificate in tls.trustedCertificates".to_owned(),
-            ),
-            Kind::TlsWrongName => (
-                Reason::SourceTlsFailed,
-                "connect by a name that stands in the certificate's subject alternative names, or set tls.mode: verify-ca"
-                    .to_owned(),
-            ),
-            Kind::TlsFailed => {
-                (Reason::SourceTlsFailed, "check the server's certificate and its ssl settings".to_owned())
-            }
-            Kind::TlsFiles => (
-                Reason::SourceTlsFailed,
-                "check that the Secret in tls.trustedCertificates holds PEM certificates".to_owned(),
-            ),
-            Kind::SecretUnreadable => {
-                (Reason::SecretUnreadable, "check that the Secret exists and holds the key".to_owned())
-            }
-            Kind::NotPermitted => (Reason::SourceNotPermitted, self.grant(&role_name)),
-            Kind::WalLevelTooLow => (
-                Reason::WalLevelTooLow,
-                "run ALTER SYSTEM SET wal_level = logical; and restart the server".to_owned(),
-            ),
-            Kind::SlotsExhausted => (
-                Reason::ReplicationSlotsExhausted,
-                "drop slots that nobody uses (select * from pg_replication_slots), or raise max_replication_slots and \
-                 max_wal_senders and restart the server"
-                    .to_owned(),
-            ),
-            Kind::SlotInUse => (
-                Reason::SlotInUse,
-                "stop the other reader of the slot, or give this SourceConnector a slot name of its own".to_owned(),
-            ),
-            Kind::SlotLost => (
-                Reason::SlotLost,
-                "the changes since the last commit are gone from the server's log: delete the Sink with its progress \
-                 record and create it anew with a snapshot; raise max_slot_wal_keep_size"
-                    .to_owned(),
-            ),
-            Kind::SlotUnfit => (
-                Reason::SlotUnfit,
-                "give this SourceConnector a slot name of its own, or drop the slot if nobody needs it".to_owned(),
-            ),
-            Kind::PublicationMissing => (
-                Reason::PublicationIncomplete,
-                "create the publication, or let Afterbay do it (publication.managed: true)".to_owned(),
-            ),
-            Kind::TableMissing => (Reason::TableNotFound, "check the schema and the name of the table".to_owned()),
-            Kind::TooManyConnections => (
-                Reason::SourceFailed,
-                "raise max_connections, or close sessions that nobody uses; it is tried again".to_owned(),
-            ),
-            Kind::Locked | Kind::Cancelled => (
-                Reason::SourceFailed,
-                "end long transactions on the tables in question; it is tried again".to_owned(),
-            ),
-            Kind::OutOfResources => {
-                (Reason::SourceFailed, "look at the server's disk, memory and log; it is tried again".to_owned())
-            }
-            Kind::SlotExists | Kind::ObjectMissing | Kind::Protocol | Kind::Other => {
-                (Reason::SourceFailed, "look into the server's log for the same moment".to_owned())
-            }
-        }
-    }
-
-    /// The statement that gives what is missing, as far as the server's words tell it.
-    fn grant(&self, role: &str) -> String {
-        let words = &self.words;
-        if words.contains("replication") || words.contains("WAL sender") {
-            format!("run ALTER ROLE {role} WITH REPLICATION;")
-        } else if words.contains("for table") || words.contains("for relation") {
-            format!("run GRANT SELECT ON that table TO {role};")
-        } else if words.contains("for schema") {
-            format!("run GRANT USAGE ON that schema TO {role};")
-        } else if words.contains("row-level security") {
-            format!("run ALTER ROLE {role} WITH BYPASSRLS; or take the table out of row security")
-        } else if words.contains("must be owner") {
-            format!("make {role} a member of the owner's role")
-        } else {
-            format!("give the privilege to {role}")
-        }
-    }
 }
 
 impl PostgresErrorKind {
@@ -372,9 +205,8 @@ impl PostgresErrorKind {
     /// causes its words decide, which are English or not: a translated server is then told as `Other`.
     fn of_server(sqlstate: &str, words: &str) -> Self {
         match sqlstate {
-            "28P01" => Self::WrongPassword,
             "28000" if words.contains("pg_hba.conf") => Self::NoHbaEntry,
-            "28000" => Self::WrongPassword,
+            "28P01" | "28000" => Self::WrongPassword,
             "3D000" => Self::UnknownDatabase,
             "42501" => Self::NotPermitted,
             "53300" if words.contains("max_wal_senders") => Self::SlotsExhausted,

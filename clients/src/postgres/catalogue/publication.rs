@@ -26,6 +26,7 @@ pub struct Publication {
 
 /// Which operations a publication holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(clippy::struct_excessive_bools, reason = "each is a fact of its own, as the catalogue has it")]
 pub struct Operations {
     /// `insert`
     pub insert: bool,

@@ -10,6 +10,7 @@ use crate::postgres::{PostgresError, SqlClient};
 
 /// What a server says about itself and about our role.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(clippy::struct_excessive_bools, reason = "each is a fact of its own, as the catalogue has it")]
 pub struct ServerFacts {
     /// `server_version_num`, e.g. `150018`.
     pub version: u32,
@@ -37,6 +38,7 @@ pub struct ServerFacts {
 
 /// What the role may do with a table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(clippy::struct_excessive_bools, reason = "each is a fact of its own, as the catalogue has it")]
 pub struct TableAccess {
     /// `SELECT` on it, or on each of its columns.
     pub select: bool,

@@ -60,7 +60,7 @@ impl Types {
         Ok(types)
     }
 
-    /// Asks for these types; gives those that they name.
+    /// Asks for these types; gives those that they are made of.
     async fn load_round(&mut self, client: &SqlClient, asked: &BTreeSet<u32>) -> Result<Vec<u32>, PostgresError> {
         let asked: Vec<u32> = asked.iter().copied().collect();
         let rows = client
@@ -84,21 +84,21 @@ impl Types {
                 &[&asked],
             )
             .await?;
-        let mut named = Vec::new();
+        let mut parts = Vec::new();
         for row in rows {
             let kind: String = row.get(3);
             let element: Option<u32> = row.get(5);
             let made_of = if let Some(element) = element {
-                named.push(element);
+                parts.push(element);
                 MadeOf::Array(element)
             } else if kind == "d" {
                 let base = TypeRef { oid: row.get(6), modifier: row.get(7) };
-                named.push(base.oid);
+                parts.push(base.oid);
                 MadeOf::Domain(base)
             } else if kind == "c" {
                 let (names, oids, modifiers): (Vec<String>, Vec<u32>, Vec<i32>) =
                     (row.get(9), row.get(10), row.get(11));
-                named.extend(&oids);
+                parts.extend(&oids);
                 let types = oids.into_iter().zip(modifiers).map(|(oid, modifier)| TypeRef { oid, modifier });
                 MadeOf::Composite(names.into_iter().zip(types).collect())
             } else if row.get(8) {
@@ -110,7 +110,7 @@ impl Types {
             };
             self.known.insert(row.get(0), TypeRow { name: row.get(1), qualified: row.get(2), made_of });
         }
-        Ok(named)
+        Ok(parts)
     }
 
     /// The type as the encoders know it.
@@ -212,7 +212,7 @@ mod tests {
         assert_eq!(numeric_modifier(327_684), Some((5, 0)));
         assert_eq!(numeric_modifier(((3 << 16) | (-2 & 0x7FF)) + 4), Some((3, -2)));
         assert_eq!(numeric_modifier(((2 << 16) | 5) + 4), Some((2, 5)));
-        assert_eq!(numeric_modifier(((1000 << 16) | 1000) + 4), Some((1000, 1000)));
+        assert_eq!(numeric_modifier(((1000 << 16) + 1000) + 4), Some((1000, 1000)));
         assert_eq!(numeric_modifier(-1), None);
     }
 

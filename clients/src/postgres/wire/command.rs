@@ -186,7 +186,7 @@ impl ReplicationConnection {
                 // A command that would wait for our data: nobody sends any.
                 b'G' | b'W' => return Err(PostgresError::protocol("the server waits for data", &self.place)),
                 kind => {
-                    each(kind, frame.body).map_err(|Broken| PostgresError::protocol("a broken row", &self.place))?
+                    each(kind, frame.body).map_err(|Broken| PostgresError::protocol("a broken row", &self.place))?;
                 }
             }
         }

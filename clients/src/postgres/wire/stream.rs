@@ -27,7 +27,7 @@ const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
 const KEEPALIVE_RETRIES: u32 = 3;
 /// How long sent bytes may stay unacknowledged before the connection counts as broken.
 #[cfg(target_os = "linux")]
-const UNACKNOWLEDGED_MAX: Duration = Duration::from_secs(60);
+const UNACKNOWLEDGED_MAX: Duration = Duration::from_mins(1);
 
 /// A connection to a server, before or after the login.
 #[derive(Debug)]
