@@ -416,3 +416,25 @@ async fn another_session_can_use_an_exported_snapshot() {
     })
     .await;
 }
+
+/// Workers spawn their sessions on threads.
+#[tokio::test]
+async fn futures_can_move_between_threads() {
+    fn assert_send<T: Send>(future: T) -> T {
+        future
+    }
+    in_database(async |database| {
+        let admin = assert_send(sql::connect(&database.plan)).await.unwrap();
+        assert_send(slot::status(&admin, "none")).await.unwrap();
+        let mut session = assert_send(ReplicationConnection::connect(&database.plan)).await.unwrap();
+        assert_send(session.create_slot(&database.name, PERMANENT)).await.unwrap();
+        let mut copy = assert_send(session.copy_out("COPY (SELECT 1) TO STDOUT")).await.unwrap();
+        while assert_send(copy.next()).await.unwrap().is_some() {}
+        let starting = session.start_replication(&database.name, Lsn::ZERO, &["p"]);
+        let (mut reader, mut writer) = assert_send(starting).await.unwrap();
+        assert_send(writer.send(Lsn::ZERO, true)).await.unwrap();
+        assert_send(reader.next()).await.unwrap();
+        assert_send(reader.stop(writer)).await.unwrap();
+    })
+    .await;
+}

@@ -5,7 +5,7 @@
 
 mod error;
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use afterbay_crds::plan::{RegistryBasicPlan, RegistryConnectionPlan};
 use backon::{ExponentialBuilder, Retryable as _};
@@ -25,7 +25,7 @@ const MEDIA_TYPE: &str = "application/vnd.schemaregistry.v1+json";
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long an answer may take.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long a call goes on trying, with the pauses that grow between the tries.
+/// After this time a call is not tried again.
 const DEADLINE: Duration = Duration::from_secs(30);
 const PAUSE_FIRST: Duration = Duration::from_millis(200);
 const PAUSE_MAX: Duration = Duration::from_secs(5);
@@ -75,32 +75,28 @@ impl RegistryClient {
         let url = self.url(&["subjects", subject, "versions"]);
         let body = serde_json::to_vec(&RegisterRequest { schema })
             .map_err(|error| self.error(RegistryErrorKind::Failed, error.to_string()))?;
-        let registered = self.retrying(async || {
-            let request = self.request(Method::POST, url.clone())?.header(CONTENT_TYPE, MEDIA_TYPE);
-            let answer = self.send(request.body(body.clone())).await?;
-            let bytes = answer.bytes().await.map_err(|error| self.transport(&error))?;
-            let answer: RegisterAnswer = serde_json::from_slice(&bytes).map_err(|_| {
-                self.error(RegistryErrorKind::Failed, "the answer holds no schema id; is this a schema registry?")
-            })?;
-            Ok(answer.id)
-        });
-        registered.await.map_err(|error| error.about(subject))
+        let registered = retrying(|| self.register_once(&url, &body)).await;
+        registered.map_err(|error| error.about(subject))
     }
 
     /// Whether the registry answers, and lets us in.
     pub async fn check(&self) -> Result<(), RegistryError> {
         let url = self.url(&["subjects"]);
-        self.retrying(async || self.send(self.request(Method::GET, url.clone())?).await.map(drop)).await
+        retrying(|| self.check_once(&url)).await
     }
 
-    async fn retrying<T>(&self, attempt: impl AsyncFn() -> Result<T, RegistryError>) -> Result<T, RegistryError> {
-        let pauses = ExponentialBuilder::default()
-            .with_min_delay(PAUSE_FIRST)
-            .with_max_delay(PAUSE_MAX)
-            .with_jitter()
-            .without_max_times()
-            .with_total_delay(Some(DEADLINE));
-        (async || attempt().await).retry(pauses).when(RegistryError::transient).await
+    async fn register_once(&self, url: &Url, body: &[u8]) -> Result<u32, RegistryError> {
+        let request = self.request(Method::POST, url.clone())?.header(CONTENT_TYPE, MEDIA_TYPE);
+        let answer = self.send(request.body(body.to_vec())).await?;
+        let bytes = answer.bytes().await.map_err(|error| self.transport(&error))?;
+        let answer: RegisterAnswer = serde_json::from_slice(&bytes).map_err(|_| {
+            self.error(RegistryErrorKind::Failed, "the answer holds no schema id; is this a schema registry?")
+        })?;
+        Ok(answer.id)
+    }
+
+    async fn check_once(&self, url: &Url) -> Result<(), RegistryError> {
+        self.send(self.request(Method::GET, url.clone())?).await.map(drop)
     }
 
     fn request(&self, method: Method, url: Url) -> Result<RequestBuilder, RegistryError> {
@@ -142,6 +138,20 @@ impl RegistryClient {
     fn transport(&self, error: &reqwest::Error) -> RegistryError {
         RegistryError::transport(error, self.base.as_str())
     }
+}
+
+/// Tries again what can pass by itself, with growing pauses, as long as [`DEADLINE`] is not over.
+async fn retrying<T, F>(attempt: impl FnMut() -> F) -> Result<T, RegistryError>
+where
+    F: Future<Output = Result<T, RegistryError>>,
+{
+    let pauses = ExponentialBuilder::default()
+        .with_min_delay(PAUSE_FIRST)
+        .with_max_delay(PAUSE_MAX)
+        .with_jitter()
+        .without_max_times();
+    let begun = Instant::now();
+    attempt.retry(pauses).when(|error: &RegistryError| error.transient() && begun.elapsed() < DEADLINE).await
 }
 
 #[cfg(test)]

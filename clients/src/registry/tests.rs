@@ -149,3 +149,12 @@ fn passwords_in_a_url_are_not_told() {
     let error = RegistryError::new(RegistryErrorKind::Failed, "x", "https://me:geheim@registry:8081/path");
     assert_eq!(error.registry, "https://registry:8081/path");
 }
+
+/// Callers spawn their work on threads.
+#[test]
+fn futures_can_move_between_threads() {
+    fn assert_send<T: Send>(_: T) {}
+    let client = RegistryClient::new(&plan("http://127.0.0.1:1")).unwrap();
+    assert_send(client.register("s", "{}"));
+    assert_send(client.check());
+}
