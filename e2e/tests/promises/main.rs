@@ -4,3 +4,4 @@
 
 mod envelopes;
 mod exactly_once;
+mod types;

@@ -1,0 +1,321 @@
+//! Each SQL type, values of it, and how SQL itself tells what a message must hold.
+//!
+//! In the expressions `$` is the column. Where Avro has bytes, they are told as [`Read`] says.
+
+/// One column.
+pub struct Case {
+    /// The type as `CREATE TABLE` takes it.
+    pub sql_type: &'static str,
+    /// Literals of it.
+    pub values: &'static [&'static str],
+    /// The JSON value, as jsonb.
+    pub json: &'static str,
+    /// The Avro value, as jsonb.
+    pub avro: &'static str,
+    /// The Avro type.
+    pub schema: &'static str,
+    /// How bytes are told.
+    pub read: Read,
+}
+
+/// How the bytes of an Avro value are told, to compare them with what SQL says.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Read {
+    /// In hex.
+    Plain,
+    /// As the number that two's complement makes of them, big-endian and no longer than needed.
+    Decimal,
+    /// As Postgres sends an interval: microseconds, days, months, each big-endian.
+    Interval,
+}
+
+const VALUE: &str = "to_jsonb($)";
+const TEXT: &str = "to_jsonb($::text)";
+const TEXTS: &str = "to_jsonb($::text[])";
+const FLAT: &str = "(SELECT coalesce(jsonb_agg(to_jsonb(e) ORDER BY o), '[]') FROM unnest($) WITH ORDINALITY u(e, o))";
+const FLAT_TEXTS: &str =
+    "(SELECT coalesce(jsonb_agg(to_jsonb(e::text) ORDER BY o), '[]') FROM unnest($) WITH ORDINALITY u(e, o))";
+const FLOAT: &str = "to_jsonb($::float8)";
+const DECIMAL: &str = "to_jsonb(trim_scale($ * 10 ^ scale($)::numeric)::text)";
+const JSON_TIMESTAMP: &str =
+    "to_jsonb(CASE WHEN isfinite($) THEN round(extract(epoch FROM $) * 1000, 3)::text ELSE $::text END)";
+const MILLIS: &str = "to_jsonb(CASE WHEN $ = 'infinity' THEN 9223372036854775807 \
+                      WHEN $ = '-infinity' THEN -9223372036854775808 ELSE trunc(extract(epoch FROM $) * 1000) END)";
+const MICROS: &str = "to_jsonb(CASE WHEN $ = 'infinity' THEN 9223372036854775807 \
+                      WHEN $ = '-infinity' THEN -9223372036854775808 ELSE trunc(extract(epoch FROM $) * 1000000) END)";
+const TIMESTAMPS: &[&str] = &[
+    "2011-11-11 11:11:11.12345",
+    "1969-12-31 23:59:59.999999",
+    "4713-01-01 00:00:00 BC",
+    "294276-12-31 23:59:59",
+    "infinity",
+    "-infinity",
+];
+const ROUND_TIMESTAMPS: &[&str] = &["2011-11-11 11:11:11.123", "1969-12-31 23:59:59.999", "0044-03-15 BC", "infinity"];
+const MILLIS_TYPE: &str = r#"{"type":"long","logicalType":"timestamp-millis"}"#;
+const MICROS_TYPE: &str = r#"{"type":"long","logicalType":"timestamp-micros"}"#;
+const JSON_TYPE: &str = r#"{"type":"string","connect.name":"io.debezium.data.Json"}"#;
+const STRING: &str = r#""string""#;
+const STRINGS: &str = r#"{"type":"array","items":["null","string"]}"#;
+const THING_JSON: &str = "jsonb_build_object('x', ($).x, 'la bel', ($).\"la bel\", 'pair', CASE WHEN ($).pair IS NOT DISTINCT FROM NULL \
+     THEN NULL ELSE jsonb_build_object('a', (($).pair).a, 'at', to_jsonb(round(extract(epoch FROM (($).pair).at) * 1000, \
+     3)::text)) END, 'list', to_jsonb(($).list))";
+const THING_AVRO: &str = "jsonb_build_object('x', ($).x, 'la_bel', ($).\"la bel\", 'pair', CASE WHEN ($).pair IS NOT DISTINCT FROM NULL \
+     THEN NULL ELSE jsonb_build_object('a', (($).pair).a, 'at', trunc(extract(epoch FROM (($).pair).at) * 1000000)) END, \
+     'list', to_jsonb(($).list))";
+const THING_TYPE: &str = r#"{"type":"record","name":"com.afterbay.sink.record0","fields":[
+    {"name":"x","type":["null","int"]},
+    {"name":"la_bel","type":["null","string"]},
+    {"name":"pair","type":["null",{"type":"record","name":"com.afterbay.sink.record1","fields":[
+        {"name":"a","type":["null","long"]},
+        {"name":"at","type":["null",{"type":"long","logicalType":"timestamp-micros"}]}]}]},
+    {"name":"list","type":["null",{"type":"array","items":["null","int"]}]}]}"#;
+
+const PAIRS: &str =
+    "(SELECT jsonb_agg(jsonb_build_object('a', a, 'at', at) ORDER BY o) FROM unnest($) WITH ORDINALITY u(a, at, o))";
+
+/// What the columns' types need.
+pub const TYPES: &str = r#"
+    CREATE EXTENSION hstore;
+    CREATE TYPE mood AS ENUM ('sad', 'so "so"', 'glücklich');
+    CREATE DOMAIN positive AS int CHECK (value > 0);
+    CREATE DOMAIN price AS numeric(6, 3);
+    CREATE DOMAIN price_list AS price[];
+    CREATE TYPE pair AS (a bigint, at timestamp);
+    CREATE TYPE thing AS (x int, "la bel" text, pair pair, list int[]);
+"#;
+
+const fn same(
+    sql_type: &'static str,
+    values: &'static [&'static str],
+    told: &'static str,
+    schema: &'static str,
+) -> Case {
+    Case { sql_type, values, json: told, avro: told, schema, read: Read::Plain }
+}
+
+const fn text(sql_type: &'static str, values: &'static [&'static str]) -> Case {
+    same(sql_type, values, TEXT, STRING)
+}
+
+/// Every type of the reference's tables that Postgres has, and those that travel as text.
+pub const CASES: &[Case] = &[
+    same("boolean", &["t", "f"], VALUE, r#""boolean""#),
+    same("smallint", &["0", "32767", "-32768"], VALUE, r#""int""#),
+    same("integer", &["0", "2147483647", "-2147483648"], VALUE, r#""int""#),
+    same("bigint", &["0", "9223372036854775807", "-9223372036854775808"], VALUE, r#""long""#),
+    Case {
+        avro: "to_jsonb(encode(oidsend($), 'hex'))",
+        ..same("oid", &["0", "3", "4294967295"], TEXT, r#"{"type":"fixed","size":4,"name":"com.afterbay.sink.uint4"}"#)
+    },
+    Case {
+        avro: FLOAT,
+        ..same("real", &["1.1", "-3.4028235e38", "1e-45", "-0", "NaN", "Infinity", "-Infinity"], TEXT, r#""float""#)
+    },
+    Case {
+        avro: FLOAT,
+        ..same(
+            "double precision",
+            &["0.1", "1.7976931348623157e308", "5e-324", "-0", "NaN", "Infinity", "-Infinity"],
+            TEXT,
+            r#""double""#,
+        )
+    },
+    text(
+        "numeric",
+        &[
+            "0",
+            "123.4500",
+            "-0.000001",
+            "1e60",
+            "12345678901234567890123456789012345678901234567890.5",
+            "NaN",
+            "Infinity",
+        ],
+    ),
+    Case {
+        avro: DECIMAL,
+        read: Read::Decimal,
+        ..same(
+            "numeric(12,2)",
+            &["0", "1.27", "1.28", "-1.28", "-1.29", "9999999999.99", "-9999999999.99"],
+            TEXT,
+            r#"{"type":"bytes","logicalType":"decimal","precision":12,"scale":2}"#,
+        )
+    },
+    Case {
+        avro: DECIMAL,
+        read: Read::Decimal,
+        ..same(
+            "numeric(38,0)",
+            &["99999999999999999999999999999999999999", "-99999999999999999999999999999999999999", "255"],
+            TEXT,
+            r#"{"type":"bytes","logicalType":"decimal","precision":38,"scale":0}"#,
+        )
+    },
+    text("text", &["", "plain", "ä€😀", "line\n\"quote\" \\ \t \u{1}", "NULL", "\\N", "{}"]),
+    text("varchar(10)", &["", "ten chars!"]),
+    same("char(5)", &["ab", "", "abcde"], "to_jsonb(rpad($::text, 5))", STRING),
+    text("name", &["some_name"]),
+    text("\"char\"", &["x"]),
+    Case {
+        avro: "to_jsonb(encode($, 'hex'))",
+        ..same("bytea", &["\\x", "\\x00ff", "\\xdeadbeef"], TEXT, r#""bytes""#)
+    },
+    Case {
+        avro: "to_jsonb(CASE WHEN $ = 'infinity' THEN 2147483647 WHEN $ = '-infinity' THEN -2147483648 \
+               ELSE $ - date '1970-01-01' END)",
+        ..same(
+            "date",
+            &["1970-01-01", "1969-12-31", "2024-02-29", "4713-01-01 BC", "5874897-12-31", "infinity", "-infinity"],
+            TEXT,
+            r#"{"type":"int","logicalType":"date"}"#,
+        )
+    },
+    Case {
+        avro: "to_jsonb(trunc(extract(epoch FROM $) * 1000000))",
+        ..same(
+            "time",
+            &["00:00", "24:00", "12:34:56.789012", "23:59:59.999999"],
+            TEXT,
+            r#"{"type":"long","logicalType":"time-micros"}"#,
+        )
+    },
+    text("timetz", &["12:34:56.789012+05:30", "24:00:00-14"]),
+    Case { avro: MICROS, ..same("timestamp", TIMESTAMPS, JSON_TIMESTAMP, MICROS_TYPE) },
+    Case { avro: MICROS, ..same("timestamp(6)", TIMESTAMPS, JSON_TIMESTAMP, MICROS_TYPE) },
+    Case { avro: MILLIS, ..same("timestamp(3)", ROUND_TIMESTAMPS, JSON_TIMESTAMP, MILLIS_TYPE) },
+    Case { avro: MILLIS, ..same("timestamp(0)", ROUND_TIMESTAMPS, JSON_TIMESTAMP, MILLIS_TYPE) },
+    Case { avro: MICROS, ..same("timestamptz", TIMESTAMPS, JSON_TIMESTAMP, MICROS_TYPE) },
+    Case { avro: MILLIS, ..same("timestamptz(3)", ROUND_TIMESTAMPS, JSON_TIMESTAMP, MILLIS_TYPE) },
+    Case {
+        avro: "to_jsonb(encode(interval_send($), 'hex'))",
+        read: Read::Interval,
+        ..same(
+            "interval",
+            &[
+                "1 month 1 day 1 microsecond",
+                "-1 year -2 mons +3 days -04:05:06.789",
+                "0",
+                "178956970 years 7 mons 2147483647 days",
+                "-178956970 years -8 mons",
+                "25:00:00.000001",
+            ],
+            TEXT,
+            r#"{"type":"fixed","size":16,"name":"com.afterbay.sink.interval"}"#,
+        )
+    },
+    same(
+        "uuid",
+        &["00000000-0000-0000-0000-000000000000", "6ec0bd7f-11c0-43da-975e-2a8ad9ebae0b"],
+        TEXT,
+        r#"{"type":"string","logicalType":"uuid"}"#,
+    ),
+    same("json", &["{\"a\":  [1, 2], \"a\": null}", "null", "\"ä\""], TEXT, JSON_TYPE),
+    same("jsonb", &["{\"a\": [1, 2.50, null], \"ä\": \"\\\"\"}", "null", "17"], TEXT, JSON_TYPE),
+    Case {
+        avro: FLAT,
+        ..same(
+            "int[]",
+            &["{}", "{1,NULL,3}", "{{1,2},{3,NULL}}", "[0:2]={7,8,9}"],
+            VALUE,
+            r#"{"type":"array","items":["null","int"]}"#,
+        )
+    },
+    Case {
+        avro: FLAT,
+        ..same("text[]", &["{}", r#"{"a,b","\"q\"","\\","","NULL",NULL,"{x}"," "}"#, "{{ä,b},{c,d}}"], VALUE, STRINGS)
+    },
+    Case { avro: FLAT, ..same("boolean[]", &["{t,f,NULL}"], VALUE, r#"{"type":"array","items":["null","boolean"]}"#) },
+    Case {
+        avro: "(SELECT jsonb_agg(to_jsonb(trim_scale(e * 100)::text) ORDER BY o) FROM unnest($) WITH ORDINALITY u(e, o))",
+        read: Read::Decimal,
+        ..same(
+            "numeric(5,2)[]",
+            &["{1.50,-2,NULL}"],
+            TEXTS,
+            r#"{"type":"array","items":["null",{"type":"bytes","logicalType":"decimal","precision":5,"scale":2}]}"#,
+        )
+    },
+    Case {
+        avro: "(SELECT jsonb_agg(encode(e, 'hex') ORDER BY o) FROM unnest($) WITH ORDINALITY u(e, o))",
+        ..same("bytea[]", &[r#"{"\\x00","\\x",NULL}"#], TEXTS, r#"{"type":"array","items":["null","bytes"]}"#)
+    },
+    Case {
+        json: "(SELECT jsonb_agg(round(extract(epoch FROM e) * 1000, 3)::text ORDER BY o) FROM unnest($) \
+               WITH ORDINALITY u(e, o))",
+        avro: "(SELECT jsonb_agg(trunc(extract(epoch FROM e) * 1000000) ORDER BY o) FROM unnest($) \
+               WITH ORDINALITY u(e, o))",
+        ..same(
+            "timestamptz[]",
+            &["{\"2024-01-02 03:04:05.000006+07\",NULL}"],
+            "",
+            r#"{"type":"array","items":["null",{"type":"long","logicalType":"timestamp-micros"}]}"#,
+        )
+    },
+    Case { avro: FLAT_TEXTS, ..same("mood[]", &["{sad,\"so \\\"so\\\"\",NULL}"], TEXTS, STRINGS) },
+    Case { avro: FLAT_TEXTS, ..same("box[]", &["{(1,1),(0,0);(3,3),(2,2)}"], TEXTS, STRINGS) },
+    Case {
+        json: THING_JSON,
+        avro: THING_AVRO,
+        ..same(
+            "thing",
+            &[
+                r#"(1,"a ""quoted"", one","(9223372036854775807,""2024-01-02 03:04:05.678"")","{1,NULL}")"#,
+                "(,,,)",
+                r#"(-1,"","(,)",{})"#,
+            ],
+            "",
+            THING_TYPE,
+        )
+    },
+    Case {
+        json: PAIRS,
+        avro: PAIRS,
+        ..same("pair[]", &[r#"{"(1,)","(,)"}"#], "", r#"{"type":"array","items":["null","com.afterbay.sink.record1"]}"#)
+    },
+    same("positive", &["1", "2147483647"], VALUE, r#""int""#),
+    Case {
+        avro: DECIMAL,
+        read: Read::Decimal,
+        ..same(
+            "price",
+            &["-1.5", "999.999"],
+            TEXT,
+            r#"{"type":"bytes","logicalType":"decimal","precision":6,"scale":3}"#,
+        )
+    },
+    Case {
+        avro: "(SELECT jsonb_agg(to_jsonb(trim_scale(e * 1000)::text) ORDER BY o) FROM unnest($) WITH ORDINALITY u(e, o))",
+        read: Read::Decimal,
+        ..same(
+            "price_list",
+            &["{1.5,NULL,-0.001}"],
+            TEXTS,
+            r#"{"type":"array","items":["null",{"type":"bytes","logicalType":"decimal","precision":6,"scale":3}]}"#,
+        )
+    },
+    text("mood", &["sad", "so \"so\"", "glücklich"]),
+    text("int4range", &["[1,5)", "empty", "(,)"]),
+    text("tstzrange", &["[2024-01-01 00:00:00+02,infinity)"]),
+    text("nummultirange", &["{[1.50,2],(3,)}"]),
+    Case {
+        avro: "hstore_to_jsonb($)",
+        ..same(
+            "hstore",
+            &["", "\"a\"=>\"1\", \"b\"=>NULL", r#""q\"k"=>"v\\ ,=>", "ä"=>"NULL""#],
+            TEXT,
+            r#"{"type":"map","values":["null","string"]}"#,
+        )
+    },
+    text("inet", &["10.0.0.1", "10.0.0.1/24", "::1", "2001:db8::/32"]),
+    text("cidr", &["10.0.0.0/8", "2001:db8::/32"]),
+    text("macaddr", &["08:00:2b:01:02:03"]),
+    text("money", &["1234.56", "-0.01"]),
+    text("xml", &["<a b=\"c\">ä</a>"]),
+    text("bit(5)", &["10101"]),
+    text("varbit", &["", "1"]),
+    text("tsvector", &["'fat':2 'rat':3"]),
+    text("pg_lsn", &["16/B374D848"]),
+    text("point", &["(1.5,-2)"]),
+];
