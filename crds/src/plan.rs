@@ -87,6 +87,7 @@ pub struct PostgresTlsPlan {
 /// libpq's `sslmode`, without the modes that fall back to plain text by themselves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
+#[derive(schemars::JsonSchema)]
 pub enum PostgresTlsMode {
     /// Plain text.
     Disable,

@@ -1,0 +1,110 @@
+//! KafkaConnection: a Kafka cluster and who we are there.
+
+use std::collections::BTreeMap;
+
+use kube::{CustomResource, KubeSchema};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::references::{CertificateAndKeyRef, CertificateRef, PasswordRef};
+
+/// A Kafka cluster, how to reach it, and who the workers are there.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, CustomResource, KubeSchema)]
+#[kube(
+    group = "afterbay.dev",
+    version = "v1alpha1",
+    kind = "KafkaConnection",
+    namespaced,
+    category = "afterbay",
+    shortname = "kfc",
+    derive = "PartialEq"
+)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct KafkaConnectionSpec {
+    /// Brokers to begin with, `host:port` separated by commas.
+    pub bootstrap_servers: String,
+    /// Encryption; without it the connection is plain text.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tls: Option<Tls>,
+    /// Who the workers are; without it nobody.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub authentication: Option<Authentication>,
+    /// Who looks up and makes topics; without it the same as `authentication`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub admin_authentication: Option<Authentication>,
+    /// The topic that holds what the Sinks of this connection have committed.
+    #[serde(default)]
+    pub progress_topic: ProgressTopic,
+    /// Where every name begins that is not told: progress topic, transactional ids, groups, headers.
+    #[serde(default = "default_name_prefix")]
+    #[x_kube(validation = Rule::new("self.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?$')").message("lower-case letters, digits and dashes"))]
+    pub name_prefix: String,
+    /// Further settings of the Kafka clients (librdkafka's names). Those that Afterbay owns are refused by name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub config: BTreeMap<String, String>,
+}
+
+/// The default of `namePrefix`.
+pub fn default_name_prefix() -> String {
+    "afterbay".to_owned()
+}
+
+/// Encryption of a connection.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Tls {
+    /// Authorities to trust; an empty list means those of the system.
+    #[serde(default)]
+    pub trusted_certificates: Vec<CertificateRef>,
+}
+
+/// Who a Kafka client is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[x_kube(
+    validation = Rule::new("self.type == 'tls' ? has(self.certificateAndKey) : has(self.username) && has(self.passwordSecret)").message("type tls needs certificateAndKey, the others need username and passwordSecret"),
+    validation = Rule::new("self.type == 'tls' ? !has(self.username) && !has(self.passwordSecret) : !has(self.certificateAndKey)").message("certificateAndKey goes with type tls, username and passwordSecret with the others")
+)]
+pub struct Authentication {
+    /// The mechanism.
+    pub r#type: AuthenticationType,
+    /// The user (all but `tls`).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub username: Option<String>,
+    /// The user's password (all but `tls`).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub password_secret: Option<PasswordRef>,
+    /// The client's certificate (`tls`).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub certificate_and_key: Option<CertificateAndKeyRef>,
+}
+
+/// A mechanism of authentication.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum AuthenticationType {
+    /// A client certificate.
+    #[serde(rename = "tls")]
+    Tls,
+    /// SASL PLAIN.
+    #[serde(rename = "plain")]
+    Plain,
+    /// SASL SCRAM-SHA-256.
+    #[serde(rename = "scram-sha-256")]
+    ScramSha256,
+    /// SASL SCRAM-SHA-512.
+    #[serde(rename = "scram-sha-512")]
+    ScramSha512,
+}
+
+/// The progress topic.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ProgressTopic {
+    /// Its name; by default made of prefix, instance, namespace and the connection's name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// Replicas, when it is made; by default the broker's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 32767))]
+    pub replication_factor: Option<i32>,
+}

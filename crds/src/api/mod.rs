@@ -1,0 +1,41 @@
+//! The four kinds, as users write them.
+//!
+//! A field stands here when it works, and not before. Defaults live in the schema; what one manifest can show to be
+//! wrong is refused by rules in the schema, and by [`crate::validate`] with the same words.
+
+mod kafka_connection;
+mod references;
+mod schema_registry_connection;
+mod sink;
+mod source_connector;
+
+pub use kafka_connection::{
+    Authentication, AuthenticationType, KafkaConnection, KafkaConnectionSpec, ProgressTopic, Tls,
+};
+pub use references::{CertificateAndKeyRef, CertificateRef, PasswordRef, UsernameRef};
+pub use schema_registry_connection::{
+    RegistryAuthentication, RegistryBasic, RegistryTls, SchemaRegistryConnection, SchemaRegistryConnectionSpec,
+};
+pub use sink::{Avro, Format, Json, KafkaSink, Key, Sink, SinkSource, SinkSpec, Topic};
+pub use source_connector::{
+    Host, PostgresAuthentication, PostgresSource, PostgresTls, Publication, Slot, SourceConnector,
+    SourceConnectorSpec, Worker,
+};
+
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use kube::CustomResourceExt as _;
+
+/// The API group of all kinds.
+pub const GROUP: &str = "afterbay.dev";
+/// Their version.
+pub const VERSION: &str = "v1alpha1";
+
+/// The definitions of all kinds, for the API server and for [`crate::manifest`].
+pub fn all_crds() -> Vec<CustomResourceDefinition> {
+    vec![KafkaConnection::crd(), SchemaRegistryConnection::crd(), SourceConnector::crd(), Sink::crd()]
+}
+
+/// All definitions as one YAML text.
+pub fn crds_as_yaml() -> Result<String, serde_yaml::Error> {
+    all_crds().iter().map(|crd| Ok(format!("---\n{}", serde_yaml::to_string(crd)?))).collect()
+}

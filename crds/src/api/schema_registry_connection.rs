@@ -1,0 +1,68 @@
+//! SchemaRegistryConnection: a registry with Confluent's interface.
+
+use kube::{CustomResource, KubeSchema};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::references::{CertificateAndKeyRef, CertificateRef, PasswordRef, UsernameRef};
+
+/// A schema registry, how to reach it, and who we are there.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, CustomResource, KubeSchema)]
+#[kube(
+    group = "afterbay.dev",
+    version = "v1alpha1",
+    kind = "SchemaRegistryConnection",
+    namespaced,
+    category = "afterbay",
+    shortname = "src",
+    derive = "PartialEq"
+)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct SchemaRegistryConnectionSpec {
+    /// Base URL, `http://` or `https://`, with a path where the registry has one.
+    #[x_kube(validation = Rule::new("self.matches('^https?://[^@]+$')").message("an http or https URL without user and password"))]
+    pub url: String,
+    /// Whom to trust, for `https`; without it the authorities of the system.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tls: Option<RegistryTls>,
+    /// Who we are; without it nobody.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub authentication: Option<RegistryAuthentication>,
+}
+
+/// Whom to trust.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct RegistryTls {
+    /// Authorities to trust; an empty list means those of the system.
+    #[serde(default)]
+    pub trusted_certificates: Vec<CertificateRef>,
+}
+
+/// Who a client of the registry is: a user, a certificate, or both.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[x_kube(validation = Rule::new("has(self.basic) || has(self.certificateAndKey)").message("give basic, certificateAndKey, or both"))]
+pub struct RegistryAuthentication {
+    /// User and password.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub basic: Option<RegistryBasic>,
+    /// A client certificate.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub certificate_and_key: Option<CertificateAndKeyRef>,
+}
+
+/// User and password.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[x_kube(validation = Rule::new("has(self.username) != has(self.usernameSecret)").message("give username or usernameSecret, not both"))]
+pub struct RegistryBasic {
+    /// The user's name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub username: Option<String>,
+    /// The user's name, from a Secret.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub username_secret: Option<UsernameRef>,
+    /// The password.
+    pub password_secret: PasswordRef,
+}

@@ -1,0 +1,151 @@
+//! SourceConnector: where changes come from.
+
+use kube::{CustomResource, KubeSchema};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::references::{CertificateRef, PasswordRef};
+use crate::plan::PostgresTlsMode;
+
+/// A database whose changes are carried; the Sinks that name it share one worker and one replication slot.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, CustomResource, KubeSchema)]
+#[kube(
+    group = "afterbay.dev",
+    version = "v1alpha1",
+    kind = "SourceConnector",
+    namespaced,
+    category = "afterbay",
+    shortname = "srcc",
+    derive = "PartialEq"
+)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct SourceConnectorSpec {
+    /// A Postgres database, by logical replication.
+    pub postgres: PostgresSource,
+    /// The worker.
+    #[serde(default)]
+    pub worker: Worker,
+}
+
+/// A Postgres database.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[x_kube(validation = Rule::new("has(self.host) != (has(self.hosts) && size(self.hosts) > 0)").message("give host or hosts, not both"))]
+pub struct PostgresSource {
+    /// The server.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub host: Option<String>,
+    /// Its port.
+    #[serde(default = "default_port")]
+    #[schemars(range(min = 1, max = 65535))]
+    pub port: i32,
+    /// Several servers, of which the primary is found.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub hosts: Vec<Host>,
+    /// The database.
+    pub database: String,
+    /// The role that reads it.
+    pub authentication: PostgresAuthentication,
+    /// Encryption; without it the connection is plain text.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tls: Option<PostgresTls>,
+    /// The publication.
+    #[serde(default)]
+    pub publication: Publication,
+    /// The replication slot.
+    #[serde(default)]
+    pub slot: Slot,
+}
+
+fn default_port() -> i32 {
+    5432
+}
+
+/// One of several servers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Host {
+    /// The server.
+    pub host: String,
+    /// Its port.
+    #[serde(default = "default_port")]
+    #[schemars(range(min = 1, max = 65535))]
+    pub port: i32,
+}
+
+/// The role that reads the database.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct PostgresAuthentication {
+    /// The role; it needs `REPLICATION`, and `SELECT` on the tables.
+    pub username: String,
+    /// Its password; none where the server asks for none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub password_secret: Option<PasswordRef>,
+}
+
+/// Encryption of the connection, after libpq's `sslmode`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct PostgresTls {
+    /// What is asked of the server.
+    #[serde(default = "default_mode")]
+    pub mode: PostgresTlsMode,
+    /// Authorities to trust; an empty list means those of the system.
+    #[serde(default)]
+    pub trusted_certificates: Vec<CertificateRef>,
+}
+
+fn default_mode() -> PostgresTlsMode {
+    PostgresTlsMode::VerifyFull
+}
+
+/// The publication.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Publication {
+    /// Its name; by default `afterbay_` and the SourceConnector's name, with underscores for dashes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// Whether it is made, and altered to hold the tables in use.
+    #[serde(default = "default_managed")]
+    pub managed: bool,
+}
+
+fn default_managed() -> bool {
+    true
+}
+
+impl Default for Publication {
+    fn default() -> Self {
+        Self { name: None, managed: default_managed() }
+    }
+}
+
+/// The replication slot.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Slot {
+    /// Its name; by default `afterbay_` and the SourceConnector's name, with underscores for dashes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+}
+
+/// The worker.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Worker {
+    /// What its queues and buffers may hold in all: a number of bytes, or with `Ki`, `Mi`, `Gi`.
+    #[serde(default = "default_memory")]
+    pub memory: String,
+}
+
+fn default_memory() -> String {
+    "64Mi".to_owned()
+}
+
+impl Default for Worker {
+    fn default() -> Self {
+        Self { memory: default_memory() }
+    }
+}
