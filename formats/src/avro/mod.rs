@@ -8,9 +8,6 @@ mod plan;
 mod schema;
 mod write;
 
-#[cfg(test)]
-mod tests;
-
 use afterbay_crds::plan::Envelope;
 
 use self::plan::AvroField;

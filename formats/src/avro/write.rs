@@ -130,8 +130,11 @@ fn timestamp(text: &[u8], zone: bool, millis: bool) -> Result<i64, EncodeErrorKi
     let (moment, sql_type) =
         if zone { (datetime::timestamptz(text), "timestamptz") } else { (datetime::timestamp(text), "timestamp") };
     Ok(match parsed(moment, sql_type)? {
-        Extended::Finite(micros) if millis => micros.div_euclid(1_000),
-        Extended::Finite(micros) => micros,
+        Extended::Finite(instant) if millis => instant.millis,
+        Extended::Finite(instant) => instant.as_micros().ok_or(EncodeErrorKind::OutOfRange {
+            what: "a time after 294247-01-10 04:00:54.775807",
+            target: "microseconds in an Avro long",
+        })?,
         Extended::Past => i64::MIN,
         Extended::Future => i64::MAX,
     })

@@ -3,9 +3,6 @@
 mod plan;
 mod write;
 
-#[cfg(test)]
-mod tests;
-
 use self::plan::JsonField;
 use crate::encoders::EncodeError;
 use crate::relation::Relation;

@@ -7,7 +7,7 @@ use crate::encoders::{EncodeError, EncodeErrorKind, malformed, utf8};
 use crate::row::Row;
 use crate::text::array::{Array, Event, Nesting};
 use crate::text::composite::Composite;
-use crate::text::datetime::{self, Extended};
+use crate::text::datetime::{self, Extended, Instant};
 use crate::text::{Parsed, inet, integer};
 
 /// The literal.
@@ -65,15 +65,19 @@ fn value(json_type: &JsonType, text: Option<&[u8]>, out: &mut Vec<u8>) -> Writte
 }
 
 /// Milliseconds, a point, three digits of microseconds; before 1970 with a minus in front of all of it.
-fn timestamp(moment: Extended<i64>, out: &mut Vec<u8>) {
+fn timestamp(moment: Extended<Instant>, out: &mut Vec<u8>) {
     match moment {
         Extended::Past => out.extend_from_slice(br#""-infinity""#),
         Extended::Future => out.extend_from_slice(br#""infinity""#),
-        Extended::Finite(micros) => {
-            let sign = if micros < 0 { "-" } else { "" };
-            let micros = micros.unsigned_abs();
+        Extended::Finite(Instant { millis, micros }) => {
+            // Before 1970 the milliseconds are rounded down, and the microseconds still count upwards.
+            let (sign, millis, micros) = match (millis, micros) {
+                (0.., _) => ("", millis, micros),
+                (_, 0) => ("-", -millis, 0),
+                _ => ("-", -millis - 1, 1_000 - micros),
+            };
             // Writing to a vector cannot fail.
-            let _ = write!(out, "\"{sign}{}.{:03}\"", micros / 1_000, micros % 1_000);
+            let _ = write!(out, "\"{sign}{millis}.{micros:03}\"");
         }
     }
 }

@@ -15,7 +15,26 @@ pub enum Extended<T> {
     Future,
 }
 
+/// A moment since 1970-01-01 00:00:00. Postgres' last ones (from the year 294247 on) are beyond the microseconds that an
+/// `i64` holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Instant {
+    /// Whole milliseconds, rounded down.
+    pub millis: i64,
+    /// The microseconds beyond them, less than 1,000.
+    pub micros: i64,
+}
+
+impl Instant {
+    /// All in microseconds, if they fit.
+    pub fn as_micros(self) -> Option<i64> {
+        // Not by a checked product of the milliseconds: those of the smallest number alone would not fit.
+        i64::try_from(i128::from(self.millis) * 1_000 + i128::from(self.micros)).ok()
+    }
+}
+
 const DAY_US: i64 = 86_400_000_000;
+const DAY_MS: i64 = DAY_US / 1_000;
 
 /// Days since 1970-01-01.
 pub fn date(text: &[u8]) -> Parsed<Extended<i32>> {
@@ -36,8 +55,8 @@ pub fn time(text: &[u8]) -> Parsed<i64> {
     Ok(time)
 }
 
-/// Microseconds since 1970-01-01 00:00:00, without a zone.
-pub fn timestamp(text: &[u8]) -> Parsed<Extended<i64>> {
+/// A moment without a zone.
+pub fn timestamp(text: &[u8]) -> Parsed<Extended<Instant>> {
     extended(text, |text| {
         let (text, bc) = era(text);
         let mut scan = Scan(text);
@@ -47,15 +66,15 @@ pub fn timestamp(text: &[u8]) -> Parsed<Extended<i64>> {
     })
 }
 
-/// Microseconds since 1970-01-01 00:00:00 UTC.
-pub fn timestamptz(text: &[u8]) -> Parsed<Extended<i64>> {
+/// A moment, in UTC.
+pub fn timestamptz(text: &[u8]) -> Parsed<Extended<Instant>> {
     extended(text, |text| {
         let (text, bc) = era(text);
         let mut scan = Scan(text);
         let local = local(&mut scan, bc)?;
-        let offset = offset_us(&mut scan)?;
+        let offset = offset_ms(&mut scan)?;
         scan.end()?;
-        local.checked_sub(offset).ok_or(Malformed)
+        Ok(Instant { millis: local.millis - offset, micros: local.micros })
     })
 }
 
@@ -72,11 +91,11 @@ fn era(text: &[u8]) -> (&[u8], bool) {
     text.strip_suffix(b" BC").map_or((text, false), |text| (text, true))
 }
 
-fn local(scan: &mut Scan<'_>, bc: bool) -> Parsed<i64> {
+fn local(scan: &mut Scan<'_>, bc: bool) -> Parsed<Instant> {
     let days = days(scan, bc)?;
     scan.expect(b' ')?;
     let time = time_of_day(scan)?;
-    days.checked_mul(DAY_US).and_then(|us| us.checked_add(time)).ok_or(Malformed)
+    Ok(Instant { millis: days * DAY_MS + time / 1_000, micros: time % 1_000 })
 }
 
 fn time_of_day(scan: &mut Scan<'_>) -> Parsed<i64> {
@@ -90,10 +109,10 @@ fn time_of_day(scan: &mut Scan<'_>) -> Parsed<i64> {
 }
 
 /// `+00`, `-05:30`, `+00:19:32`
-fn offset_us(scan: &mut Scan<'_>) -> Parsed<i64> {
+fn offset_ms(scan: &mut Scan<'_>) -> Parsed<i64> {
     let sign = match (scan.eat(b'+'), scan.eat(b'-')) {
-        (true, false) => 1_000_000,
-        (false, true) => -1_000_000,
+        (true, false) => 1_000,
+        (false, true) => -1_000,
         _ => return Err(Malformed),
     };
     let mut seconds = scan.two_digits(99)? * 3_600;
@@ -145,10 +164,10 @@ mod tests {
             ("2024-03-01", 19_783),
             ("0001-01-01", -719_162),
             ("0001-12-31 BC", -719_163),
-            ("0044-03-15 BC", -734_872),
+            ("0044-03-15 BC", -735_160),
             ("4714-11-24 BC", -2_440_588),
-            ("12345-01-01", 3_789_666),
-            ("5874897-12-31", 2_145_042_541),
+            ("12345-01-01", 3_789_391),
+            ("5874897-12-31", 2_145_042_905),
         ] {
             assert_eq!(date(text.as_bytes()), Ok(Finite(days)), "{text}");
         }
@@ -164,17 +183,26 @@ mod tests {
         assert_eq!(time(b"04:05:06.7"), Ok(14_706_700_000));
     }
 
+    fn micros(moment: Parsed<Extended<Instant>>) -> Option<i64> {
+        match moment {
+            Ok(Finite(instant)) => instant.as_micros(),
+            other => panic!("{other:?}"),
+        }
+    }
+
     #[test]
     fn timestamps() {
         for (text, us) in [
-            ("2011-11-11 11:11:11.12345", 1_321_009_871_123_450),
-            ("1969-12-31 23:59:59.999999", -1),
-            ("4714-11-24 00:00:00 BC", -210_866_803_200_000_000),
-            ("294276-12-31 23:59:59.999999", 9_224_318_015_999_999_999_i128),
+            ("2011-11-11 11:11:11.12345", Some(1_321_009_871_123_450)),
+            ("1969-12-31 23:59:59.999999", Some(-1)),
+            ("4714-11-24 00:00:00 BC", Some(-210_866_803_200_000_000)),
+            ("294247-01-10 04:00:54.775807", Some(i64::MAX)),
+            ("294247-01-10 04:00:54.775808", None),
         ] {
-            let expected = i64::try_from(us).map(Finite).map_err(|_| Malformed);
-            assert_eq!(timestamp(text.as_bytes()), expected, "{text}");
+            assert_eq!(micros(timestamp(text.as_bytes())), us, "{text}");
         }
+        let last = Instant { millis: 9_224_318_015_999_999, micros: 999 };
+        assert_eq!(timestamp(b"294276-12-31 23:59:59.999999"), Ok(Finite(last)));
         assert_eq!(timestamp(b"infinity"), Ok(Future));
         assert_eq!(timestamptz(b"-infinity"), Ok(Past));
     }
@@ -185,9 +213,32 @@ mod tests {
             ("2024-01-02 03:04:05.678+00", 1_704_164_645_678_000),
             ("2024-01-02 03:04:05.678+05:30", 1_704_144_845_678_000),
             ("2024-01-02 03:04:05-00:01:15", 1_704_164_720_000_000),
-            ("0044-03-15 12:00:00+00 BC", -63_492_897_600_000_000),
+            ("0044-03-15 12:00:00+00 BC", -63_517_780_800_000_000),
         ] {
-            assert_eq!(timestamptz(text.as_bytes()), Ok(Finite(us)), "{text}");
+            assert_eq!(micros(timestamptz(text.as_bytes())), Some(us), "{text}");
+        }
+    }
+
+    /// Every day that Postgres knows up to the year 3000 is one after the day before.
+    #[test]
+    fn the_calendar_has_no_gap() {
+        let mut expected = -2_440_588;
+        let mut first = (11, 24);
+        for year in -4713..=3000_i32 {
+            let leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+            let lengths = [31, if leap { 29 } else { 28 }, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];
+            for month in first.0..=12_usize {
+                for day in first.1..=lengths[month - 1] {
+                    let text = match year {
+                        1.. => format!("{year:04}-{month:02}-{day:02}"),
+                        _ => format!("{:04}-{month:02}-{day:02} BC", 1 - year),
+                    };
+                    assert_eq!(date(text.as_bytes()), Ok(Finite(expected)), "{text}");
+                    expected += 1;
+                }
+                first.1 = 1;
+            }
+            first.0 = 1;
         }
     }
 
