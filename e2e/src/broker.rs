@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use rdkafka::ClientConfig;
-use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::admin::{AdminClient, AdminOptions, AlterConfig, NewTopic, ResourceSpecifier, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer as _, ThreadedProducer};
 
@@ -33,6 +33,19 @@ pub async fn create_topic(rig: &Rig, name: &str, partitions: i32, config: &[(&st
     }
     let made = admin(rig).create_topics([&topic], &options()).await.expect("the broker answers");
     assert!(made.iter().all(Result::is_ok), "{made:?}");
+}
+
+/// Whether there is such a topic.
+pub fn has_topic(rig: &Rig, name: &str) -> bool {
+    let metadata = admin(rig).inner().fetch_metadata(None, TIMEOUT).expect("the broker answers");
+    metadata.topics().iter().any(|topic| topic.name() == name)
+}
+
+/// Sets one setting of a topic, and takes back all others.
+pub async fn configure_topic(rig: &Rig, name: &str, key: &str, value: &str) {
+    let wanted = AlterConfig::new(ResourceSpecifier::Topic(name)).set(key, value);
+    let done = admin(rig).alter_configs([&wanted], &options()).await.expect("the broker answers");
+    assert!(done.iter().all(Result::is_ok), "{done:?}");
 }
 
 /// Deletes topics, where they are; as good as it can: this is for the end of a test.

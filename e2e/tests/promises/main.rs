@@ -3,5 +3,9 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod envelopes;
+mod errors;
 mod exactly_once;
+mod isolation;
+mod progress;
+mod snapshot_and_stream;
 mod types;

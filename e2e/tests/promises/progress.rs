@@ -1,0 +1,150 @@
+//! What a Sink has committed: where that is written, what it is worth, and what is refused where it is not to be trusted.
+
+use afterbay_e2e::afterbay::PATIENCE;
+use afterbay_e2e::database::lsn;
+use afterbay_e2e::{Format, Manifests, Message, Scenario, Sink, await_condition, broker, reference};
+use serde_json::{Value, json};
+
+async fn scenario(test: &str) -> (Scenario, String, Manifests) {
+    let scenario = Scenario::new(test).await;
+    scenario.database.run("CREATE TABLE t (id int PRIMARY KEY, n int); INSERT INTO t VALUES (1, 1)").await;
+    let topic = scenario.topic("t");
+    let manifests = scenario.manifests().with(Sink::new("t", "public.t", &topic).key(&["id"]));
+    (scenario, topic, manifests)
+}
+
+/// The newest progress record of a Sink.
+async fn record(scenario: &Scenario, sink: &str) -> Option<Value> {
+    let topic = scenario.progress_topic();
+    let lines = reference::consume(scenario.rig.broker(), &topic, ("text", "json"), &[]).await;
+    let key = scenario.progress_key(sink);
+    let records = lines.iter().map(|line| serde_json::from_str::<Message>(line).expect("a message"));
+    records.filter(|record| record.key == key).last().map(|record| record.value)
+}
+
+#[tokio::test]
+async fn the_record_tells_what_is_committed_and_of_which_database() {
+    let (scenario, _, manifests) = scenario("record").await;
+    scenario.carry(&manifests).await;
+    let database = &scenario.database;
+    let record = record(&scenario, "t").await.expect("there is a record");
+    assert_eq!(record["version"], 1);
+    assert_eq!(record["sink"], format!("{}/t", scenario.unique));
+    assert_eq!(record["relation"], database.number("SELECT 't'::regclass::oid::bigint").await);
+    let system = database.text("SELECT system_identifier FROM pg_control_system()").await;
+    let timeline = database.number("SELECT timeline_id FROM pg_control_checkpoint()").await;
+    let source = json!({"system": system, "timeline": timeline, "database": database.name, "slot": scenario.slot()});
+    assert_eq!(record["source"], source);
+    let done = lsn(record["position"]["done"].as_str().expect("a position between transactions"));
+    assert!(done <= database.log_end().await);
+}
+
+#[tokio::test]
+async fn a_progress_topic_that_would_break_the_guarantee_is_refused() {
+    for (name, partitions, config) in
+        [("partitions", 2, &[][..]), ("retention", 1, &[("cleanup.policy", "delete"), ("retention.ms", "3600000")])]
+    {
+        let (scenario, topic, manifests) = scenario(&format!("unfit-{name}")).await;
+        broker::create_topic(scenario.rig, &scenario.progress_topic(), partitions, config).await;
+        let afterbay = scenario.run(&manifests);
+        let (message, hint) = afterbay.problem("ProgressTopicUnfit").await;
+        assert!(message.contains(&scenario.progress_topic()) && !hint.is_empty(), "{message} · {hint}");
+        drop(afterbay);
+        assert!(!broker::has_topic(scenario.rig, &topic) || scenario.messages(&topic, Format::Json).await.is_empty());
+    }
+}
+
+#[tokio::test]
+async fn a_sink_that_has_committed_never_begins_afresh_by_itself() {
+    let (scenario, topic, manifests) = scenario("missing").await;
+    scenario.carry(&manifests).await;
+    broker::write(scenario.rig, &scenario.progress_topic(), &scenario.progress_key("t"), None);
+    let afterbay = scenario.run(&manifests);
+    let (message, hint) = afterbay.stalled("t", "ProgressMissing").await;
+    assert!(message.contains(&scenario.progress_key("t")) && !hint.is_empty(), "{message} · {hint}");
+    assert_eq!(scenario.messages(&topic, Format::Json).await.len(), 1);
+}
+
+#[tokio::test]
+async fn a_lost_slot_is_told_and_nothing_is_guessed() {
+    let (scenario, topic, manifests) = scenario("slot-lost").await;
+    scenario.carry(&manifests).await;
+    scenario.database.run_as_superuser(&format!("SELECT pg_drop_replication_slot('{}')", scenario.slot())).await;
+    scenario.database.run("INSERT INTO t VALUES (2, 2)").await;
+    let afterbay = scenario.run(&manifests);
+    let (message, hint) = afterbay.stalled("t", "SlotLost").await;
+    assert!(message.contains(&scenario.slot()) && !hint.is_empty(), "{message} · {hint}");
+    assert_eq!(scenario.messages(&topic, Format::Json).await.len(), 1);
+}
+
+#[tokio::test]
+async fn a_slot_that_somebody_else_has_read_is_told() {
+    let (scenario, topic, manifests) = scenario("slot-ahead").await;
+    scenario.carry(&manifests).await;
+    let database = &scenario.database;
+    database.run("INSERT INTO t VALUES (2, 2)").await;
+    let advance = format!("SELECT pg_replication_slot_advance('{}', pg_current_wal_lsn())", scenario.slot());
+    database.run_as_superuser(&advance).await;
+    let afterbay = scenario.run(&manifests);
+    let (message, hint) = afterbay.stalled("t", "SlotAheadOfProgress").await;
+    assert!(message.contains(&scenario.slot()) && !hint.is_empty(), "{message} · {hint}");
+    assert_eq!(scenario.messages(&topic, Format::Json).await.len(), 1);
+}
+
+#[tokio::test]
+async fn a_slot_made_anew_is_not_taken_for_the_old_one() {
+    let (scenario, _, manifests) = scenario("slot-anew").await;
+    scenario.carry(&manifests).await;
+    let (database, slot) = (&scenario.database, scenario.slot());
+    database.run_as_superuser(&format!("SELECT pg_drop_replication_slot('{slot}')")).await;
+    database.run("INSERT INTO t VALUES (2, 2)").await;
+    database.run_as_superuser(&format!("SELECT pg_create_logical_replication_slot('{slot}', 'pgoutput')")).await;
+    scenario.run(&manifests).stalled("t", "SlotAheadOfProgress").await;
+}
+
+#[tokio::test]
+async fn a_table_that_nobody_writes_to_holds_no_log_back() {
+    let (scenario, _, manifests) = scenario("idle").await;
+    let database = &scenario.database;
+    let afterbay = scenario.run(&manifests);
+    afterbay.caught_up(&scenario).await;
+    database.run("CREATE TABLE other AS SELECT i FROM generate_series(1, 1000) i").await;
+    let end = database.log_end().await;
+    let confirmed =
+        format!("SELECT confirmed_flush_lsn FROM pg_replication_slots WHERE slot_name = '{}'", scenario.slot());
+    await_condition("the slot follows the log", PATIENCE, async || {
+        (lsn(&database.text(&confirmed).await) >= end).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_is_acknowledged_is_committed() {
+    let (scenario, _, manifests) = scenario("acknowledged").await;
+    let database = &scenario.database;
+    let afterbay = scenario.run(&manifests);
+    afterbay.caught_up(&scenario).await;
+    let confirmed =
+        format!("SELECT confirmed_flush_lsn FROM pg_replication_slots WHERE slot_name = '{}'", scenario.slot());
+    for n in 0..20 {
+        database.run(&format!("INSERT INTO t VALUES ({}, {n})", n + 10)).await;
+        let confirmed = lsn(&database.text(&confirmed).await);
+        let position = record(&scenario, "t").await.expect("there is a record")["position"].clone();
+        let committed = position["done"].as_str().or(position["within"]["commit"].as_str()).map(lsn).expect("an LSN");
+        assert!(confirmed <= committed, "the slot stands at {confirmed:X}, the record at {committed:X}");
+    }
+}
+
+#[tokio::test]
+async fn until_caught_up_ends_when_all_is_carried_and_says_so() {
+    let (scenario, topic, manifests) = scenario("caught-up").await;
+    scenario.database.run("INSERT INTO t SELECT i, i FROM generate_series(2, 5000) i").await;
+    scenario.carry(&manifests).await;
+    assert_eq!(scenario.messages(&topic, Format::Json).await.len(), 5000);
+    scenario.database.run("UPDATE t SET n = n + 1").await;
+    scenario.carry(&manifests).await;
+    assert_eq!(scenario.messages(&topic, Format::Json).await.len(), 10_000);
+    // With nothing to do it ends as well.
+    scenario.carry(&manifests).await;
+    assert_eq!(scenario.messages(&topic, Format::Json).await.len(), 10_000);
+}
