@@ -1,5 +1,7 @@
 //! Every type against values and bytes that are not ours, see `golden/generate.py`; and by hand what plain Postgres lacks.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by it")]
+
 use afterbay_crds::plan::Envelope;
 use afterbay_formats::encoders::{EncodeErrorKind, Encoders, Format, MessageSpec};
 use afterbay_formats::relation::{Column, Relation, SqlType};
@@ -95,7 +97,7 @@ fn value(encoders: &Encoders, text: Option<&str>) -> Result<Vec<u8>, EncodeError
 }
 
 fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    bytes.iter().fold(String::new(), |text, byte| format!("{text}{byte:02x}"))
 }
 
 /// Both formats, nullable and not.

@@ -1,5 +1,7 @@
 //! Keys, envelopes and schemas of whole relations.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by it")]
+
 use afterbay_crds::plan::Envelope;
 use afterbay_formats::encoders::{CompileError, Encoders, Format, MessageSpec};
 use afterbay_formats::relation::{Column, Relation, SqlType};

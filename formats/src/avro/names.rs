@@ -11,11 +11,12 @@ pub fn fields<'a>(columns: impl IntoIterator<Item = &'a str>) -> Vec<String> {
         .into_iter()
         .map(|column| {
             let base = valid(column);
-            let name = if taken.contains(&base) {
-                (1_u64..).map(|number| format!("{base}{number}")).find(|name| !taken.contains(name)).unwrap_or(base)
-            } else {
-                base
-            };
+            let mut name = base.clone();
+            let mut number = 1;
+            while taken.contains(&name) {
+                name = format!("{base}{number}");
+                number += 1;
+            }
             taken.insert(name.clone());
             name
         })

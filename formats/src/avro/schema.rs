@@ -49,7 +49,7 @@ impl<'a> SchemaBuilder<'a> {
             .zip(columns)
             .map(|(name, column)| {
                 let schema = self.of(&column.sql_type);
-                json!({"name": name, "type": if column.nullable { nullable(schema) } else { schema }})
+                json!({"name": name, "type": if column.nullable { nullable(&schema) } else { schema }})
             })
             .collect();
         json!({"type": "record", "name": name, "fields": fields})
@@ -81,9 +81,9 @@ impl<'a> SchemaBuilder<'a> {
             SqlType::Uuid => json!({"type": "string", "logicalType": "uuid"}),
             SqlType::Jsonb => json!({"type": "string", "connect.name": "io.debezium.data.Json"}),
             SqlType::Array(items) | SqlType::List(items) => {
-                json!({"type": "array", "items": nullable(self.of(items))})
+                json!({"type": "array", "items": nullable(&self.of(items))})
             }
-            SqlType::Map(values) => json!({"type": "map", "values": nullable(self.of(values))}),
+            SqlType::Map(values) => json!({"type": "map", "values": nullable(&self.of(values))}),
             SqlType::Record { fields, .. } => {
                 if let Some((_, name)) = self.records.iter().find(|(record, _)| *record == sql_type) {
                     return json!(name);
@@ -105,6 +105,6 @@ impl<'a> SchemaBuilder<'a> {
     }
 }
 
-fn nullable(schema: Value) -> Value {
+fn nullable(schema: &Value) -> Value {
     json!(["null", schema])
 }

@@ -40,18 +40,15 @@ fn not_found(table: &TableDescription, name: &str) -> Problem {
             "use columns that are not generated",
         );
     }
-    let mut hint = String::new();
     let nearest = table
         .streamed_columns()
         .map(|column| (strsim::jaro_winkler(&column.name, name), column.name.as_str()))
         .max_by(|(one, _), (other, _)| one.total_cmp(other));
-    if let Some((similarity, column)) = nearest
-        && similarity >= SIMILAR
-    {
-        hint = format!("did you mean {}? ", identifier(column));
-    }
+    let question = nearest
+        .filter(|(similarity, _)| *similarity >= SIMILAR)
+        .map_or_else(String::new, |(_, column)| format!("did you mean {}? ", identifier(column)));
     let columns: Vec<_> = table.streamed_columns().map(|column| identifier(&column.name)).collect();
-    hint.push_str(&format!("the table's columns are {}", columns.join(", ")));
+    let hint = format!("{question}the table's columns are {}", columns.join(", "));
     Reason::ColumnNotFound.problem(format!("table {place} has no column {}", identifier(name)), hint)
 }
 

@@ -55,12 +55,12 @@ mod tests {
     fn pairs(text: &str) -> Parsed<String> {
         let mut hstore = Hstore::new(text.as_bytes());
         let mut scratch = Scratch::default();
-        let mut told = String::new();
+        let mut told = Vec::new();
         while let Some((key, value)) = hstore.next(&mut scratch)? {
             let value = value.map(String::from_utf8_lossy);
-            told.push_str(&format!("{}:{value:?};", String::from_utf8_lossy(key)));
+            told.push(format!("{}:{value:?};", String::from_utf8_lossy(key)));
         }
-        Ok(told)
+        Ok(told.concat())
     }
 
     #[test]
