@@ -134,9 +134,7 @@ mod tests {
     fn the_protocol_follows_from_tls_and_sasl() {
         let file = std::env::temp_dir().join(format!("afterbay-password-{}", std::process::id()));
         std::fs::write(&file, "se cret").unwrap();
-        let scram = || {
-            Some(KafkaAuthenticationPlan::ScramSha512 { username: "u".into(), password_file: file.clone() })
-        };
+        let scram = || Some(KafkaAuthenticationPlan::ScramSha512 { username: "u".into(), password_file: file.clone() });
         for (tls, authentication, expected) in [
             (false, None, "plaintext"),
             (true, None, "ssl"),

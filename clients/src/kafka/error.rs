@@ -138,10 +138,9 @@ impl KafkaError {
     pub fn transient(&self) -> bool {
         match self {
             Self::Secret(_) | Self::Config { .. } | Self::Told(_) => false,
-            Self::Call { code, cause, .. } => matches!(
-                reason(telling(*code, cause.as_ref())),
-                Reason::KafkaUnreachable | Reason::TransactionFailed
-            ),
+            Self::Call { code, cause, .. } => {
+                matches!(reason(telling(*code, cause.as_ref())), Reason::KafkaUnreachable | Reason::TransactionFailed)
+            }
         }
     }
 
@@ -214,14 +213,7 @@ fn reason(code: Code) -> Reason {
     }
 }
 
-fn problem(
-    connection: &str,
-    operation: &str,
-    subject: &str,
-    code: Code,
-    text: &str,
-    cause: Option<&Cause>,
-) -> Problem {
+fn problem(connection: &str, operation: &str, subject: &str, code: Code, text: &str, cause: Option<&Cause>) -> Problem {
     let code = telling(code, cause);
     let words = cause.filter(|cause| cause.code == code).map_or(text, |cause| cause.words.as_str());
     let at = format!("Kafka connection {connection}");

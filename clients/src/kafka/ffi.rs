@@ -190,13 +190,8 @@ impl NativeProducer {
         // SAFETY: client and topic are alive. On success `metadata` is ours until it is destroyed below, after its last
         // use, and holds `topic_cnt` topics.
         unsafe {
-            let code = sys::rd_kafka_metadata(
-                self.client.as_ptr(),
-                0,
-                topic.0.as_ptr(),
-                &raw mut metadata,
-                millis(timeout),
-            );
+            let code =
+                sys::rd_kafka_metadata(self.client.as_ptr(), 0, topic.0.as_ptr(), &raw mut metadata, millis(timeout));
             if code != rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR {
                 return Err(plain(code));
             }

@@ -85,7 +85,9 @@ impl std::fmt::Debug for TopicHandle {
 
 impl std::fmt::Debug for TransactionalProducer {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("TransactionalProducer").field("transactional_id", &self.transactional_id).finish_non_exhaustive()
+        f.debug_struct("TransactionalProducer")
+            .field("transactional_id", &self.transactional_id)
+            .finish_non_exhaustive()
     }
 }
 
@@ -119,11 +121,7 @@ impl TransactionalProducer {
             .name("kafka-events".into())
             .spawn(move || listener.listen())
             .map_err(|error| config(error.to_string()))?;
-        Ok(Self {
-            shared,
-            connection: plan.name.clone(),
-            transactional_id: settings.transactional_id.clone(),
-        })
+        Ok(Self { shared, connection: plan.name.clone(), transactional_id: settings.transactional_id.clone() })
     }
 
     /// Fences every other producer of this transactional id, ends its open transaction, and waits for both.

@@ -81,10 +81,7 @@ impl<'a> Reader<'a> {
         let consumer = |isolation: &str| {
             let mut config = settings.client_config();
             config.set("isolation.level", isolation).create_with_context(trouble.clone()).map_err(
-                |error: RdKafkaError| KafkaError::Config {
-                    connection: plan.name.clone(),
-                    words: error.to_string(),
-                },
+                |error: RdKafkaError| KafkaError::Config { connection: plan.name.clone(), words: error.to_string() },
             )
         };
         let (consumer, uncommitted) = (consumer("read_committed")?, consumer("read_uncommitted")?);
