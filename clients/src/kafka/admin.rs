@@ -1,25 +1,28 @@
 //! Topics and settings of a cluster, for provisioning and checks.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use afterbay_crds::plan::KafkaConnectionPlan;
 use afterbay_crds::reason::Reason;
-use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, TopicReplication};
-use rdkafka::error::{KafkaError as RdKafkaError, RDKafkaErrorCode as Code};
+use rdkafka::error::RDKafkaErrorCode as Code;
+use rdkafka_sys::rd_kafka_AclOperation_t as AclOperation;
 
+use super::client::Client;
 use super::config::Settings;
 use super::error::KafkaError;
-use super::trouble::Trouble;
+use super::ffi::{NativeClient, NativeError, NativeTopicDescription};
 
 /// How long one call may take.
 const TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a broker is waited for before it is looked whether that is of any use.
+const SLICE: Duration = Duration::from_secs(1);
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// A client for administration.
+/// A client for administration. Its calls belong to a tokio runtime; they block none of its threads.
 pub struct Admin {
-    client: AdminClient<Trouble>,
-    trouble: Trouble,
+    client: Arc<Client>,
     connection: String,
 }
 
@@ -30,6 +33,17 @@ pub struct TopicMetadata {
     pub partitions: i32,
     /// Replicas of each.
     pub replication_factor: i16,
+}
+
+/// What the user may do with a topic.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TopicRights {
+    /// Consume it.
+    pub read: bool,
+    /// Produce to it.
+    pub write: bool,
+    /// Read its settings.
+    pub describe_configs: bool,
 }
 
 /// A topic to make; what is not told is the broker's default.
@@ -45,12 +59,12 @@ pub struct TopicCreation {
     pub config: BTreeMap<String, String>,
 }
 
-/// A setting of a topic.
+/// A setting of a topic or a broker.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TopicSetting {
     /// Its value.
     pub value: String,
-    /// Whether it is the broker's default.
+    /// Whether it is the broker's default: not set for this topic.
     pub is_default: bool,
 }
 
@@ -62,79 +76,87 @@ pub async fn broker_config(plan: &KafkaConnectionPlan, name: &str) -> Result<Opt
 impl Admin {
     /// A client; no broker is spoken to yet.
     pub fn new(plan: &KafkaConnectionPlan) -> Result<Self, KafkaError> {
-        let trouble = Trouble::default();
-        let created = Settings::new(plan)?.client_config().create_with_context(trouble.clone());
-        let client = created.map_err(|error: RdKafkaError| KafkaError::Config {
-            connection: plan.name.clone(),
-            words: error.to_string(),
-        })?;
-        Ok(Self { client, trouble, connection: plan.name.clone() })
+        let client = Client::start(&plan.name, &mut Settings::new(plan)?)
+            .map_err(|words| KafkaError::Config { connection: plan.name.clone(), words })?;
+        Ok(Self { client, connection: plan.name.clone() })
     }
 
     /// Whether a broker answers and lets the user in; with the true cause where not.
     pub async fn check_connection(&self) -> Result<(), KafkaError> {
-        self.metadata(None, "connecting").await.map(|_| ())
+        self.connected().await.map(|_| ())
     }
 
     /// The topic, if it exists (and may be seen).
     pub async fn describe_topic(&self, name: &str) -> Result<Option<TopicMetadata>, KafkaError> {
-        let metadata = self.metadata(Some(name), "looking up a topic").await?;
-        match metadata {
-            Ok(topic) => Ok(Some(topic)),
-            Err(Code::UnknownTopicOrPartition | Code::UnknownTopic) => Ok(None),
-            Err(code) => Err(self.refused(code, "looking up a topic", name)),
-        }
+        Ok(self.description(name).await?.map(|found| TopicMetadata {
+            partitions: i32::try_from(found.partitions).unwrap_or(i32::MAX),
+            replication_factor: i16::try_from(found.replicas).unwrap_or(i16::MAX),
+        }))
+    }
+
+    /// What the user may do with a topic; none where it does not exist, or the cluster does not say.
+    pub async fn topic_rights(&self, name: &str) -> Result<Option<TopicRights>, KafkaError> {
+        let Some(operations) = self.description(name).await?.and_then(|found| found.operations) else {
+            return Ok(None);
+        };
+        let may = |operation| operations.contains(&operation);
+        Ok(Some(TopicRights {
+            read: may(AclOperation::RD_KAFKA_ACL_OPERATION_READ),
+            write: may(AclOperation::RD_KAFKA_ACL_OPERATION_WRITE),
+            describe_configs: may(AclOperation::RD_KAFKA_ACL_OPERATION_DESCRIBE_CONFIGS),
+        }))
     }
 
     /// The settings of a topic.
     pub async fn topic_config(&self, name: &str) -> Result<BTreeMap<String, TopicSetting>, KafkaError> {
-        self.configs(&ResourceSpecifier::Topic(name), "reading the settings of a topic", name).await
+        let topic = name.to_owned();
+        let settings = self
+            .call("reading the settings of a topic", name, move |client| client.topic_settings(&topic, TIMEOUT))
+            .await?;
+        let setting = |(name, (value, own)): (_, (_, bool))| (name, TopicSetting { value, is_default: !own });
+        Ok(settings.into_iter().map(setting).collect())
     }
 
-    /// A setting of the broker that answers first; none where it has none of that name.
+    /// A setting of a broker; none where it has none of that name.
     pub async fn broker_config(&self, name: &str) -> Result<Option<String>, KafkaError> {
-        let id = self.any_broker().await?;
-        let specifier = ResourceSpecifier::Broker(id);
-        let settings = self.configs(&specifier, "reading the settings of a broker", &id.to_string()).await?;
-        Ok(settings.get(name).map(|setting| setting.value.clone()))
+        let operation = "reading the settings of a broker";
+        let brokers = self.connected().await?;
+        let Some(&id) = brokers.first() else { return Err(self.failed(no_broker(), operation, "any")) };
+        let settings = self.call(operation, &id.to_string(), move |client| client.broker_settings(id, TIMEOUT)).await?;
+        Ok(settings.get(name).map(|(value, _)| value.clone()))
     }
 
-    /// Makes a topic and waits until all brokers that are asked know it; one that exists by now is as good.
+    /// Makes a topic and waits until each of its partitions has a leader; one that exists by now is as good.
     pub async fn create_topic(&self, topic: &TopicCreation) -> Result<(), KafkaError> {
-        let replication = TopicReplication::Fixed(topic.replication_factor.map_or(-1, i32::from));
-        let mut new = NewTopic::new(&topic.name, topic.partitions.unwrap_or(-1), replication);
-        for (name, value) in &topic.config {
-            new = new.set(name, value);
+        self.connected().await?;
+        let new = topic.clone();
+        let created = self
+            .blocking(move |client| {
+                let replicas = new.replication_factor.map_or(-1, i32::from);
+                client.create_topic(&new.name, new.partitions.unwrap_or(-1), replicas, &new.config, TIMEOUT)
+            })
+            .await;
+        match created {
+            Ok(()) => {}
+            Err(error) if error.code == Code::TopicAlreadyExists => {}
+            Err(error) => return Err(self.not_created(topic, error)),
         }
-        let options = AdminOptions::new().operation_timeout(Some(TIMEOUT)).request_timeout(Some(TIMEOUT));
-        let results = self.client.create_topics([&new], &options).await;
-        let results = results.map_err(|error| self.failed(&error, "creating a topic", &topic.name))?;
-        for result in results {
-            match result {
-                Ok(_) | Err((_, Code::TopicAlreadyExists)) => {}
-                Err((_, code)) => return Err(self.not_created(topic, code)),
-            }
-        }
-        self.wait_for(&topic.name).await
-    }
-
-    async fn wait_for(&self, topic: &str) -> Result<(), KafkaError> {
         let deadline = Instant::now() + TIMEOUT;
-        loop {
-            if self.describe_topic(topic).await?.is_some_and(|found| found.partitions > 0) {
-                return Ok(());
-            }
+        // One partition may be told before the others: the description has to be whole.
+        let whole = |found: &NativeTopicDescription| found.led && found.partitions > 0;
+        while !self.description(&topic.name).await?.is_some_and(|found| whole(&found)) {
             if Instant::now() >= deadline {
-                return Err(self.refused(Code::UnknownTopicOrPartition, "waiting for a new topic", topic));
+                return Err(self.failed(no_leader(), "waiting for the leaders of a new topic", &topic.name));
             }
             tokio::time::sleep(PAUSE).await;
         }
+        Ok(())
     }
 
     /// The rights to create are told as such; all else in the broker's words.
-    fn not_created(&self, topic: &TopicCreation, code: Code) -> KafkaError {
+    fn not_created(&self, topic: &TopicCreation, error: NativeError) -> KafkaError {
         let name = &topic.name;
-        if matches!(code, Code::TopicAuthorizationFailed | Code::ClusterAuthorizationFailed) {
+        if matches!(error.code, Code::TopicAuthorizationFailed | Code::ClusterAuthorizationFailed) {
             return KafkaError::Told(Reason::KafkaNotAuthorized.problem(
                 format!(
                     "Kafka connection {}: topic {name} does not exist, and the right Create on it is missing",
@@ -144,93 +166,82 @@ impl Admin {
             ));
         }
         KafkaError::Told(Reason::TopicCreationRefused.problem(
-            format!("Kafka connection {}: the broker refuses to make topic {name}: {code}", self.connection),
+            format!("Kafka connection {}: the broker refuses to make topic {name}: {}", self.connection, error.words),
             "correct spec.kafka.topic (partitions, replicationFactor, config), or make the topic by hand",
         ))
     }
 
-    async fn configs(
-        &self,
-        specifier: &ResourceSpecifier<'_>,
-        operation: &'static str,
-        subject: &str,
-    ) -> Result<BTreeMap<String, TopicSetting>, KafkaError> {
-        let options = AdminOptions::new().request_timeout(Some(TIMEOUT));
-        let described = self.client.describe_configs([specifier], &options).await;
-        let described = described.map_err(|error| self.failed(&error, operation, subject))?;
-        let mut settings = BTreeMap::new();
-        for resource in described {
-            let resource = resource.map_err(|code| self.refused(code, operation, subject))?;
-            for entry in resource.entries {
-                if let Some(value) = entry.value {
-                    settings.insert(entry.name, TopicSetting { value, is_default: entry.is_default });
-                }
-            }
+    async fn description(&self, name: &str) -> Result<Option<NativeTopicDescription>, KafkaError> {
+        let topic = name.to_owned();
+        match self.call("looking up a topic", name, move |client| client.describe_topic(&topic, TIMEOUT)).await {
+            Ok(found) => Ok(Some(found)),
+            Err(error) if matches!(error.code(), Some(Code::UnknownTopicOrPartition | Code::UnknownTopic)) => Ok(None),
+            Err(error) => Err(error),
         }
-        Ok(settings)
     }
 
-    async fn any_broker(&self) -> Result<i32, KafkaError> {
-        self.blocking("connecting", "any broker", |client| {
-            let metadata = client.inner().fetch_metadata(None, Duration::from_secs(1))?;
-            let broker = metadata.brokers().first().map(rdkafka::metadata::MetadataBroker::id);
-            broker.ok_or(RdKafkaError::MetadataFetch(Code::BrokerNotAvailable))
-        })
-        .await
-    }
-
-    /// Metadata of one topic, or of none; the inner error is that of the topic.
-    async fn metadata(
-        &self,
-        topic: Option<&str>,
-        operation: &'static str,
-    ) -> Result<Result<TopicMetadata, Code>, KafkaError> {
-        let topic = topic.map(str::to_owned);
-        let subject = topic.clone().unwrap_or_default();
-        self.blocking(operation, &subject, move |client| {
-            let metadata = client.inner().fetch_metadata(topic.as_deref(), Duration::from_secs(1))?;
-            let Some(found) = metadata.topics().iter().find(|found| Some(found.name()) == topic.as_deref()) else {
-                return Ok(Err(Code::UnknownTopicOrPartition));
-            };
-            if let Some(code) = found.error() {
-                return Ok(Err(code.into()));
-            }
-            let replicas = found.partitions().iter().map(|partition| partition.replicas().len()).min();
-            Ok(Ok(TopicMetadata {
-                partitions: i32::try_from(found.partitions().len()).unwrap_or(i32::MAX),
-                replication_factor: replicas.and_then(|replicas| i16::try_from(replicas).ok()).unwrap_or_default(),
-            }))
-        })
-        .await
-    }
-
-    /// A call that blocks, off the runtime's threads: again and again until it succeeds, the time is over, or the broker
-    /// has said no.
-    async fn blocking<T>(
-        &self,
-        operation: &'static str,
-        subject: &str,
-        call: impl Fn(&AdminClient<Trouble>) -> Result<T, RdKafkaError>,
-    ) -> Result<T, KafkaError> {
+    /// The brokers, as soon as one answers. Waits no longer than it is of any use.
+    async fn connected(&self) -> Result<Vec<i32>, KafkaError> {
         let deadline = Instant::now() + TIMEOUT;
         loop {
-            let error = match tokio::task::block_in_place(|| call(&self.client)) {
-                Ok(value) => return Ok(value),
+            let error = match self.blocking(|client| client.brokers(SLICE)).await {
+                Ok(brokers) => {
+                    self.client.trouble.clear();
+                    return Ok(brokers);
+                }
                 Err(error) => error,
             };
-            let refused = self.trouble.cause().is_some_and(|cause| cause.is_refusal());
+            let refused = self.client.trouble.cause().is_some_and(|cause| cause.is_refusal());
             if refused || Instant::now() >= deadline {
-                return Err(self.failed(&error, operation, subject));
+                return Err(self.failed(error, "connecting", "any broker"));
             }
             tokio::time::sleep(PAUSE).await;
         }
     }
 
-    fn refused(&self, code: Code, operation: &'static str, subject: &str) -> KafkaError {
-        self.failed(&RdKafkaError::AdminOp(code), operation, subject)
+    /// A call of a cluster that answers.
+    async fn call<T: Send + 'static>(
+        &self,
+        operation: &'static str,
+        subject: &str,
+        call: impl FnOnce(&NativeClient) -> Result<T, NativeError> + Send + 'static,
+    ) -> Result<T, KafkaError> {
+        self.connected().await?;
+        self.blocking(call).await.map_err(|error| self.failed(error, operation, subject))
     }
 
-    fn failed(&self, error: &RdKafkaError, operation: &'static str, subject: &str) -> KafkaError {
-        KafkaError::call(error, operation, subject, &self.connection, self.trouble.cause())
+    /// A call that blocks, off the runtime's threads.
+    async fn blocking<T: Send + 'static>(
+        &self,
+        call: impl FnOnce(&NativeClient) -> Result<T, NativeError> + Send + 'static,
+    ) -> Result<T, NativeError> {
+        let client = Arc::clone(&self.client);
+        let done = tokio::task::spawn_blocking(move || call(&client.native)).await;
+        done.unwrap_or_else(|error| Err(NativeError::new(Code::Fail, &error.to_string())))
     }
+
+    fn failed(&self, error: NativeError, operation: &'static str, subject: &str) -> KafkaError {
+        KafkaError::Call {
+            operation,
+            subject: subject.to_owned(),
+            connection: self.connection.clone(),
+            code: error.code,
+            text: error.words,
+            cause: self.client.trouble.cause(),
+        }
+    }
+}
+
+impl Drop for Admin {
+    fn drop(&mut self) {
+        self.client.stop();
+    }
+}
+
+fn no_broker() -> NativeError {
+    NativeError::new(Code::BrokerNotAvailable, "the cluster names no broker")
+}
+
+fn no_leader() -> NativeError {
+    NativeError::new(Code::LeaderNotAvailable, "not every partition has a leader yet")
 }

@@ -33,6 +33,8 @@ impl Settings {
             settings.set(name, value.clone());
         }
         let sasl = settings.authentication(plan)?;
+        // Whoever asks for a topic that is not there must not get one with the broker's defaults instead of an answer.
+        settings.set("allow.auto.create.topics", "false");
         settings.set(
             "security.protocol",
             match (plan.tls.is_some(), sasl) {
@@ -101,7 +103,11 @@ impl Settings {
         let password = secret::read(password_file)?;
         self.set("sasl.mechanism", mechanism);
         self.set("sasl.username", username.clone());
-        self.set("sasl.password", String::from_utf8_lossy(password.expose_secret()));
+        let password = std::str::from_utf8(password.expose_secret()).map_err(|_| KafkaError::Config {
+            connection: plan.name.clone(),
+            words: format!("the password in {} is not UTF-8", password_file.display()),
+        })?;
+        self.set("sasl.password", password);
         Ok(true)
     }
 }

@@ -52,6 +52,10 @@ impl ErrorClass {
             Code::InvalidConfig | Code::InvalidTransactionTimeout | Code::InvalidArgument => Self::Misconfigured,
             _ if flags.fatal => Self::Fatal,
             _ if flags.abortable => Self::Abort,
+            // Asked for, not produced to.
+            Code::UnknownTopic | Code::UnknownTopicOrPartition | Code::UnknownPartition | Code::InvalidTopic => {
+                Self::Misconfigured
+            }
             _ if flags.retriable => Self::Retriable,
             _ => Self::Fatal,
         }
@@ -227,9 +231,13 @@ fn problem(connection: &str, operation: &str, subject: &str, code: Code, text: &
             "check that spec.tls.trustedCertificates holds the authority of the brokers' certificates, that these name \
              the hosts of bootstrapServers, and that the port speaks TLS",
         ),
+        reason @ Reason::KafkaUnreachable if cause.is_some_and(Cause::wants_tls) => reason.problem(
+            format!("{at}: the broker hangs up before it has said anything ({operation}): {words}"),
+            "the port probably expects TLS: set spec.tls of the KafkaConnection, or name the port for plain text",
+        ),
         reason @ Reason::KafkaUnreachable => reason.problem(
             format!("{at}: no broker answers ({operation}): {words}"),
-            "check bootstrapServers and the network, and whether the port expects TLS; it is tried again by itself",
+            "check bootstrapServers and the network; it is tried again by itself",
         ),
         reason @ Reason::KafkaNotAuthorized => reason.problem(
             format!("{at}: {}", missing_right(operation, subject, code)),
@@ -291,6 +299,7 @@ mod tests {
             (Code::OperationTimedOut, retriable, ErrorClass::Retriable),
             (Code::UnknownTopicOrPartition, abortable, ErrorClass::Abort),
             (Code::OutOfOrderSequenceNumber, fatal, ErrorClass::Fatal),
+            (Code::UnknownTopicOrPartition, retriable, ErrorClass::Misconfigured),
             (Code::State, NONE, ErrorClass::Fatal),
             (Code::Fenced, fatal, ErrorClass::Fenced),
             (Code::ProducerFenced, abortable, ErrorClass::Fenced),

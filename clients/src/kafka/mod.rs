@@ -1,9 +1,10 @@
 //! Kafka: the transactional producer, the reader of progress records, and the administration of topics.
 //!
-//! All are librdkafka underneath. The producer speaks to it directly ([`ffi`]), as the safe crate waits 100 ms in every
-//! commit; the rest goes through the `rdkafka` crate.
+//! All are librdkafka underneath. Producer and administration speak to it directly (`ffi`, which says why); the reader
+//! goes through the `rdkafka` crate.
 
 pub mod admin;
+mod client;
 pub mod config;
 pub mod error;
 mod ffi;

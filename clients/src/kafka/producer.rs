@@ -1,17 +1,16 @@
 //! The transactional producer.
 
 use std::ffi::CString;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use afterbay_crds::plan::{Compression, KafkaConnectionPlan};
 use rdkafka::error::RDKafkaErrorCode as Code;
 
+use super::client::Client;
 use super::config::Settings;
 use super::error::{ErrorClass, Flags, KafkaError, TransactionError};
-use super::ffi::{NativeError, NativeEvent, NativeProducer, NativeTopic};
-use super::trouble::Trouble;
+use super::ffi::{NativeError, NativeTopic};
 
 /// How long a wait goes on before it is looked whether it is of any use.
 const SLICE: Duration = Duration::from_secs(1);
@@ -52,18 +51,9 @@ impl ProducerSettings {
 ///
 /// When it is dropped, what is not committed is dropped too, and nothing is waited for.
 pub struct TransactionalProducer {
-    shared: Arc<Shared>,
+    client: Arc<Client>,
     connection: String,
     transactional_id: String,
-}
-
-/// What the producer's topics and its thread for events share with it.
-struct Shared {
-    native: NativeProducer,
-    trouble: Trouble,
-    failed: AtomicU64,
-    first_failure: Mutex<Option<(String, Code)>>,
-    stop: AtomicBool,
 }
 
 /// A topic to produce to. Keeps its producer's client alive.
@@ -74,7 +64,7 @@ pub struct TopicHandle(Arc<Topic>);
 struct Topic {
     native: NativeTopic,
     name: String,
-    _client: Arc<Shared>,
+    _client: Arc<Client>,
 }
 
 impl std::fmt::Debug for TopicHandle {
@@ -107,21 +97,8 @@ impl TransactionalProducer {
         native.set("queue.buffering.max.messages", "500000");
         // Failures only: a million successes are not worth a million events.
         native.set("delivery.report.only.error", "true");
-        native.set("log.queue", "true");
-        native.set("log_level", "6");
-        let shared = Arc::new(Shared {
-            native: NativeProducer::new(&native).map_err(config)?,
-            trouble: Trouble::default(),
-            failed: AtomicU64::new(0),
-            first_failure: Mutex::default(),
-            stop: AtomicBool::new(false),
-        });
-        let listener = Arc::clone(&shared);
-        std::thread::Builder::new()
-            .name("kafka-events".into())
-            .spawn(move || listener.listen())
-            .map_err(|error| config(error.to_string()))?;
-        Ok(Self { shared, connection: plan.name.clone(), transactional_id: settings.transactional_id.clone() })
+        let client = Client::start(&plan.name, &mut native).map_err(config)?;
+        Ok(Self { client, connection: plan.name.clone(), transactional_id: settings.transactional_id.clone() })
     }
 
     /// Fences every other producer of this transactional id, ends its open transaction, and waits for both.
@@ -129,16 +106,18 @@ impl TransactionalProducer {
         let deadline = Instant::now() + timeout;
         loop {
             let rest = deadline.saturating_duration_since(Instant::now());
-            match self.shared.native.init_transactions(rest.min(SLICE)) {
+            match self.client.native.init_transactions(rest.min(SLICE)) {
                 Ok(()) => {
-                    self.shared.trouble.clear();
+                    self.client.trouble.clear();
                     return Ok(());
                 }
                 Err(error) => {
                     // A broker that refuses user or certificate will do so as long as it is asked.
-                    let refused = self.shared.trouble.cause().is_some_and(|cause| cause.is_refusal());
+                    let refused = self.client.trouble.cause().is_some_and(|cause| cause.is_refusal());
                     if !error.flags.retriable || refused || Instant::now() >= deadline {
-                        return Err(self.error("fencing", &self.transactional_id, error));
+                        let error = self.error("fencing", &self.transactional_id, error);
+                        let class = if refused { ErrorClass::Misconfigured } else { error.class };
+                        return Err(TransactionError { class, ..error });
                     }
                 }
             }
@@ -147,26 +126,26 @@ impl TransactionalProducer {
 
     /// Begins a transaction.
     pub fn begin(&self) -> Result<(), TransactionError> {
-        self.shared.failed.store(0, Ordering::SeqCst);
-        let begun = self.shared.native.begin_transaction();
+        self.client.forget_failures();
+        let begun = self.client.native.begin_transaction();
         begun.map_err(|error| self.error("beginning a transaction", &self.transactional_id, error))
     }
 
     /// A topic to produce to; whether it exists shows when something is produced.
     pub fn topic(&self, name: &str) -> Result<TopicHandle, TransactionError> {
-        let native = CString::new(name).ok().and_then(|name| self.shared.native.topic(&name));
+        let native = CString::new(name).ok().and_then(|name| self.client.native.topic(&name));
         let Some(native) = native else {
             let flags = Flags { retriable: false, abortable: false, fatal: true };
             let words = "this is no name of a topic".to_owned();
             return Err(self.error("opening a topic", name, NativeError { code: Code::InvalidTopic, words, flags }));
         };
-        Ok(TopicHandle(Arc::new(Topic { native, name: name.to_owned(), _client: Arc::clone(&self.shared) })))
+        Ok(TopicHandle(Arc::new(Topic { native, name: name.to_owned(), _client: Arc::clone(&self.client) })))
     }
 
     /// How many partitions a topic has now.
     pub fn partition_count(&self, name: &str, timeout: Duration) -> Result<i32, TransactionError> {
         let topic = self.topic(name)?;
-        let count = self.shared.native.partition_count(&topic.0.native, timeout);
+        let count = self.client.native.partition_count(&topic.0.native, timeout);
         count.map_err(|error| self.error("looking up a topic", name, error))
     }
 
@@ -181,7 +160,7 @@ impl TransactionalProducer {
     ) -> Result<(), TransactionError> {
         let mut deadline = None;
         loop {
-            match self.shared.native.produce(&topic.0.native, partition, key, value, headers) {
+            match self.client.native.produce(&topic.0.native, partition, key, value, headers) {
                 Ok(()) => return Ok(()),
                 Err(error) if error.code == Code::QueueFull => {
                     let deadline = *deadline.get_or_insert_with(|| Instant::now() + QUEUE_TIMEOUT);
@@ -200,20 +179,12 @@ impl TransactionalProducer {
     /// [`ErrorClass::Unknown`] leaves open which.
     pub fn commit(&self, timeout: Duration) -> Result<(), TransactionError> {
         let deadline = Instant::now() + timeout;
-        if !self.shared.native.flush(timeout) {
-            self.delivered_so_far()?;
-            let flags = Flags { retriable: false, abortable: true, fatal: false };
-            let words = "messages are not delivered in time".to_owned();
-            let late = NativeError { code: Code::OperationTimedOut, words, flags };
-            return Err(self.error("delivering", &self.transactional_id, late));
-        }
-        // A message that failed must not be missing in silence.
-        self.delivered_so_far()?;
+        self.flush(timeout)?;
         loop {
             let rest = deadline.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
-            let error = match self.shared.native.commit_transaction(rest) {
+            let error = match self.client.native.commit_transaction(rest) {
                 Ok(()) => {
-                    self.shared.trouble.clear();
+                    self.client.trouble.clear();
                     return Ok(());
                 }
                 Err(error) => self.error("committing", &self.transactional_id, error),
@@ -229,18 +200,44 @@ impl TransactionalProducer {
 
     /// Rolls the transaction back.
     pub fn abort(&self, timeout: Duration) -> Result<(), TransactionError> {
-        let aborted = self.shared.native.abort_transaction(timeout);
-        self.shared.failed.store(0, Ordering::SeqCst);
-        aborted.map_err(|error| self.error("aborting", &self.transactional_id, error))
+        let deadline = Instant::now() + timeout;
+        loop {
+            let rest = deadline.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
+            let error = match self.client.native.abort_transaction(rest) {
+                Ok(()) => {
+                    self.client.forget_failures();
+                    return Ok(());
+                }
+                Err(error) => self.error("aborting", &self.transactional_id, error),
+            };
+            if error.class != ErrorClass::Retriable || Instant::now() >= deadline {
+                return Err(error);
+            }
+        }
+    }
+
+    /// Waits until all messages so far are delivered, or have failed.
+    pub fn flush(&self, timeout: Duration) -> Result<(), TransactionError> {
+        let delivered = self.client.native.flush(timeout);
+        // A message that failed must not be missing in silence.
+        self.delivered_so_far()?;
+        if delivered {
+            return Ok(());
+        }
+        let flags = Flags { retriable: false, abortable: true, fatal: false };
+        let words = "messages are not delivered in time".to_owned();
+        let late = NativeError { code: Code::OperationTimedOut, words, flags };
+        Err(self.error("delivering", &self.transactional_id, late))
+    }
+
+    /// Messages that are handed over and not delivered yet (with what librdkafka has to tell and was not heard yet).
+    pub fn in_flight(&self) -> usize {
+        usize::try_from(self.client.native.outstanding()).unwrap_or_default()
     }
 
     /// Whether a message of the transaction has failed.
     fn delivered_so_far(&self) -> Result<(), TransactionError> {
-        if self.shared.failed.load(Ordering::SeqCst) == 0 {
-            return Ok(());
-        }
-        let first = self.shared.first_failure.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let (topic, code) = first.unwrap_or_else(|| ("(unknown)".to_owned(), Code::Fail));
+        let Some((topic, code)) = self.client.first_failure() else { return Ok(()) };
         let flags = Flags { retriable: false, abortable: true, fatal: false };
         Err(self.error("producing", &topic, NativeError { code, words: code.to_string(), flags }))
     }
@@ -249,7 +246,7 @@ impl TransactionalProducer {
         // A fatal error hides behind the state that it leaves: that is what is to be told.
         let NativeError { mut code, words: mut text, flags } = error;
         if flags.fatal || code == Code::Fatal {
-            if let Some((fatal, words)) = self.shared.native.fatal_error() {
+            if let Some((fatal, words)) = self.client.native.fatal_error() {
                 (code, text) = (fatal, words);
             }
         }
@@ -260,43 +257,13 @@ impl TransactionalProducer {
             operation,
             subject: subject.to_owned(),
             connection: self.connection.clone(),
-            cause: self.shared.trouble.cause(),
+            cause: self.client.trouble.cause(),
         }
     }
 }
 
 impl Drop for TransactionalProducer {
     fn drop(&mut self) {
-        self.shared.stop.store(true, Ordering::SeqCst);
-        self.shared.native.purge();
-    }
-}
-
-impl Shared {
-    /// Takes events until the producer is dropped; the client is destroyed by whoever lets it go last.
-    fn listen(&self) {
-        while !self.stop.load(Ordering::SeqCst) {
-            self.native.poll(Duration::from_millis(100), |event| self.take(event));
-        }
-    }
-
-    fn take(&self, event: NativeEvent) {
-        match event {
-            NativeEvent::DeliveryFailed { topic, code } => {
-                let mut first = self.first_failure.lock().unwrap_or_else(PoisonError::into_inner);
-                if self.failed.fetch_add(1, Ordering::SeqCst) == 0 {
-                    tracing::debug!(topic, %code, "a message was not delivered");
-                    *first = Some((topic, code));
-                }
-            }
-            NativeEvent::Error { code, words, fatal } => {
-                self.trouble.note(code, &words);
-                tracing::debug!(%code, fatal, "{words}");
-            }
-            NativeEvent::Log { level, facility, words } => {
-                self.trouble.note_log(&facility, &words);
-                tracing::debug!(level, facility, "{words}");
-            }
-        }
+        self.client.stop();
     }
 }

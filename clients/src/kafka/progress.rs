@@ -20,6 +20,8 @@ use super::trouble::Trouble;
 /// Records from the end that are looked through first; ten times as many next, and so on.
 const FIRST_WINDOW: i64 = 1_000;
 const SLICE: Duration = Duration::from_secs(1);
+/// How long the consumers' events are listened to between two tries.
+const EVENTS: Duration = Duration::from_millis(20);
 /// How long an open transaction is given before it is looked at again.
 const STABLE_PAUSE: Duration = Duration::from_millis(50);
 
@@ -70,7 +72,7 @@ impl<'a> Reader<'a> {
         group_id: &'a str,
         deadline: Instant,
     ) -> Result<Self, KafkaError> {
-        let trouble = Trouble::default();
+        let trouble = Trouble::new(&plan.name);
         let mut settings = Settings::new(plan)?;
         settings.set("group.id", group_id);
         settings.set("enable.auto.commit", "false");
@@ -194,8 +196,8 @@ impl<'a> Reader<'a> {
                 Ok(value) => return Ok(value),
                 Err(error) => {
                     // Events are served by polling; nothing is assigned yet, so no message is lost.
-                    let _ = self.consumer.poll(Duration::ZERO);
-                    let _ = self.uncommitted.poll(Duration::ZERO);
+                    let _ = self.consumer.poll(EVENTS);
+                    let _ = self.uncommitted.poll(EVENTS);
                     let refused = self.trouble.cause().is_some_and(|cause| cause.is_refusal());
                     if refused || !is_passing(&error) || Instant::now() >= self.deadline {
                         return Err(self.failed(&error, operation, subject));
