@@ -8,11 +8,7 @@ const PARTS: [&str; 3] = ["**Meaning.**", "**Shows as.**", "**Remedy.**"];
 
 /// The sections of the document: heading and text.
 fn sections() -> Vec<(&'static str, &'static str)> {
-    DOCUMENT
-        .split("\n## ")
-        .skip(1)
-        .map(|section| section.split_once('\n').expect("a heading with a text"))
-        .collect()
+    DOCUMENT.split("\n## ").skip(1).map(|section| section.split_once('\n').expect("a heading with a text")).collect()
 }
 
 #[test]

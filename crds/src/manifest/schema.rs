@@ -1,0 +1,160 @@
+//! A document held against the schema of its kind: all that differs, at once.
+
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
+    JSONSchemaProps, JSONSchemaPropsOrArray, JSONSchemaPropsOrBool,
+};
+use serde_json::Value;
+
+use super::error::nearest;
+
+/// One difference.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Difference {
+    /// The field.
+    pub field: String,
+    /// What is wrong.
+    pub what: String,
+    /// What to do.
+    pub remedy: String,
+}
+
+/// All differences between a value and its schema; `field` is the value's own path.
+pub fn differences(schema: &JSONSchemaProps, value: &Value, field: &str) -> Vec<Difference> {
+    let mut found = Vec::new();
+    compare(schema, value, field, &mut found);
+    found
+}
+
+fn compare(schema: &JSONSchemaProps, value: &Value, field: &str, found: &mut Vec<Difference>) {
+    let mut tell = |what: String, remedy: String| {
+        found.push(Difference { field: field.to_owned(), what, remedy });
+    };
+    if value.is_null() {
+        if schema.nullable != Some(true) {
+            tell("it is empty".into(), "give it a value, or leave the field out".into());
+        }
+        return;
+    }
+    if let Some(expected) = &schema.type_
+        && !is_of(expected, value)
+    {
+        let remedy = match value {
+            Value::Bool(_) if expected == "string" => {
+                "put it in quotes: plain yes, no, on, off, true and false are booleans".to_owned()
+            }
+            Value::Number(_) if expected == "string" => "put it in quotes: a plain number is no string".to_owned(),
+            _ => format!("write {}", article(expected)),
+        };
+        tell(format!("expected {}, found {}", article(expected), describe(value)), remedy);
+        return;
+    }
+    if let Some(allowed) = &schema.enum_ {
+        let allowed: Vec<&str> = allowed.iter().filter_map(|value| value.0.as_str()).collect();
+        if let Some(word) = value.as_str()
+            && !allowed.contains(&word)
+        {
+            let remedy = match nearest(word, allowed.iter().copied()) {
+                Some(like) => format!("did you mean {like}? It is one of {}", allowed.join(", ")),
+                None => format!("use one of {}", allowed.join(", ")),
+            };
+            tell(format!("\"{word}\" is not known here"), remedy);
+            return;
+        }
+    }
+    if let Some(number) = value.as_f64() {
+        let (least, most) = (schema.minimum, schema.maximum);
+        if least.is_some_and(|least| number < least) || most.is_some_and(|most| number > most) {
+            let range = match (least, most) {
+                (Some(least), Some(most)) => format!("from {least} to {most}"),
+                (Some(least), None) => format!("of at least {least}"),
+                (_, most) => format!("of at most {}", most.unwrap_or_default()),
+            };
+            tell(format!("{value} is out of range"), format!("use a number {range}"));
+        }
+    }
+    match value {
+        Value::Object(object) => compare_object(schema, object, field, found),
+        Value::Array(items) => {
+            if let Some(least) = schema.min_items
+                && (items.len() as i64) < least
+            {
+                tell("the list is empty".into(), format!("give at least {least}"));
+            }
+            if let Some(JSONSchemaPropsOrArray::Schema(each)) = &schema.items {
+                for (index, item) in items.iter().enumerate() {
+                    compare(each, item, &format!("{field}[{index}]"), found);
+                }
+            }
+        }
+        _ => {}
+    }
+}
+
+fn compare_object(
+    schema: &JSONSchemaProps,
+    object: &serde_json::Map<String, Value>,
+    field: &str,
+    found: &mut Vec<Difference>,
+) {
+    let path = |name: &str| if field.is_empty() { name.to_owned() } else { format!("{field}.{name}") };
+    let known = schema.properties.as_ref();
+    for (name, value) in object {
+        if let Some(property) = known.and_then(|known| known.get(name)) {
+            compare(property, value, &path(name), found);
+        } else if let Some(JSONSchemaPropsOrBool::Schema(each)) = &schema.additional_properties {
+            compare(each, value, &path(name), found);
+        } else if let Some(known) = known
+            && schema.x_kubernetes_preserve_unknown_fields != Some(true)
+        {
+            found.push(unknown(name, known.keys().map(String::as_str).collect(), path(name)));
+        }
+    }
+    for name in schema.required.iter().flatten() {
+        if !object.contains_key(name) {
+            let (what, remedy) = ("it is missing".to_owned(), "add it".to_owned());
+            found.push(Difference { field: path(name), what, remedy });
+        }
+    }
+}
+
+fn unknown(name: &str, known: Vec<&str>, field: String) -> Difference {
+    let remedy = match nearest(name, known.iter().copied()) {
+        Some(like) => format!("did you mean {like}?"),
+        None if known.is_empty() => "leave it out: nothing is to be said here".to_owned(),
+        None => format!("use one of {}", known.join(", ")),
+    };
+    Difference { field, what: format!("there is no field {name}"), remedy }
+}
+
+fn is_of(expected: &str, value: &Value) -> bool {
+    match expected {
+        "object" => value.is_object(),
+        "array" => value.is_array(),
+        "string" => value.is_string(),
+        "boolean" => value.is_boolean(),
+        "integer" => value.is_i64() || value.is_u64(),
+        "number" => value.is_number(),
+        _ => true,
+    }
+}
+
+fn article(expected: &str) -> String {
+    match expected {
+        "object" => "an object with fields".to_owned(),
+        "array" => "a list".to_owned(),
+        "integer" => "an integer".to_owned(),
+        other => format!("a {other}"),
+    }
+}
+
+fn describe(value: &Value) -> String {
+    match value {
+        Value::Null => "nothing".to_owned(),
+        Value::Bool(value) => format!("the boolean {value}"),
+        Value::Number(number) => format!("the number {number}"),
+        // A value may be a secret in the wrong place: it is not repeated.
+        Value::String(_) => "a string".to_owned(),
+        Value::Array(_) => "a list".to_owned(),
+        Value::Object(_) => "an object with fields".to_owned(),
+    }
+}

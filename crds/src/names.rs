@@ -1,0 +1,123 @@
+//! The names of things, and those that Afterbay gives without being told.
+//!
+//! All of the latter start from the connection's `namePrefix`. The names of resources and namespaces are DNS labels
+//! and hold no dot, so none of the templates is ambiguous.
+
+use std::fmt;
+
+/// A resource by namespace and name.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ResourceName {
+    /// The namespace.
+    pub namespace: String,
+    /// The name.
+    pub name: String,
+}
+
+impl ResourceName {
+    /// The resource of this name.
+    pub fn new(namespace: impl Into<String>, name: impl Into<String>) -> Self {
+        Self { namespace: namespace.into(), name: name.into() }
+    }
+
+    /// Another resource in the same namespace.
+    #[must_use]
+    pub fn sibling(&self, name: &str) -> Self {
+        Self::new(self.namespace.clone(), name)
+    }
+}
+
+impl fmt::Display for ResourceName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.namespace, self.name)
+    }
+}
+
+/// What the names of one connection have in common.
+#[derive(Clone, Copy, Debug)]
+pub struct Naming<'a> {
+    /// The connection's `namePrefix`.
+    pub prefix: &'a str,
+    /// The installation.
+    pub instance: &'a str,
+}
+
+impl Naming<'_> {
+    /// The progress topic of a connection.
+    pub fn progress_topic(&self, connection: &ResourceName) -> String {
+        let ResourceName { namespace, name } = connection;
+        format!("_{}-progress-{}-{namespace}.{name}", self.prefix, self.instance)
+    }
+
+    /// The transactional id of a Sink.
+    pub fn transactional_id(&self, connection: &ResourceName, sink: &ResourceName) -> String {
+        self.of_sink(connection, sink)
+    }
+
+    /// The consumer group under which a Sink reads the progress topic.
+    pub fn progress_group_id(&self, connection: &ResourceName, sink: &ResourceName) -> String {
+        self.of_sink(connection, sink)
+    }
+
+    /// The key of a Sink's progress record.
+    pub fn progress_key(&self, sink: &ResourceName) -> String {
+        format!("{}-sink-{}-{}.{}", self.prefix, self.instance, sink.namespace, sink.name)
+    }
+
+    fn of_sink(&self, connection: &ResourceName, sink: &ResourceName) -> String {
+        format!(
+            "{}-{}-{}.{}-{}.{}",
+            self.prefix, self.instance, connection.namespace, connection.name, sink.namespace, sink.name
+        )
+    }
+}
+
+/// Whether this is a DNS label, as names of resources and namespaces are.
+pub fn is_dns_label(name: &str) -> bool {
+    let fits = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    !name.is_empty() && name.len() <= 63 && name.chars().all(fits) && !name.starts_with('-') && !name.ends_with('-')
+}
+
+/// Whether this can name a topic (Kafka's `Topic.validate`): up to 249 of letters, digits, `.`, `_`, `-`.
+pub fn is_topic(name: &str) -> bool {
+    let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+    !name.is_empty() && name.len() <= 249 && name.chars().all(fits) && name != "." && name != ".."
+}
+
+/// Whether this can name a replication slot (Postgres' `ReplicationSlotValidateName`).
+pub fn is_slot(name: &str) -> bool {
+    let fits = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
+    !name.is_empty() && name.len() <= 63 && name.chars().all(fits)
+}
+
+/// The publication or slot of a SourceConnector that names none.
+pub fn of_source(source: &str) -> String {
+    let name = format!("afterbay_{}", source.replace('-', "_"));
+    name.chars().take(63).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_start_from_the_prefix() {
+        let (connection, sink) = (ResourceName::new("shop", "events"), ResourceName::new("shop", "orders"));
+        let naming = Naming { prefix: "afterbay", instance: "default" };
+        assert_eq!(naming.progress_topic(&connection), "_afterbay-progress-default-shop.events");
+        assert_eq!(naming.transactional_id(&connection, &sink), "afterbay-default-shop.events-shop.orders");
+        assert_eq!(naming.progress_group_id(&connection, &sink), "afterbay-default-shop.events-shop.orders");
+        assert_eq!(naming.progress_key(&sink), "afterbay-sink-default-shop.orders");
+        let naming = Naming { prefix: "materialize", instance: "eu" };
+        assert_eq!(naming.progress_topic(&connection), "_materialize-progress-eu-shop.events");
+        assert_eq!(naming.transactional_id(&connection, &sink), "materialize-eu-shop.events-shop.orders");
+    }
+
+    #[test]
+    fn what_names_may_hold() {
+        assert!(is_dns_label("shop-1") && !is_dns_label("Shop") && !is_dns_label("a.b") && !is_dns_label("-a"));
+        assert!(is_topic("a.b_C-1") && !is_topic("a b") && !is_topic("..") && !is_topic(&"a".repeat(250)));
+        assert!(is_slot("afterbay_shop") && !is_slot("afterbay-shop") && !is_slot(&"a".repeat(64)));
+        assert_eq!(of_source("my-shop"), "afterbay_my_shop");
+    }
+}
