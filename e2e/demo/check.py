@@ -39,6 +39,16 @@ def replay(messages):
     return rows
 
 
+def out_of_order(messages):
+    """The positions that stand behind a later one of the same key."""
+    last = {}
+    for message in messages:
+        key = look.on_one_line(message["key"])
+        if topics.place(message) < last.get(key, (0, 0, 0)):
+            yield topics.position(message)
+        last[key] = topics.place(message)
+
+
 def check(session, topic):
     """The figures of a topic, and what is wrong with it."""
     messages = topics.read(topic)
@@ -53,6 +63,8 @@ def check(session, topic):
         wrong.append(f"{topic}: {len(messages)} messages instead of {expected}")
     if repeated:
         wrong.append(f"{topic}: positions that stand more than once: {', '.join(repeated[:5])}")
+    if late := list(out_of_order(messages)):
+        wrong.append(f"{topic}: positions out of their key's order: {', '.join(late[:5])}")
     for key in sorted(rows.keys() | replayed.keys()):
         if rows.get(key) != replayed.get(key):
             wrong.append(f"{topic}: key {key} is {replayed.get(key)} instead of {rows.get(key)}")
@@ -73,7 +85,7 @@ def main():
     for problem in wrong:
         look.bad(problem)
     if not wrong:
-        look.good("every change stands once; the replay of each topic is the table, key by key and value by value")
+        look.good("every change stands once, in the order of its key; replayed, each topic is the table, value by value")
     return not wrong
 
 

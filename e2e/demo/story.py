@@ -19,15 +19,16 @@ KILL_AFTER_SECONDS = 1.5
 
 CHANGES = [
     ("an order comes, is paid and sent, in one transaction", [
+        "BEGIN",
         "INSERT INTO orders (id, customer_id, total) VALUES (5001, 42, 99.90)",
         "UPDATE orders SET status = 'paid' WHERE id = 5001",
         "UPDATE orders SET status = 'sent' WHERE id = 5001",
         "COMMIT",
     ]),
-    ("an order is deleted: a tombstone", ["DELETE FROM orders WHERE id = 7"]),
+    ("an order is deleted", ["DELETE FROM orders WHERE id = 7"]),
     ("an order gets another key: the old one ends, the new one begins", ["UPDATE orders SET id = 5002 WHERE id = 5001"]),
-    ("a customer changes: before and after", ["UPDATE customers SET vip = true WHERE id = 42"]),
-    ("a mistake, rolled back: nothing", ["DELETE FROM orders", "DELETE FROM customers", "ROLLBACK"]),
+    ("a customer changes", ["UPDATE customers SET vip = true WHERE id = 42"]),
+    ("a mistake, rolled back", ["BEGIN", "DELETE FROM orders", "DELETE FROM customers", "ROLLBACK"]),
 ]
 
 
@@ -64,8 +65,13 @@ def tell(session, run):
     changes = [(*change, make(session, change[1])) for change in CHANGES]
     run.await_settled(shop.log_end(session))
     messages = [(topic, message) for topic in topics.FORMATS for message in topics.read(topic)]
+    rows = [pair for pair in messages if is_of_snapshot(pair[1])]
+    look.line()
+    look.line(f"the rows that were there, {len(rows):,} of them, such as")
+    show(*rows[len(rows) // 2])
+    messages = [pair for pair in messages if not is_of_snapshot(pair[1])]
     for title, statements, place in changes:
-        show_change(title, statements, [pair for pair in messages if commit_of(pair[1]) in place])
+        show_change(title, statements, [pair for pair in messages if topics.place(pair[1])[0] in place])
 
     look.heading("A load of changes, and kill -9 in the middle")
     kill_under_load(session, run)
@@ -79,9 +85,9 @@ def tell(session, run):
 
 
 def make(session, statements):
-    """Makes a change, in one transaction; gives the part of the log in which it stands."""
+    """Makes a change; gives the part of the log in which it stands."""
     before = shop.log_end(session)
-    for statement in [*(["BEGIN"] if len(statements) > 1 else []), *statements]:
+    for statement in statements:
         session.execute(statement)
     return range(before, shop.log_end(session))
 
@@ -91,26 +97,27 @@ def show_change(title, statements, messages):
     look.line(title)
     for statement in statements:
         look.quiet(f"shop=# {statement};")
-    for topic, message in sorted(messages, key=lambda pair: order(pair[1])):
+    for topic, message in sorted(messages, key=lambda pair: topics.place(pair[1])):
         show(topic, message)
     if not messages:
-        look.line("no message")
+        look.line("nothing")
 
 
-def commit_of(message):
-    return shop.lsn(topics.position(message).split(":")[0])
-
-
-def order(message):
-    """As in the database: by transaction, then by change."""
-    return commit_of(message), float(topics.position(message).split(":")[1].replace("s", ""))
+def is_of_snapshot(message):
+    return ":s" in topics.position(message)
 
 
 def show(topic, message):
-    value = "(tombstone)" if message["value"] is None else look.on_one_line(message["value"])
-    look.line(f"{topic}  partition {message['partition']}  {look.on_one_line(message['key'])}  {value}")
-    headers = "  ".join(f"{name}: {words}" for name, words in message["headers"])
-    look.quiet(f"{' ' * len(topic)}  {headers}")
+    value = message["value"]
+    look.line(f"{topic}, partition {message['partition']}, key {look.on_one_line(message['key'])}")
+    if value is None:
+        look.line("  no value: a tombstone")
+    elif value.keys() == {"before", "after"}:
+        look.line(f"  before {look.on_one_line(value['before'])}")
+        look.line(f"  after  {look.on_one_line(value['after'])}")
+    else:
+        look.line(f"  {look.on_one_line(value)}")
+    look.quiet("  " + "  ".join(f"{name}: {words}" for name, words in message["headers"]))
 
 
 def kill_under_load(session, run):

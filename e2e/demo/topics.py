@@ -10,7 +10,7 @@ from pathlib import Path
 import requests
 from confluent_kafka.admin import AdminClient
 
-from shop import rig
+from shop import lsn, rig
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 FORMATS = {"orders": "json", "customers": "avro"}
@@ -38,6 +38,15 @@ def read(topic):
 
 def position(message):
     return dict(message["headers"])[POSITION]
+
+
+def place(message):
+    """Where its change stands in the source: commit LSN, ordinal, half; rows of the snapshot come before all changes."""
+    commit, ordinal = position(message).split(":")
+    if ordinal.startswith("s"):
+        return lsn(commit), -1, int(ordinal[1:])
+    number, _, half = ordinal.partition(".")
+    return lsn(commit), int(number), int(half or 0)
 
 
 def drop():
