@@ -46,7 +46,7 @@ impl Naming<'_> {
     /// The progress topic of a connection.
     pub fn progress_topic(&self, connection: &ResourceName) -> String {
         let ResourceName { namespace, name } = connection;
-        format!("_{}-progress-{}-{namespace}.{name}", self.prefix, self.instance)
+        format!("{}{}-{namespace}.{name}", progress_topics(self.prefix), self.instance)
     }
 
     /// The transactional id of a Sink.
@@ -70,6 +70,16 @@ impl Naming<'_> {
             self.prefix, self.instance, connection.namespace, connection.name, sink.namespace, sink.name
         )
     }
+}
+
+/// How the names of all progress topics of this prefix begin.
+pub fn progress_topics(prefix: &str) -> String {
+    format!("_{prefix}-progress-")
+}
+
+/// Whether this can name an installation: letters and digits, so that the names made of it are never ambiguous.
+pub fn is_instance(name: &str) -> bool {
+    !name.is_empty() && name.len() <= 63 && name.chars().all(|c| c.is_ascii_alphanumeric())
 }
 
 /// Whether this is a DNS label, as names of resources and namespaces are.
@@ -118,6 +128,8 @@ mod tests {
         assert!(is_dns_label("shop-1") && !is_dns_label("Shop") && !is_dns_label("a.b") && !is_dns_label("-a"));
         assert!(is_topic("a.b_C-1") && !is_topic("a b") && !is_topic("..") && !is_topic(&"a".repeat(250)));
         assert!(is_slot("afterbay_shop") && !is_slot("afterbay-shop") && !is_slot(&"a".repeat(64)));
+        assert!(is_instance("eu1") && !is_instance("eu-1") && !is_instance(""));
         assert_eq!(of_source("my-shop"), "afterbay_my_shop");
+        assert!(is_slot(&of_source(&"a-".repeat(40))));
     }
 }

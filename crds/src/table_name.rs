@@ -27,11 +27,16 @@ fn part(text: &str) -> Result<(String, &str), String> {
     let Some(quoted) = text.strip_prefix('"') else {
         let end = text.find('.').unwrap_or(text.len());
         let (name, rest) = text.split_at(end);
-        let fits = |c: char| c.is_alphanumeric() || c == '_' || c == '$';
+        // Non-ASCII letters are taken as they are: only ASCII is folded in a database whose encoding is UTF-8.
+        let fits = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '$' || !c.is_ascii();
         return match name.chars().find(|c| !fits(*c)) {
             _ if name.is_empty() => Err("a part of it is empty".to_owned()),
+            Some('*' | '?') => Err("it is a pattern, and a Sink carries one table".to_owned()),
             Some(c) => Err(format!("'{c}' needs quotes around the name")),
-            None => Ok((name.to_lowercase(), rest)),
+            None if name.starts_with(|c: char| c.is_ascii_digit() || c == '$') => {
+                Err(format!("'{}' at the beginning needs quotes around the name", &name[..1]))
+            }
+            None => Ok((fits_into_a_name(&name.to_ascii_lowercase())?, rest)),
         };
     };
     let mut name = String::new();
@@ -44,10 +49,15 @@ fn part(text: &str) -> Result<(String, &str), String> {
         } else if name.is_empty() {
             return Err("a part of it is empty".to_owned());
         } else {
-            return Ok((name, &quoted[at + 1..]));
+            return Ok((fits_into_a_name(&name)?, &quoted[at + 1..]));
         }
     }
     Err("a quote is not closed".to_owned())
+}
+
+/// Longer names would be cut by Postgres, and so name another table.
+fn fits_into_a_name(name: &str) -> Result<String, String> {
+    if name.len() > 63 { Err("a part of it is longer than 63 bytes".to_owned()) } else { Ok(name.to_owned()) }
 }
 
 #[cfg(test)]
@@ -71,6 +81,11 @@ mod tests {
         check("public.my-orders", Err("'-' needs quotes around the name"));
         check("public.", Err("a part of it is empty"));
         check("public.\"x", Err("a quote is not closed"));
+        check("public.*", Err("it is a pattern, and a Sink carries one table"));
+        check("public.1st", Err("'1' at the beginning needs quotes around the name"));
+        check("public.Größe", Ok(("public", "größe")));
+        check(&format!("public.{}", "a".repeat(64)), Err("a part of it is longer than 63 bytes"));
+        check("", Err("a part of it is empty"));
         check("\"a\"b.c", Err("\"b.c\" follows a quoted name"));
     }
 }

@@ -2,48 +2,57 @@
 //!
 //! Pure; the world (brokers, tables, registries) is asked elsewhere.
 
-mod connections;
+mod kafka;
 mod references;
-mod sinks;
+mod registry;
+mod sink;
+mod source;
 
 use std::collections::BTreeMap;
 
-use crate::manifest::{ManifestError, Manifests};
+use crate::manifest::{Kind, Located, ManifestError, Manifests, nearest};
 use crate::names::ResourceName;
 
 /// Everything that is wrong, in the order of the files.
 pub fn validate(manifests: &Manifests) -> Vec<ManifestError> {
     let mut errors = Vec::new();
     for (name, connection) in &manifests.kafka_connections {
-        connections::kafka(manifests, name, connection, &mut errors);
+        kafka::check(manifests, name, connection, &mut errors);
     }
-    for (name, registry) in &manifests.registries {
-        connections::registry(manifests, name, registry, &mut errors);
+    for (name, connection) in &manifests.registries {
+        registry::check(manifests, name, connection, &mut errors);
     }
     let mut slots = BTreeMap::new();
-    for (name, source) in &manifests.sources {
-        connections::source(manifests, name, source, &mut errors);
-        connections::slot_is_its_own(name, source, &mut slots, &mut errors);
+    for (name, connector) in &manifests.sources {
+        source::check(manifests, name, connector, &mut errors);
+        source::slot_is_its_own(name, connector, &mut slots, &mut errors);
     }
-    for (name, sink) in &manifests.sinks {
-        sinks::sink(manifests, name, sink, &mut errors);
+    for (name, each) in &manifests.sinks {
+        sink::check(manifests, name, each, &mut errors);
     }
     errors.sort();
     errors
 }
 
-/// "there is no Kind name", with the nearest name that there is.
-fn nothing_named<'a>(
-    kind: &str,
+/// "there is no Kind name", with the nearest name that there is; nothing where it is there, or there with errors.
+fn dangling<T>(
+    manifests: &Manifests,
+    kind: Kind,
     name: &ResourceName,
-    known: impl IntoIterator<Item = &'a ResourceName>,
-) -> (String, String) {
-    let known: Vec<&ResourceName> = known.into_iter().filter(|known| known.namespace == name.namespace).collect();
-    let remedy = match crate::manifest::nearest(&name.name, known.iter().map(|known| known.name.as_str())) {
-        Some(like) => format!("did you mean {like}?"),
-        None => format!("add a {kind} of that name, or correct the name"),
+    known: &BTreeMap<ResourceName, Located<T>>,
+) -> Option<(String, String)> {
+    if known.contains_key(name) || manifests.may_be_unread(kind, name) {
+        return None;
+    }
+    let kind = kind.as_str();
+    let siblings = known.keys().filter(|known| known.namespace == name.namespace).map(|known| known.name.as_str());
+    let elsewhere = known.keys().find(|known| known.name == name.name);
+    let remedy = match (nearest(&name.name, siblings), elsewhere) {
+        (Some(like), _) => format!("did you mean {like}?"),
+        (None, Some(other)) => format!("there is one in namespace {}; put both into one namespace", other.namespace),
+        (None, None) => format!("add a {kind} of that name, or correct the name"),
     };
-    (format!("there is no {kind} {name}"), remedy)
+    Some((format!("there is no {kind} {name}"), remedy))
 }
 
 #[cfg(test)]

@@ -16,8 +16,10 @@ use super::references::{CertificateAndKeyRef, CertificateRef, PasswordRef};
     kind = "KafkaConnection",
     namespaced,
     category = "afterbay",
-    shortname = "kfc",
-    derive = "PartialEq"
+    shortname = "kafkaconn",
+    derive = "PartialEq",
+    doc = "A Kafka cluster, how to reach it, and who the workers are there.",
+    validation = Rule::new("self.metadata.name.size() <= 63 && self.metadata.name.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?$')").message("the name must be a DNS label: up to 63 lower-case letters, digits and dashes")
 )]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct KafkaConnectionSpec {
@@ -37,6 +39,7 @@ pub struct KafkaConnectionSpec {
     pub progress_topic: ProgressTopic,
     /// Where every name begins that is not told: progress topic, transactional ids, groups, headers.
     #[serde(default = "default_name_prefix")]
+    #[schemars(length(min = 1, max = 63))]
     #[x_kube(validation = Rule::new("self.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?$')").message("lower-case letters, digits and dashes"))]
     pub name_prefix: String,
     /// Further settings of the Kafka clients (librdkafka's names). Those that Afterbay owns are refused by name.

@@ -14,12 +14,15 @@ use super::references::{CertificateAndKeyRef, CertificateRef, PasswordRef, Usern
     kind = "SchemaRegistryConnection",
     namespaced,
     category = "afterbay",
-    shortname = "src",
-    derive = "PartialEq"
+    shortname = "registryconn",
+    derive = "PartialEq",
+    doc = "A schema registry, how to reach it, and who its users are.",
+    validation = Rule::new("self.metadata.name.size() <= 63 && self.metadata.name.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?$')").message("the name must be a DNS label: up to 63 lower-case letters, digits and dashes")
 )]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct SchemaRegistryConnectionSpec {
     /// Base URL, `http://` or `https://`, with a path where the registry has one.
+    #[schemars(length(max = 2048))]
     #[x_kube(validation = Rule::new("self.matches('^https?://[^@]+$')").message("an http or https URL without user and password"))]
     pub url: String,
     /// Whom to trust, for `https`; without it the authorities of the system.

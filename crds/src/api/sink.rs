@@ -16,7 +16,9 @@ use crate::plan::{Compression, Envelope};
     kind = "Sink",
     namespaced,
     category = "afterbay",
-    derive = "PartialEq"
+    derive = "PartialEq",
+    doc = "A table, carried into a Kafka topic: every committed change stands there once.",
+    validation = Rule::new("self.metadata.name.size() <= 63 && self.metadata.name.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?$')").message("the name must be a DNS label: up to 63 lower-case letters, digits and dashes")
 )]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[x_kube(
@@ -56,7 +58,7 @@ pub struct SinkSource {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Key {
     /// Its columns, in order.
-    #[schemars(length(min = 1))]
+    #[schemars(length(min = 1, max = 256))]
     pub columns: Vec<String>,
 }
 
@@ -120,4 +122,10 @@ pub struct Avro {
 /// JSON; nothing is to be said about it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(transform = without_additional_properties)]
 pub struct Json {}
+
+/// The API server takes no `additionalProperties: false`; a structural schema refuses unknown fields without it.
+fn without_additional_properties(schema: &mut schemars::Schema) {
+    schema.remove("additionalProperties");
+}

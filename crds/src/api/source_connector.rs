@@ -15,8 +15,10 @@ use crate::plan::PostgresTlsMode;
     kind = "SourceConnector",
     namespaced,
     category = "afterbay",
-    shortname = "srcc",
-    derive = "PartialEq"
+    shortname = "source",
+    derive = "PartialEq",
+    doc = "A database whose changes are carried into Sinks.",
+    validation = Rule::new("self.metadata.name.size() <= 63 && self.metadata.name.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?$')").message("the name must be a DNS label: up to 63 lower-case letters, digits and dashes")
 )]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct SourceConnectorSpec {

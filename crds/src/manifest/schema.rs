@@ -1,7 +1,7 @@
 //! A document held against the schema of its kind: all that differs, at once.
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
-    JSONSchemaProps, JSONSchemaPropsOrArray, JSONSchemaPropsOrBool,
+    JSON, JSONSchemaProps, JSONSchemaPropsOrArray, JSONSchemaPropsOrBool,
 };
 use serde_json::Value;
 
@@ -31,7 +31,11 @@ fn compare(schema: &JSONSchemaProps, value: &Value, field: &str, found: &mut Vec
     };
     if value.is_null() {
         if schema.nullable != Some(true) {
-            tell("it is empty".into(), "give it a value, or leave the field out".into());
+            let remedy = match schema.type_.as_deref() {
+                Some("object") => "write its fields below it, indented, or {} for none",
+                _ => "give it a value, or leave the field out",
+            };
+            tell("it is empty".into(), remedy.into());
         }
         return;
     }
@@ -43,19 +47,21 @@ fn compare(schema: &JSONSchemaProps, value: &Value, field: &str, found: &mut Vec
                 "put it in quotes: plain yes, no, on, off, true and false are booleans".to_owned()
             }
             Value::Number(_) if expected == "string" => "put it in quotes: a plain number is no string".to_owned(),
+            Value::String(_) if expected == "boolean" => "write true or false, without quotes".to_owned(),
+            Value::String(_) if expected == "integer" => "write digits, without quotes".to_owned(),
+            Value::String(_) if expected == "object" => "write its fields below it, indented: name: value".to_owned(),
             _ => format!("write {}", article(expected)),
         };
-        tell(format!("expected {}, found {}", article(expected), describe(value)), remedy);
+        tell(format!("expected {}, found {}", article(expected), describe(value, expected)), remedy);
         return;
     }
     if let Some(allowed) = &schema.enum_ {
-        let allowed: Vec<&str> = allowed.iter().filter_map(|value| value.0.as_str()).collect();
         if let Some(word) = value.as_str()
-            && !allowed.contains(&word)
+            && !allowed.iter().any(|known| known.0 == *value)
         {
-            let remedy = match nearest(word, allowed.iter().copied()) {
-                Some(like) => format!("did you mean {like}? It is one of {}", allowed.join(", ")),
-                None => format!("use one of {}", allowed.join(", ")),
+            let remedy = match nearest(word, allowed.iter().filter_map(|known| known.0.as_str())) {
+                Some(like) => format!("did you mean {like}? It is {}", one_of(allowed)),
+                None => format!("write {}", one_of(allowed)),
             };
             tell(format!("\"{word}\" is not known here"), remedy);
             return;
@@ -72,6 +78,14 @@ fn compare(schema: &JSONSchemaProps, value: &Value, field: &str, found: &mut Vec
             tell(format!("{value} is out of range"), format!("use a number {range}"));
         }
     }
+    if let Some(text) = value.as_str() {
+        let length = text.chars().count() as i64;
+        if schema.min_length.is_some_and(|least| length < least) {
+            tell("it is empty".into(), "give it a value, or leave the field out".into());
+        } else if let Some(most) = schema.max_length.filter(|most| length > *most) {
+            tell("it is too long".into(), format!("use at most {most} characters"));
+        }
+    }
     match value {
         Value::Object(object) => compare_object(schema, object, field, found),
         Value::Array(items) => {
@@ -79,6 +93,9 @@ fn compare(schema: &JSONSchemaProps, value: &Value, field: &str, found: &mut Vec
                 && (items.len() as i64) < least
             {
                 tell("the list is empty".into(), format!("give at least {least}"));
+            }
+            if let Some(most) = schema.max_items.filter(|most| (items.len() as i64) > *most) {
+                tell("the list is too long".into(), format!("give at most {most}"));
             }
             if let Some(JSONSchemaPropsOrArray::Schema(each)) = &schema.items {
                 for (index, item) in items.iter().enumerate() {
@@ -103,17 +120,27 @@ fn compare_object(
             compare(property, value, &path(name), found);
         } else if let Some(JSONSchemaPropsOrBool::Schema(each)) = &schema.additional_properties {
             compare(each, value, &path(name), found);
-        } else if let Some(known) = known
-            && schema.x_kubernetes_preserve_unknown_fields != Some(true)
-        {
-            found.push(unknown(name, known.keys().map(String::as_str).collect(), path(name)));
+        } else if schema.x_kubernetes_preserve_unknown_fields != Some(true) {
+            found.push(unknown(name, known.into_iter().flatten().map(|(name, _)| name.as_str()).collect(), path(name)));
         }
     }
     for name in schema.required.iter().flatten() {
         if !object.contains_key(name) {
-            let (what, remedy) = ("it is missing".to_owned(), "add it".to_owned());
-            found.push(Difference { field: path(name), what, remedy });
+            let remedy = addition(known.and_then(|known| known.get(name)));
+            found.push(Difference { field: path(name), what: "it is missing".to_owned(), remedy });
         }
+    }
+}
+
+/// What to add: what the schema says of the field.
+fn addition(schema: Option<&JSONSchemaProps>) -> String {
+    let Some(schema) = schema else { return "add it".to_owned() };
+    if let Some(allowed) = &schema.enum_ {
+        return format!("add it; {}", one_of(allowed));
+    }
+    match &schema.description {
+        Some(description) => format!("add it: {}", description.trim_end_matches('.')),
+        None => "add it".to_owned(),
     }
 }
 
@@ -124,6 +151,10 @@ fn unknown(name: &str, known: Vec<&str>, field: String) -> Difference {
         None => format!("use one of {}", known.join(", ")),
     };
     Difference { field, what: format!("there is no field {name}"), remedy }
+}
+
+fn one_of(allowed: &[JSON]) -> String {
+    format!("one of {}", allowed.iter().filter_map(|known| known.0.as_str()).collect::<Vec<_>>().join(", "))
 }
 
 fn is_of(expected: &str, value: &Value) -> bool {
@@ -138,21 +169,26 @@ fn is_of(expected: &str, value: &Value) -> bool {
     }
 }
 
-fn article(expected: &str) -> String {
+fn article(expected: &str) -> &str {
     match expected {
-        "object" => "an object with fields".to_owned(),
-        "array" => "a list".to_owned(),
-        "integer" => "an integer".to_owned(),
-        other => format!("a {other}"),
+        "object" => "an object with fields",
+        "array" => "a list",
+        "integer" => "an integer",
+        "boolean" => "a boolean",
+        "number" => "a number",
+        _ => "a string",
     }
 }
 
-fn describe(value: &Value) -> String {
+fn describe(value: &Value, expected: &str) -> String {
     match value {
         Value::Null => "nothing".to_owned(),
         Value::Bool(value) => format!("the boolean {value}"),
         Value::Number(number) => format!("the number {number}"),
-        // A value may be a secret in the wrong place: it is not repeated.
+        // Nobody writes a secret where a number goes. Elsewhere it may be one in the wrong place: it is not repeated.
+        Value::String(text) if matches!(expected, "integer" | "boolean") && text.len() <= 20 => {
+            format!("the string \"{text}\"")
+        }
         Value::String(_) => "a string".to_owned(),
         Value::Array(_) => "a list".to_owned(),
         Value::Object(_) => "an object with fields".to_owned(),

@@ -1,74 +1,109 @@
 //! YAML as kubectl reads it.
 //!
-//! kubectl's YAML is 1.1: a plain `yes`, `no`, `on`, `off`, `y` or `n` is a boolean, also as a key. serde_yaml reads 1.2,
-//! where these are strings, and does not tell a plain scalar from a quoted one. So the plain ones are found by the events
-//! of a parser that does, and replaced in the text by the word that both versions agree on.
+//! kubectl's YAML is 1.1 (go-yaml v2): a plain `yes`, `no`, `on`, `off`, `y` or `n` is a boolean, also as a key, and `010`
+//! and `1_000` are numbers. serde_yaml reads 1.2, where these are strings, and does not tell a plain scalar from a quoted
+//! one. So the plain ones are found by the events of a parser that does, and replaced in the text by the word that both
+//! versions agree on.
 
 use saphyr_parser::{Event, Parser, ScalarStyle};
-use serde::Deserialize as _;
 use serde_json::{Map, Value};
+
+use super::split::chunks;
 
 /// Why a document cannot be read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct YamlError {
-    /// Which document of the text, from 1.
-    pub document: usize,
     /// What is wrong, with line and column where they are known.
     pub what: String,
+    /// What to do.
+    pub remedy: &'static str,
 }
 
-/// The documents of a text; empty ones are left out, but counted.
-pub fn documents(text: &str) -> (Vec<(usize, Value)>, Vec<YamlError>) {
-    let text = with_booleans_of_1_1(text);
-    let (mut found, mut errors) = (Vec::new(), Vec::new());
-    for (index, document) in serde_yaml::Deserializer::from_str(&text).enumerate() {
-        let number = index + 1;
-        match serde_yaml::Value::deserialize(document) {
-            Ok(serde_yaml::Value::Null) => {}
-            Ok(value) => match to_json(value) {
-                Ok(value) => found.push((number, value)),
-                Err(what) => errors.push(YamlError { document: number, what }),
-            },
-            Err(error) => {
-                // What follows a document that cannot be parsed cannot be told from it.
-                errors.push(YamlError { document: number, what: error.to_string() });
-                break;
-            }
+/// The documents of a text by their number, from 1; empty ones are left out, but counted.
+pub fn documents(text: &str) -> Vec<(usize, Result<Value, YamlError>)> {
+    let documents = chunks(text).into_iter().map(|chunk| {
+        // With as many lines in front as stand before it in the file, so that errors tell its lines.
+        let padded = "\n".repeat(chunk.line) + chunk.text;
+        (chunk.document, document(&padded))
+    });
+    documents.filter(|(_, document)| *document != Ok(Value::Null)).collect()
+}
+
+fn document(text: &str) -> Result<Value, YamlError> {
+    let parsed = serde_yaml::from_str::<serde_yaml::Value>(&in_words_of_1_2(text)).and_then(|mut value| {
+        value.apply_merge()?;
+        Ok(value)
+    });
+    match parsed {
+        Ok(value) => to_json(value).map_err(|what| YamlError { what, remedy: "leave it out" }),
+        Err(error) => {
+            let line = error.location().and_then(|location| text.lines().nth(location.line().saturating_sub(1)));
+            let indent = line.unwrap_or_default().chars().take_while(|c| c.is_whitespace());
+            let remedy = if error.to_string().contains("duplicate") {
+                "leave one of the two out"
+            } else if indent.into_iter().any(|c| c == '\t') {
+                "indent with spaces: YAML takes no tabs there"
+            } else {
+                "correct the text there; often it is the indentation, a missing quote or a missing space after a colon"
+            };
+            Err(YamlError { what: error.to_string(), remedy })
         }
     }
-    (found, errors)
 }
 
-/// The word that a plain scalar of YAML 1.1 stands for.
-fn boolean(word: &str) -> Option<&'static str> {
+/// What a plain scalar of YAML 1.1 is in YAML 1.2, where the two differ (go-yaml v2, `resolve.go`).
+fn word_of_1_2(word: &str) -> Option<String> {
     match word {
-        "y" | "Y" | "yes" | "Yes" | "YES" | "on" | "On" | "ON" => Some("true"),
-        "n" | "N" | "no" | "No" | "NO" | "off" | "Off" | "OFF" => Some("false"),
-        _ => None,
+        "y" | "Y" | "yes" | "Yes" | "YES" | "on" | "On" | "ON" => return Some("true".to_owned()),
+        "n" | "N" | "no" | "No" | "NO" | "off" | "Off" | "OFF" => return Some("false".to_owned()),
+        _ => {}
     }
+    let (sign, digits) = match word.strip_prefix(['-', '+']) {
+        Some(digits) => (if word.starts_with('-') { "-" } else { "" }, digits),
+        None => ("", word),
+    };
+    if !digits.starts_with(|c: char| c.is_ascii_digit()) || digits.len() < 2 {
+        return None;
+    }
+    let plain = digits.replace('_', "");
+    if !plain.chars().all(|c| c.is_ascii_digit()) {
+        return None;
+    }
+    if plain.len() > 1 && plain.starts_with('0') {
+        return i64::from_str_radix(&plain, 8).ok().map(|number| format!("{sign}{number}"));
+    }
+    (plain != digits).then(|| format!("{sign}{plain}"))
 }
 
-fn with_booleans_of_1_1(text: &str) -> String {
+fn in_words_of_1_2(text: &str) -> String {
     let mut lines: Vec<Vec<char>> = text.split('\n').map(|line| line.chars().collect()).collect();
     let mut found = Vec::new();
     for event in Parser::new_from_str(text) {
         // What cannot be parsed is told by who reads the result.
         let Ok((event, span)) = event else { break };
         if let Event::Scalar(word, ScalarStyle::Plain, _, None) = event
-            && let Some(replacement) = boolean(&word)
+            && let Some(replacement) = word_of_1_2(&word)
         {
-            found.push((span.start.line(), span.start.col(), word.chars().count(), replacement));
+            found.push((span.start.line(), span.start.col(), word.chars().collect::<Vec<_>>(), replacement));
         }
     }
     // From the end, so that what stands before keeps its place.
-    for (line, column, length, replacement) in found.into_iter().rev() {
-        if let Some(line) = line.checked_sub(1).and_then(|line| lines.get_mut(line))
-            && column + length <= line.len()
-        {
-            line.splice(column..column + length, replacement.chars());
+    for (line, column, word, replacement) in found.into_iter().rev() {
+        let Some(line) = line.checked_sub(1).and_then(|line| lines.get_mut(line)) else { continue };
+        let start = after_anchor(line, column);
+        if line.get(start..start + word.len()) == Some(&word[..]) {
+            line.splice(start..start + word.len(), replacement.chars());
         }
     }
     lines.into_iter().map(String::from_iter).collect::<Vec<_>>().join("\n")
+}
+
+/// Where a scalar itself begins: the parser counts an anchor (`&name`) in front of it in.
+fn after_anchor(line: &[char], column: usize) -> usize {
+    let Some(anchor) = line.get(column..).filter(|rest| rest.first() == Some(&'&')) else { return column };
+    let name = anchor.iter().take_while(|c| !c.is_whitespace()).count();
+    let space = anchor[name..].iter().take_while(|c| c.is_whitespace()).count();
+    column + name + space
 }
 
 fn to_json(value: serde_yaml::Value) -> Result<Value, String> {
@@ -78,9 +113,9 @@ fn to_json(value: serde_yaml::Value) -> Result<Value, String> {
         serde_yaml::Value::Number(number) => match (number.as_i64(), number.as_u64(), number.as_f64()) {
             (Some(number), _, _) => number.into(),
             (_, Some(number), _) => number.into(),
-            (_, _, Some(number)) => serde_json::Number::from_f64(number)
+            (_, _, Some(float)) => serde_json::Number::from_f64(float)
                 .map(Value::Number)
-                .ok_or_else(|| format!("{number} has no place in a manifest"))?,
+                .ok_or_else(|| format!("the number {number} has no place in a manifest"))?,
             _ => return Err(format!("{number} is not a number")),
         },
         serde_yaml::Value::String(text) => Value::String(text),
@@ -101,7 +136,7 @@ fn to_key(key: serde_yaml::Value) -> Result<String, String> {
         serde_yaml::Value::String(key) => Ok(key),
         serde_yaml::Value::Bool(key) => Ok(key.to_string()),
         serde_yaml::Value::Number(key) => Ok(key.to_string()),
-        _ => Err("a key must be a word".to_owned()),
+        _ => Err("a key that is no word has no place in a manifest".to_owned()),
     }
 }
 
@@ -112,9 +147,17 @@ mod tests {
     use super::*;
 
     fn check(text: &str, expected: &Value) {
-        let (found, errors) = documents(text);
-        assert_eq!(errors, []);
-        assert_eq!(found.first().map(|(_, value)| value), Some(expected), "{text}");
+        let found: Vec<_> = documents(text).into_iter().map(|(_, document)| document).collect();
+        assert_eq!(found, [Ok(expected.clone())], "{text}");
+    }
+
+    fn check_error(text: &str, document: usize, what: &str, remedy: &str) {
+        let found: Vec<_> =
+            documents(text).into_iter().filter_map(|(number, found)| Some((number, found.err()?))).collect();
+        let [(number, error)] = &found[..] else { panic!("{text}: {found:?}") };
+        assert_eq!(*number, document, "{text}");
+        assert!(error.what.contains(what), "{text}: {error:?}");
+        assert!(error.remedy.contains(remedy), "{text}: {error:?}");
     }
 
     #[test]
@@ -125,27 +168,40 @@ mod tests {
         );
         check("{a: on, b: [no, 'no', nothing]}", &json!({"a": true, "b": [false, "no", "nothing"]}));
         check("n: 1", &json!({"false": 1}));
-        check("a: |\n  yes\n", &json!({"a": "yes\n"}));
+        check("a: |\n  yes\nb: >-\n  no", &json!({"a": "yes\n", "b": "no"}));
         check("grün: yes # no\n", &json!({"grün": true}));
+        check("a: !!str yes", &json!({"a": "yes"}));
+        check("on: &x on\nb: *x\n", &json!({"true": true, "b": true}));
+        check("a: yes\r\nb: no\r\n", &json!({"a": true, "b": false}));
     }
 
     #[test]
-    fn documents_are_counted_and_empty_ones_left_out() {
-        let (found, errors) = documents("---\n---\na: 1\n---\n# nothing\n---\nb: 2\n");
-        assert_eq!(errors, []);
-        assert_eq!(found, [(2, json!({"a": 1})), (4, json!({"b": 2}))]);
+    fn numbers_of_1_1_are_numbers() {
+        check("[010, 1_000, -0_17, 0, 0x1F, '010', 09, 1.50, +7]", &json!([8, 1000, -15, 0, 31, "010", "09", 1.5, 7]));
+        check("[2020-01-01, 12:30, 1__a, null, ~]", &json!(["2020-01-01", "12:30", "1__a", null, null]));
+    }
+
+    #[test]
+    fn anchors_and_merges_are_followed() {
+        check("a: &a {x: 1, y: 2}\nb: {<<: *a, y: 3}\n", &json!({"a": {"x": 1, "true": 2}, "b": {"x": 1, "true": 3}}));
     }
 
     #[test]
     fn a_key_twice_is_refused() {
-        let (_, errors) = documents("a: 1\na: 2\n");
-        assert!(errors[0].what.contains("duplicate"), "{errors:?}");
+        check_error("a: 1\nb: {x: 1, x: 2}\n", 1, "duplicate entry with key \"x\"", "leave one of the two out");
+        check_error("a: 1\n---\nyes: 1\non: 2\n", 2, "duplicate", "leave one of the two out");
     }
 
     #[test]
-    fn what_is_no_yaml_is_told_with_its_line() {
-        let (_, errors) = documents("a: 1\nb: [1, 2\nc: 3\n");
-        assert_eq!(errors[0].document, 1);
-        assert!(errors[0].what.contains("line"), "{errors:?}");
+    fn what_is_no_yaml_is_told_with_its_line_and_does_not_hide_the_rest() {
+        let text = "a: 1\n---\nb: [1, 2\nc: 3\n---\nd: 4\n";
+        check_error(text, 2, "line 4", "correct the text there");
+        let read: Vec<_> =
+            documents(text).into_iter().filter_map(|(number, found)| Some((number, found.ok()?))).collect();
+        assert_eq!(read, [(1, json!({"a": 1})), (3, json!({"d": 4}))]);
+        check_error("a:\n\tb: 1\n", 1, "line 2", "tabs");
+        check_error("a: b: c", 1, "line 1 column", "colon");
+        check_error("a: !custom 1", 1, "!custom", "leave it out");
+        check_error("a: .nan", 1, ".nan", "leave it out");
     }
 }

@@ -2,9 +2,9 @@
 
 use secrecy::ExposeSecret as _;
 
-use super::nothing_named;
+use super::dangling;
 use crate::api::{CertificateAndKeyRef, CertificateRef, PasswordRef, UsernameRef};
-use crate::manifest::{ManifestError, Manifests, Place, nearest};
+use crate::manifest::{Kind, ManifestError, Manifests, Place, nearest};
 use crate::names::ResourceName;
 
 /// Looks up what the fields of one resource refer to.
@@ -69,15 +69,20 @@ impl References<'_> {
     fn value(&mut self, secret: &str, key: &str, field: &str, leaf: &str) -> Option<Vec<u8>> {
         let name = self.resource.sibling(secret);
         let Some(found) = self.manifests.secrets.get(&name) else {
-            let (what, remedy) = nothing_named("Secret", &name, self.manifests.secrets.keys());
-            self.errors.push(self.place.error(format!("{field}.secretName"), what, remedy));
+            if let Some((what, remedy)) = dangling(self.manifests, Kind::Secret, &name, &self.manifests.secrets) {
+                self.errors.push(self.place.error(format!("{field}.secretName"), what, remedy));
+            }
             return None;
         };
         let Some(value) = found.spec.get(key) else {
+            if self.manifests.may_be_unread(Kind::Secret, &name) {
+                return None;
+            }
             let known = found.spec.keys().map(String::as_str);
             let remedy = match nearest(key, known.clone()) {
                 Some(like) => format!("did you mean {like}?"),
-                None => format!("it has {}", known.collect::<Vec<_>>().join(", ")),
+                None if found.spec.is_empty() => "add the key to it: it has none".to_owned(),
+                None => format!("add it, or use one of {}", known.collect::<Vec<_>>().join(", ")),
             };
             let what = format!("Secret {name} has no key {key}");
             self.errors.push(self.place.error(format!("{field}.{leaf}"), what, remedy));

@@ -1,0 +1,207 @@
+//! KafkaConnections.
+
+use super::references::References;
+use crate::api::{Authentication, AuthenticationType, KafkaConnectionSpec};
+use crate::manifest::{Located, ManifestError, Manifests, Place};
+use crate::names::{self, ResourceName};
+
+const BY_ANOTHER_FIELD: &str = "leave it out: spec.bootstrapServers says it";
+const BY_TLS: &str = "leave it out: spec.tls and spec.authentication say it";
+const BY_AUTHENTICATION: &str = "leave it out: spec.authentication says it";
+const BY_SINK: &str = "leave it out: spec.kafka.compression of each Sink says it";
+const BY_MEMORY: &str = "leave it out: Afterbay sets it, within spec.worker.memory of the SourceConnector";
+const BY_PROMISE: &str = "leave it out: that every change stands exactly once rests on it";
+const BY_AFTERBAY: &str = "leave it out: Afterbay sets it";
+
+/// The settings that cannot be set, and what to do instead. A name that ends with `.` stands for all that begin with it.
+const OWNED: [(&str, &str); 38] = [
+    ("acks", BY_PROMISE),
+    ("allow.auto.create.topics", BY_PROMISE),
+    ("auto.", BY_PROMISE),
+    ("batch.", BY_MEMORY),
+    ("bootstrap.servers", BY_ANOTHER_FIELD),
+    ("client.id", BY_AFTERBAY),
+    ("compression.", BY_SINK),
+    ("debug", "leave it out: set AFTERBAY_LOG to see more of what the client does"),
+    ("delivery.", BY_PROMISE),
+    ("enable.auto.", BY_PROMISE),
+    ("enable.gapless.guarantee", BY_PROMISE),
+    ("enable.idempotence", BY_PROMISE),
+    ("enable.partition.eof", BY_PROMISE),
+    ("enable.sasl.", BY_AUTHENTICATION),
+    ("enable.ssl.", BY_TLS),
+    ("group.", BY_PROMISE),
+    ("isolation.level", BY_PROMISE),
+    ("linger.ms", BY_MEMORY),
+    ("log.", BY_AFTERBAY),
+    ("log_level", BY_AFTERBAY),
+    ("max.in.flight", BY_PROMISE),
+    ("max.in.flight.", BY_PROMISE),
+    ("message.send.max.retries", BY_PROMISE),
+    ("message.timeout.ms", BY_PROMISE),
+    ("metadata.broker.list", BY_ANOTHER_FIELD),
+    ("partitioner", BY_PROMISE),
+    ("plugin.", "leave it out: foreign code has no place in a worker"),
+    ("queue.", BY_MEMORY),
+    ("queued.", BY_MEMORY),
+    ("request.required.acks", BY_PROMISE),
+    ("retries", BY_PROMISE),
+    ("sasl.", BY_AUTHENTICATION),
+    ("security.protocol", BY_TLS),
+    ("ssl.", BY_TLS),
+    ("statistics.", BY_AFTERBAY),
+    ("test.", BY_PROMISE),
+    ("transaction.", BY_PROMISE),
+    ("transactional.", BY_PROMISE),
+];
+
+/// Settings of TLS that say nothing about whom to trust or who one is.
+const FREE: [&str; 3] = ["ssl.cipher.suites", "ssl.curves.list", "ssl.sigalgs.list"];
+
+/// What to do about a client setting that Afterbay owns.
+fn owned(setting: &str) -> Option<&'static str> {
+    if FREE.contains(&setting) {
+        return None;
+    }
+    let is = |owned: &str| setting == owned || (owned.ends_with('.') && setting.starts_with(owned));
+    OWNED.iter().find(|(name, _)| is(name)).map(|(_, remedy)| *remedy)
+}
+
+pub(super) fn check(
+    manifests: &Manifests,
+    name: &ResourceName,
+    connection: &Located<KafkaConnectionSpec>,
+    errors: &mut Vec<ManifestError>,
+) {
+    let Located { place, spec } = connection;
+    bootstrap_servers(place, &spec.bootstrap_servers, errors);
+    if !names::is_dns_label(&spec.name_prefix) {
+        let remedy = "use up to 63 lower-case letters, digits and dashes, a letter or digit at both ends";
+        errors.push(place.error("spec.namePrefix", format!("\"{}\" is no prefix", spec.name_prefix), remedy));
+    }
+    if let Some(topic) = &spec.progress_topic.name {
+        topic_name(place, "spec.progressTopic.name", topic, errors);
+    }
+    for setting in spec.config.keys() {
+        let field = format!("spec.config.{setting}");
+        if let Some(remedy) = owned(setting) {
+            errors.push(place.error(field, format!("{setting} cannot be set"), remedy));
+        } else if setting.is_empty() || setting.contains(|c: char| c.is_whitespace() || c == '=') {
+            let remedy = "write the setting's name and its value: socket.keepalive.enable: \"true\"";
+            errors.push(place.error(field, format!("\"{setting}\" is no setting"), remedy));
+        }
+    }
+    let mut references = References { manifests, resource: name, place, errors };
+    if let Some(tls) = &spec.tls {
+        references.certificates(&tls.trusted_certificates, "spec.tls.trustedCertificates");
+    }
+    let both =
+        [("spec.authentication", &spec.authentication), ("spec.adminAuthentication", &spec.admin_authentication)];
+    for (field, authentication) in both {
+        if let Some(who) = authentication {
+            authentication_fits(place, who, field, spec.tls.is_some(), references.errors);
+            if let Some(reference) = &who.password_secret {
+                references.password(reference, &format!("{field}.passwordSecret"));
+            }
+            if let Some(reference) = &who.certificate_and_key {
+                references.certificate_and_key(reference, &format!("{field}.certificateAndKey"));
+            }
+        }
+    }
+}
+
+fn authentication_fits(place: &Place, who: &Authentication, field: &str, tls: bool, errors: &mut Vec<ManifestError>) {
+    let mut tell = |leaf: &str, what: &str, remedy: &str| {
+        errors.push(place.error(format!("{field}.{leaf}"), what, remedy));
+    };
+    if who.r#type == AuthenticationType::Tls {
+        if who.certificate_and_key.is_none() {
+            let remedy = "add it: type tls needs a client certificate {secretName, certificate, key}";
+            tell("certificateAndKey", "it is missing", remedy);
+        }
+        if !tls {
+            tell("type", "a client certificate needs an encrypted connection", "add spec.tls");
+        }
+        if who.username.is_some() {
+            tell("username", "it does not go with type tls", "leave it out: the certificate says who it is");
+        }
+        if who.password_secret.is_some() {
+            tell("passwordSecret", "it does not go with type tls", "leave it out, or change the type");
+        }
+        return;
+    }
+    match who.username.as_deref() {
+        None => tell("username", "it is missing", "add it: this type needs a user"),
+        Some("") => tell("username", "it is empty", "name the user"),
+        Some(_) => {}
+    }
+    if who.password_secret.is_none() {
+        tell("passwordSecret", "it is missing", "add it: this type needs a password {secretName, password}");
+    }
+    if who.certificate_and_key.is_some() {
+        tell("certificateAndKey", "it goes with type tls only", "leave it out, or change the type");
+    }
+}
+
+fn bootstrap_servers(place: &Place, servers: &str, errors: &mut Vec<ManifestError>) {
+    let mut tell = |what: String, remedy: &str| errors.push(place.error("spec.bootstrapServers", what, remedy));
+    if servers.trim().is_empty() {
+        return tell("it is empty".to_owned(), "write host:port, several separated by commas");
+    }
+    for server in servers.split(',').map(str::trim) {
+        if let Some((scheme, rest)) = server.split_once("://") {
+            let remedy = format!("write {rest} alone; spec.tls and spec.authentication say how to connect");
+            tell(format!("\"{server}\" begins with {scheme}://"), &remedy);
+        } else if server.is_empty() {
+            tell("a part of it is empty".to_owned(), "leave out the comma too many");
+        } else if !is_host_and_port(server) {
+            tell(format!("\"{server}\" is not host:port"), "write host:port, several separated by commas");
+        }
+    }
+}
+
+fn is_host_and_port(server: &str) -> bool {
+    let Some((host, port)) = server.rsplit_once(':') else { return false };
+    let is_address = host.starts_with('[') && host.ends_with(']');
+    !host.is_empty()
+        && (is_address || !host.contains(':'))
+        && !host.contains(|c: char| c.is_whitespace() || c == '/' || c == '@')
+        && port.parse::<u16>().is_ok_and(|port| port > 0)
+}
+
+/// Tells where a topic's name cannot be one.
+pub(super) fn topic_name(place: &Place, field: &str, topic: &str, errors: &mut Vec<ManifestError>) {
+    if !names::is_topic(topic) {
+        let remedy = "use up to 249 letters, digits, dots, underscores and dashes";
+        errors.push(place.error(field, format!("\"{topic}\" cannot name a topic"), remedy));
+    } else if topic == "__consumer_offsets" || topic == "__transaction_state" || topic == "__cluster_metadata" {
+        let what = format!("\"{topic}\" belongs to the brokers");
+        errors.push(place.error(field, what, "give the topic another name"));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn settings_that_afterbay_owns() {
+        for setting in ["acks", "transactional.id", "ssl.key.pem", "sasl.password", "compression.codec", "group.id"] {
+            assert!(owned(setting).is_some(), "{setting}");
+        }
+        for setting in ["socket.keepalive.enable", "message.max.bytes", "ssl.cipher.suites", "client.rack"] {
+            assert_eq!(owned(setting), None, "{setting}");
+        }
+    }
+
+    #[test]
+    fn hosts_and_ports() {
+        for good in ["kafka:9092", "10.0.0.1:1", "[::1]:65535", "k-0.kafka.svc:9093"] {
+            assert!(is_host_and_port(good), "{good}");
+        }
+        for bad in ["kafka", "kafka:", ":9092", "::1:9092", "kafka:0", "kafka:65536", "u@kafka:1", "kaf ka:1", "k:9/x"]
+        {
+            assert!(!is_host_and_port(bad), "{bad}");
+        }
+    }
+}
