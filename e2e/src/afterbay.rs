@@ -21,6 +21,7 @@ pub const PATIENCE: Duration = Duration::from_secs(60);
 pub struct Options {
     arguments: Vec<String>,
     environment: Vec<(String, String)>,
+    state_dir: Option<PathBuf>,
 }
 
 impl Options {
@@ -28,6 +29,13 @@ impl Options {
     #[must_use]
     pub fn argument(mut self, argument: &str) -> Self {
         self.arguments.push(argument.to_owned());
+        self
+    }
+
+    /// With this state directory instead of the scenario's.
+    #[must_use]
+    pub fn state_dir(mut self, folder: PathBuf) -> Self {
+        self.state_dir = Some(folder);
         self
     }
 
@@ -84,7 +92,7 @@ impl Afterbay {
     pub fn start(scenario: &Scenario, manifests: &Path, options: &Options) -> Self {
         let mut child = command(scenario, "run", manifests)
             .arg("--state-dir")
-            .arg(scenario.state_dir())
+            .arg(options.state_dir.clone().unwrap_or_else(|| scenario.state_dir()))
             .args(["--output", "json"])
             .args(&options.arguments)
             .envs(options.environment.iter().map(|(name, value)| (name, value)))

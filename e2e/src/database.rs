@@ -70,6 +70,20 @@ impl Database {
         text.parse().unwrap_or_else(|_| panic!("{text} is no number: {sql}"))
     }
 
+    /// Connects anew, after the server was away.
+    pub async fn reconnect(&mut self) {
+        let mut admin = self.superuser.clone();
+        admin.dbname(&self.name);
+        await_condition("the server takes connections again", CLEANING, async || {
+            let (_, connection) = admin.connect(NoTls).await.ok()?;
+            drop(connection);
+            Some(())
+        })
+        .await;
+        self.owner = connect(admin.clone().user(&self.role).password(&self.password)).await;
+        self.admin = connect(&admin).await;
+    }
+
     /// Another session of the owner.
     pub async fn session(&self) -> Session {
         let config = self.superuser.clone();
@@ -103,7 +117,7 @@ impl Drop for Database {
         // The test's own runtime may be on its way out, and nothing here may wait for it.
         let cleaner = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-            runtime.map(|runtime| runtime.block_on(tokio::time::timeout(CLEANING, drop_all(superuser, name, role))))
+            runtime.map(|runtime| runtime.block_on(drop_all(superuser, name, role)))
         });
         // What cannot be cleaned up must not hide why the test failed.
         let _ = cleaner.join();

@@ -68,6 +68,11 @@ impl<'a> History<'a> {
         Self(database)
     }
 
+    /// The table that [`History::begin`] has made.
+    pub fn of(database: &'a Database) -> Self {
+        Self(database)
+    }
+
     /// Makes random changes in one transaction.
     pub async fn work(&self, changes: u32) {
         self.0.run(&format!("CALL work({changes})")).await;

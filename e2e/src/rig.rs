@@ -30,8 +30,11 @@ impl Rig {
     }
 
     fn read() -> Self {
-        let output = script(&["env"]);
-        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        let text = match std::env::var("AFTERBAY_RIG_BROKER") {
+            // All of it is in the environment.
+            Ok(_) => String::new(),
+            Err(_) => String::from_utf8_lossy(&script(&["env"]).stdout).into_owned(),
+        };
         let assignments = text.lines().filter_map(|line| line.trim().trim_start_matches("export ").split_once('='));
         let mut settings: HashMap<_, _> =
             assignments.map(|(name, value)| (name.to_owned(), value.trim_matches(['\'', '"']).to_owned())).collect();
@@ -81,6 +84,12 @@ impl Rig {
     fn postgres_host_port(&self) -> String {
         let (host, port) = self.postgres_address();
         format!("{host}:{port}")
+    }
+
+    /// Host and port of the Postgres whose `wal_level` is `replica`.
+    pub fn replica_level_postgres(&self) -> (String, u16) {
+        let port = self.setting("POSTGRES_REPLICA_LEVEL_PORT");
+        (self.setting("POSTGRES_HOST").to_owned(), port.parse().expect("a port is a number"))
     }
 
     /// The plain broker, `host:port`.

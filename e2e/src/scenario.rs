@@ -82,6 +82,12 @@ impl Scenario {
             .with(resource("SchemaRegistryConnection", "schemas", json!({"url": self.rig.registry()})))
     }
 
+    /// `afterbay run` of the same manifests, with a state directory of its own: as from another machine.
+    pub fn run_elsewhere(&self, manifests: &Manifests) -> Afterbay {
+        let state = self.folder.path().join("elsewhere");
+        self.run_with(manifests, &Options::default().state_dir(state))
+    }
+
     /// The state directory that runs of this test share.
     pub fn state_dir(&self) -> PathBuf {
         self.folder.path().join("state")
