@@ -27,14 +27,14 @@ pub struct ManifestFile {
 
 impl ManifestFile {
     /// From what a file holds; refused where that is not UTF-8.
-    pub fn from_bytes(name: impl Into<String>, contents: Vec<u8>) -> Result<Self, ManifestError> {
+    pub fn from_bytes(name: impl Into<String>, contents: Vec<u8>) -> Result<Self, Box<ManifestError>> {
         let name = name.into();
         String::from_utf8(contents).map(|text| Self { name: name.clone(), text }).map_err(|error| {
             let good = String::from_utf8_lossy(&error.as_bytes()[..error.utf8_error().valid_up_to()]);
             let line = good.split('\n').count();
             let column = good.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
             let place = Place::document(&name, split::last_document(&good));
-            place.error("", format!("not UTF-8 at line {line} column {column}"), "save the file in UTF-8")
+            Box::new(place.error("", format!("not UTF-8 at line {line} column {column}"), "save the file in UTF-8"))
         })
     }
 }
@@ -112,7 +112,7 @@ pub fn read(files: &[ManifestFile], default_namespace: &str) -> (Manifests, Vec<
             let place = Place::document(&file.name, number);
             match document {
                 Ok(document) => reader.document(&place, document),
-                Err(error) => reader.unreadable(&place, error),
+                Err(error) => reader.unreadable(&place, &error),
             }
         }
     }

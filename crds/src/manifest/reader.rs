@@ -1,14 +1,15 @@
 //! From documents to resources.
 
 use std::collections::BTreeMap;
+use std::sync::LazyLock;
 
-use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{CustomResourceDefinition, JSONSchemaProps};
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::JSONSchemaProps;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
 use super::yaml::YamlError;
 use super::{Kind, Located, ManifestError, Manifests, Place, nearest, schema, secret};
-use crate::api::{GROUP, KafkaConnection, SchemaRegistryConnection, Sink, SourceConnector, VERSION};
+use crate::api::{GROUP, VERSION, all_crds};
 use crate::names::{self, ResourceName};
 
 /// The fields that a manifest's `metadata` can have: those of Kubernetes' `ObjectMeta`.
@@ -48,7 +49,7 @@ impl<'a> Reader<'a> {
     }
 
     /// A document that cannot be parsed.
-    pub(super) fn unreadable(&mut self, place: &Place, error: YamlError) {
+    pub(super) fn unreadable(&mut self, place: &Place, error: &YamlError) {
         self.manifests.unnamed = true;
         self.errors.push(place.error("", format!("not readable as YAML: {}", error.what), error.remedy));
     }
@@ -92,21 +93,16 @@ impl<'a> Reader<'a> {
         let errors = &mut self.errors;
         match kind {
             Kind::KafkaConnection => {
-                add(
-                    &mut resources.kafka_connections,
-                    &name,
-                    &place,
-                    typed::<KafkaConnection, _>(&place, document, errors),
-                );
+                add(&mut resources.kafka_connections, &name, &place, typed(kind, &place, document, errors));
             }
             Kind::SchemaRegistryConnection => {
-                let spec = typed::<SchemaRegistryConnection, _>(&place, document, errors);
+                let spec = typed(kind, &place, document, errors);
                 add(&mut resources.registries, &name, &place, spec);
             }
             Kind::SourceConnector => {
-                add(&mut resources.sources, &name, &place, typed::<SourceConnector, _>(&place, document, errors));
+                add(&mut resources.sources, &name, &place, typed(kind, &place, document, errors));
             }
-            Kind::Sink => add(&mut resources.sinks, &name, &place, typed::<Sink, _>(&place, document, errors)),
+            Kind::Sink => add(&mut resources.sinks, &name, &place, typed(kind, &place, document, errors)),
             Kind::Secret => {
                 let data = secret::data(&place, &document, errors);
                 add(&mut resources.secrets, &name, &place, Some(data));
@@ -207,16 +203,17 @@ fn unknown_field(place: &Place, path: String, field: &str, known: &[&str]) -> Ma
 }
 
 /// The spec, if it is as its schema has it.
-fn typed<K, T>(place: &Place, mut document: Map<String, Value>, errors: &mut Vec<ManifestError>) -> Option<T>
-where
-    K: kube::CustomResourceExt,
-    T: DeserializeOwned,
-{
+fn typed<T: DeserializeOwned>(
+    kind: Kind,
+    place: &Place,
+    mut document: Map<String, Value>,
+    errors: &mut Vec<ManifestError>,
+) -> Option<T> {
     let Some(spec) = document.remove("spec") else {
         errors.push(place.error("spec", "it is missing", "add it, with the fields of the resource below it"));
         return None;
     };
-    let differences = schema::differences(&spec_schema(K::crd())?, &spec, "spec");
+    let differences = schema::differences(spec_schema(kind)?, &spec, "spec");
     if !differences.is_empty() {
         errors.extend(differences.into_iter().map(|found| place.error(found.field, found.what, found.remedy)));
         return None;
@@ -225,9 +222,16 @@ where
     serde_json::from_value(spec).map_err(|error| errors.push(place.error("spec", error.to_string(), "correct it"))).ok()
 }
 
-fn spec_schema(crd: CustomResourceDefinition) -> Option<JSONSchemaProps> {
-    let version = crd.spec.versions.into_iter().next()?;
-    version.schema?.open_api_v3_schema?.properties?.remove("spec")
+/// The schema of a kind's `spec`.
+fn spec_schema(kind: Kind) -> Option<&'static JSONSchemaProps> {
+    static SCHEMAS: LazyLock<BTreeMap<String, JSONSchemaProps>> = LazyLock::new(|| {
+        let schemas = all_crds().into_iter().filter_map(|crd| {
+            let version = crd.spec.versions.into_iter().next()?;
+            Some((crd.spec.names.kind, version.schema?.open_api_v3_schema?.properties?.remove("spec")?))
+        });
+        schemas.collect()
+    });
+    SCHEMAS.get(kind.as_str())
 }
 
 fn add<T>(resources: &mut BTreeMap<ResourceName, Located<T>>, name: &ResourceName, place: &Place, spec: Option<T>) {

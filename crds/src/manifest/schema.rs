@@ -55,20 +55,20 @@ fn compare(schema: &JSONSchemaProps, value: &Value, field: &str, found: &mut Vec
         tell(format!("expected {}, found {}", article(expected), describe(value, expected)), remedy);
         return;
     }
-    if let Some(allowed) = &schema.enum_ {
-        if let Some(word) = value.as_str()
-            && !allowed.iter().any(|known| known.0 == *value)
-        {
-            let remedy = match nearest(word, allowed.iter().filter_map(|known| known.0.as_str())) {
-                Some(like) => format!("did you mean {like}? It is {}", one_of(allowed)),
-                None => format!("write {}", one_of(allowed)),
-            };
-            tell(format!("\"{word}\" is not known here"), remedy);
-            return;
-        }
+    if let Some(allowed) = &schema.enum_
+        && let Some(word) = value.as_str()
+        && !allowed.iter().any(|known| known.0 == *value)
+    {
+        let remedy = match nearest(word, allowed.iter().filter_map(|known| known.0.as_str())) {
+            Some(like) => format!("did you mean {like}? It is {}", one_of(allowed)),
+            None => format!("write {}", one_of(allowed)),
+        };
+        tell(format!("\"{word}\" is not known here"), remedy);
+        return;
     }
     if let Some(number) = value.as_f64() {
-        let (least, most) = (schema.minimum, schema.maximum);
+        let is_int32 = schema.format.as_deref() == Some("int32");
+        let (least, most) = (schema.minimum, schema.maximum.or(is_int32.then_some(f64::from(i32::MAX))));
         if least.is_some_and(|least| number < least) || most.is_some_and(|most| number > most) {
             let range = match (least, most) {
                 (Some(least), Some(most)) => format!("from {least} to {most}"),
@@ -121,7 +121,8 @@ fn compare_object(
         } else if let Some(JSONSchemaPropsOrBool::Schema(each)) = &schema.additional_properties {
             compare(each, value, &path(name), found);
         } else if schema.x_kubernetes_preserve_unknown_fields != Some(true) {
-            found.push(unknown(name, known.into_iter().flatten().map(|(name, _)| name.as_str()).collect(), path(name)));
+            let known: Vec<&str> = known.into_iter().flatten().map(|(name, _)| name.as_str()).collect();
+            found.push(unknown(name, &known, path(name)));
         }
     }
     for name in schema.required.iter().flatten() {
@@ -144,7 +145,7 @@ fn addition(schema: Option<&JSONSchemaProps>) -> String {
     }
 }
 
-fn unknown(name: &str, known: Vec<&str>, field: String) -> Difference {
+fn unknown(name: &str, known: &[&str], field: String) -> Difference {
     let remedy = match nearest(name, known.iter().copied()) {
         Some(like) => format!("did you mean {like}?"),
         None if known.is_empty() => "leave it out: nothing is to be said here".to_owned(),

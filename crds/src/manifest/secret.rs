@@ -36,14 +36,11 @@ pub(super) fn data(place: &Place, document: &Map<String, Value>, errors: &mut Ve
             }
             // Long values are often wrapped.
             let packed: String = text.split_whitespace().collect();
-            match STANDARD.decode(packed) {
-                Ok(bytes) => {
-                    data.insert(key.clone(), SecretSlice::from(bytes));
-                }
-                Err(_) => {
-                    let remedy = "encode the value, or write it as it is under stringData";
-                    errors.push(place.error(field, "it is not base64", remedy));
-                }
+            if let Ok(bytes) = STANDARD.decode(packed) {
+                data.insert(key.clone(), SecretSlice::from(bytes));
+            } else {
+                let remedy = "encode the value, or write it as it is under stringData";
+                errors.push(place.error(field, "it is not base64", remedy));
             }
         }
     }
