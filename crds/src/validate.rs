@@ -54,6 +54,3 @@ fn dangling<T>(
     };
     Some((format!("there is no {kind} {name}"), remedy))
 }
-
-#[cfg(test)]
-mod tests;

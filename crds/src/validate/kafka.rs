@@ -149,11 +149,14 @@ fn bootstrap_servers(place: &Place, servers: &str, errors: &mut Vec<ManifestErro
         return tell("it is empty".to_owned(), "write host:port, several separated by commas");
     }
     for server in servers.split(',').map(str::trim) {
-        if let Some((scheme, rest)) = server.split_once("://") {
+        if let Some((scheme, rest)) = server.split_once("://").filter(|_| !server.contains('@')) {
             let remedy = format!("write {rest} alone; spec.tls and spec.authentication say how to connect");
             tell(format!("\"{server}\" begins with {scheme}://"), &remedy);
         } else if server.is_empty() {
             tell("a part of it is empty".to_owned(), "leave out the comma too many");
+        } else if server.contains('@') {
+            // What stands before it may be a password: it is not repeated.
+            tell("it holds a user or a password".to_owned(), "write host:port; spec.authentication says who it is");
         } else if !is_host_and_port(server) {
             tell(format!("\"{server}\" is not host:port"), "write host:port, several separated by commas");
         }
