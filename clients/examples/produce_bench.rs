@@ -11,7 +11,7 @@ use afterbay_crds::plan::KafkaConnectionPlan;
 
 const TOPIC: &str = "afterbay-produce-bench";
 const ROUNDS: u32 = 5;
-const TIMEOUT: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_mins(1);
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -41,14 +41,14 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
             for key in 0..messages {
                 producer.produce(&topic, 0, Some(&key.to_be_bytes()), Some(&value), headers)?;
             }
-            let produced = begun.elapsed();
+            let handed_over = begun.elapsed();
             producer.flush(TIMEOUT)?;
             let delivered = begun.elapsed();
             let commit = Instant::now();
             producer.commit(TIMEOUT)?;
             println!(
                 "{name}: {} ns per call, {} ns with delivery, commit {:?}",
-                produced.as_nanos() / u128::from(messages),
+                handed_over.as_nanos() / u128::from(messages),
                 delivered.as_nanos() / u128::from(messages),
                 commit.elapsed(),
             );

@@ -11,11 +11,11 @@ use rdkafka_sys::rd_kafka_AclOperation_t as AclOperation;
 
 use super::client::Client;
 use super::config::Settings;
-use super::error::KafkaError;
+use super::error::{KafkaError, LOOKING_UP_TOPIC, READING_TOPIC_SETTINGS};
 use super::ffi::{NativeClient, NativeError, NativeTopicDescription};
 
 /// How long one call may take.
-const TIMEOUT: Duration = Duration::from_secs(10);
+pub(super) const TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a broker is waited for before it is looked whether that is of any use.
 const SLICE: Duration = Duration::from_secs(1);
 const PAUSE: Duration = Duration::from_millis(50);
@@ -110,9 +110,8 @@ impl Admin {
     /// The settings of a topic.
     pub async fn topic_config(&self, name: &str) -> Result<BTreeMap<String, TopicSetting>, KafkaError> {
         let topic = name.to_owned();
-        let settings = self
-            .call("reading the settings of a topic", name, move |client| client.topic_settings(&topic, TIMEOUT))
-            .await?;
+        let settings =
+            self.call(READING_TOPIC_SETTINGS, name, move |client| client.topic_settings(&topic, TIMEOUT)).await?;
         let setting = |(name, (value, own)): (_, (_, bool))| (name, TopicSetting { value, is_default: !own });
         Ok(settings.into_iter().map(setting).collect())
     }
@@ -139,7 +138,7 @@ impl Admin {
         match created {
             Ok(()) => {}
             Err(error) if error.code == Code::TopicAlreadyExists => {}
-            Err(error) => return Err(self.not_created(topic, error)),
+            Err(error) => return Err(self.not_created(topic, &error)),
         }
         let deadline = Instant::now() + TIMEOUT;
         // One partition may be told before the others: the description has to be whole.
@@ -154,7 +153,7 @@ impl Admin {
     }
 
     /// The rights to create are told as such; all else in the broker's words.
-    fn not_created(&self, topic: &TopicCreation, error: NativeError) -> KafkaError {
+    fn not_created(&self, topic: &TopicCreation, error: &NativeError) -> KafkaError {
         let name = &topic.name;
         if matches!(error.code, Code::TopicAuthorizationFailed | Code::ClusterAuthorizationFailed) {
             return KafkaError::Told(Reason::KafkaNotAuthorized.problem(
@@ -173,7 +172,7 @@ impl Admin {
 
     async fn description(&self, name: &str) -> Result<Option<NativeTopicDescription>, KafkaError> {
         let topic = name.to_owned();
-        match self.call("looking up a topic", name, move |client| client.describe_topic(&topic, TIMEOUT)).await {
+        match self.call(LOOKING_UP_TOPIC, name, move |client| client.describe_topic(&topic, TIMEOUT)).await {
             Ok(found) => Ok(Some(found)),
             Err(error) if matches!(error.code(), Some(Code::UnknownTopicOrPartition | Code::UnknownTopic)) => Ok(None),
             Err(error) => Err(error),
@@ -200,7 +199,7 @@ impl Admin {
     }
 
     /// A call of a cluster that answers.
-    async fn call<T: Send + 'static>(
+    pub(super) async fn call<T: Send + 'static>(
         &self,
         operation: &'static str,
         subject: &str,
@@ -227,7 +226,7 @@ impl Admin {
             connection: self.connection.clone(),
             code: error.code,
             text: error.words,
-            cause: self.client.trouble.cause(),
+            cause: self.client.trouble.cause().map(Box::new),
         }
     }
 }

@@ -80,7 +80,10 @@ impl Client {
         match event {
             NativeEvent::DeliveryFailed { topic, code } => {
                 let mut first = self.failures.first.lock().unwrap_or_else(PoisonError::into_inner);
-                if self.failures.count.fetch_add(1, Ordering::SeqCst) == 0 {
+                let is_first = self.failures.count.fetch_add(1, Ordering::SeqCst) == 0;
+                // Where one fails the others are dropped: that tells less than why it failed.
+                let tells_more = |known: &(String, Code)| is_dropped(known.1) && !is_dropped(code);
+                if is_first || first.as_ref().is_none_or(tells_more) {
                     tracing::debug!(topic, %code, "a message was not delivered");
                     *first = Some((topic, code));
                 }
@@ -89,4 +92,9 @@ impl Client {
             NativeEvent::Log { level, facility, words } => self.trouble.log_line(level, &facility, &words),
         }
     }
+}
+
+/// Whether a message failed only because others did.
+pub(super) fn is_dropped(code: Code) -> bool {
+    matches!(code, Code::PurgeQueue | Code::PurgeInflight)
 }

@@ -27,6 +27,8 @@ impl Settings {
         settings.set("bootstrap.servers", plan.bootstrap_servers.clone());
         settings.set("client.id", "afterbay");
         settings.set("socket.keepalive.enable", "true");
+        // A topic that was deleted is told before its messages time out.
+        settings.set("topic.metadata.propagation.max.ms", "10000");
         // A broker that comes back is found within a second or two, not after ten.
         settings.set("reconnect.backoff.max.ms", "2000");
         for (name, value) in &plan.config {

@@ -7,6 +7,11 @@ use rdkafka::error::{KafkaError as RdKafkaError, RDKafkaErrorCode as Code};
 use super::trouble::Cause;
 use crate::secret::SecretUnreadable;
 
+/// Operations that need a right other than Write.
+pub(super) const READING_PROGRESS: &str = "reading progress";
+pub(super) const LOOKING_UP_TOPIC: &str = "looking up a topic";
+pub(super) const READING_TOPIC_SETTINGS: &str = "reading the settings of a topic";
+
 /// What is to be done after a transactional call failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ErrorClass {
@@ -79,13 +84,13 @@ pub struct TransactionError {
     /// The cluster, as the manifests name it.
     pub connection: String,
     /// What was said of the connections before.
-    pub cause: Option<Cause>,
+    pub cause: Option<Box<Cause>>,
 }
 
 impl TransactionError {
     /// As users read it.
     pub fn problem(&self) -> Problem {
-        problem(&self.connection, self.operation, &self.subject, self.code, &self.text, self.cause.as_ref())
+        problem(&self.connection, self.operation, &self.subject, self.code, &self.text, self.cause.as_deref())
     }
 }
 
@@ -117,7 +122,15 @@ pub enum KafkaError {
         /// Its words.
         text: String,
         /// What was said of the connections before.
-        cause: Option<Cause>,
+        cause: Option<Box<Cause>>,
+    },
+    /// A transaction of somebody else's is open, and what it holds of the topic is not decided in time.
+    #[error("topic {topic} could not be read to its end in time")]
+    Undecided {
+        /// The cluster, as the manifests name it.
+        connection: String,
+        /// The topic.
+        topic: String,
     },
     /// A problem that is told already.
     #[error("{}", .0.message)]
@@ -135,16 +148,19 @@ impl KafkaError {
     ) -> Self {
         let code = error.rdkafka_error_code().unwrap_or(Code::Fail);
         let (subject, connection) = (subject.to_owned(), connection.to_owned());
-        Self::Call { operation, subject, connection, code, text: error.to_string(), cause }
+        Self::Call { operation, subject, connection, code, text: error.to_string(), cause: cause.map(Box::new) }
     }
 
     /// Whether trying again may help without anybody doing anything.
     pub fn transient(&self) -> bool {
         match self {
             Self::Secret(_) | Self::Config { .. } | Self::Told(_) => false,
-            Self::Call { code, cause, .. } => {
-                matches!(reason(telling(*code, cause.as_ref())), Reason::KafkaUnreachable | Reason::TransactionFailed)
-            }
+            Self::Undecided { .. } => true,
+            Self::Call { code, cause, .. } => match reason(telling(*code, cause.as_deref())) {
+                Reason::KafkaUnreachable | Reason::TransactionFailed => true,
+                Reason::KafkaTlsFailed => !cause.as_ref().is_some_and(|cause| cause.is_refusal()),
+                _ => false,
+            },
         }
     }
 
@@ -164,8 +180,12 @@ impl KafkaError {
             Self::Config { .. } => Reason::KafkaConfigRefused
                 .problem(self.to_string(), "correct spec.config, or the certificates, of the KafkaConnection"),
             Self::Call { operation, subject, connection, code, text, cause } => {
-                problem(connection, operation, subject, *code, text, cause.as_ref())
+                problem(connection, operation, subject, *code, text, cause.as_deref())
             }
+            Self::Undecided { connection, .. } => Reason::KafkaUnreachable.problem(
+                format!("Kafka connection {connection}: {self}"),
+                "a transaction of another Sink is probably open: it ends by its timeout, and it is tried again by itself",
+            ),
             Self::Told(problem) => problem.clone(),
         }
     }
@@ -226,11 +246,18 @@ fn problem(connection: &str, operation: &str, subject: &str, code: Code, text: &
             format!("{at}: the broker refuses the user or the password: {words}"),
             "correct spec.authentication of the KafkaConnection, or its Secret",
         ),
-        reason @ Reason::KafkaTlsFailed => reason.problem(
-            format!("{at}: the TLS handshake fails: {words}"),
-            "check that spec.tls.trustedCertificates holds the authority of the brokers' certificates, that these name \
-             the hosts of bootstrapServers, and that the port speaks TLS",
-        ),
+        reason @ Reason::KafkaTlsFailed => {
+            let hint = if words.contains("PLAINTEXT") {
+                "the port probably speaks plain text: remove spec.tls of the KafkaConnection, or name the port for TLS"
+            } else if words.contains("alert") {
+                "the broker wants a certificate of the client's, or another one: see spec.authentication (type: tls) of \
+                 the KafkaConnection"
+            } else {
+                "check that spec.tls.trustedCertificates holds the authority of the brokers' certificates, and that \
+                 these name the hosts of bootstrapServers"
+            };
+            reason.problem(format!("{at}: the TLS handshake fails: {words}"), hint)
+        }
         reason @ Reason::KafkaUnreachable if cause.is_some_and(Cause::wants_tls) => reason.problem(
             format!("{at}: the broker hangs up before it has said anything ({operation}): {words}"),
             "the port probably expects TLS: set spec.tls of the KafkaConnection, or name the port for plain text",
@@ -271,8 +298,13 @@ fn problem(connection: &str, operation: &str, subject: &str, code: Code, text: &
 fn missing_right(operation: &str, subject: &str, code: Code) -> String {
     match code {
         Code::TopicAuthorizationFailed => {
-            let right = if operation.starts_with("reading") { "Read" } else { "Write" };
-            format!("the user may not {} topic {subject}: the right {right} on it is missing", right.to_lowercase())
+            let right = match operation {
+                READING_PROGRESS => "Read",
+                LOOKING_UP_TOPIC => "Describe",
+                READING_TOPIC_SETTINGS => "DescribeConfigs",
+                _ => "Write",
+            };
+            format!("the right {right} on topic {subject} is missing ({operation})")
         }
         Code::GroupAuthorizationFailed => {
             format!("the right Read on the consumer group {subject} is missing ({operation})")
@@ -315,7 +347,9 @@ mod tests {
 
     #[test]
     fn the_true_cause_is_told() {
-        let cause = Cause { code: Code::Authentication, words: "SASL authentication error".into() };
+        let trouble = super::super::trouble::Trouble::new("c");
+        trouble.note(Code::Authentication, "SASL authentication error");
+        let cause = trouble.cause().unwrap();
         let problem = problem("default/events", "init", "id", Code::OperationTimedOut, "timed out", Some(&cause));
         assert_eq!(problem.reason, "KafkaAuthenticationFailed");
         assert!(problem.message.contains("SASL authentication error"));
@@ -324,9 +358,9 @@ mod tests {
     #[test]
     fn a_missing_right_is_named() {
         let told = |operation, code| problem("c", operation, "orders", code, "", None).message;
-        assert!(told("producing", Code::TopicAuthorizationFailed).contains("right Write on it"));
-        assert!(told("reading progress", Code::TopicAuthorizationFailed).contains("right Read on it"));
+        assert!(told("producing", Code::TopicAuthorizationFailed).contains("right Write on topic orders"));
+        assert!(told(READING_PROGRESS, Code::TopicAuthorizationFailed).contains("right Read on topic orders"));
         assert!(told("fencing", Code::TransactionalIdAuthorizationFailed).contains("transactional id orders"));
-        assert!(told("reading progress", Code::GroupAuthorizationFailed).contains("group orders"));
+        assert!(told(READING_PROGRESS, Code::GroupAuthorizationFailed).contains("group orders"));
     }
 }

@@ -3,6 +3,7 @@
 //! All are librdkafka underneath. Producer and administration speak to it directly (`ffi`, which says why); the reader
 //! goes through the `rdkafka` crate.
 
+pub mod acls;
 pub mod admin;
 mod client;
 pub mod config;

@@ -7,9 +7,9 @@ use std::time::{Duration, Instant};
 use afterbay_crds::plan::{Compression, KafkaConnectionPlan};
 use rdkafka::error::RDKafkaErrorCode as Code;
 
-use super::client::Client;
+use super::client::{Client, is_dropped};
 use super::config::Settings;
-use super::error::{ErrorClass, Flags, KafkaError, TransactionError};
+use super::error::{ErrorClass, Flags, KafkaError, LOOKING_UP_TOPIC, TransactionError};
 use super::ffi::{NativeError, NativeTopic};
 
 /// How long a wait goes on before it is looked whether it is of any use.
@@ -17,7 +17,7 @@ const SLICE: Duration = Duration::from_secs(1);
 /// How long a full queue is waited for at a time.
 const QUEUE_PAUSE: Duration = Duration::from_micros(500);
 /// How long a full queue may stay full: after that the broker does not take anything.
-const QUEUE_TIMEOUT: Duration = Duration::from_secs(60);
+const QUEUE_TIMEOUT: Duration = Duration::from_mins(1);
 
 /// Settings of a producer, beside those of its connection.
 #[derive(Clone, Debug)]
@@ -146,7 +146,7 @@ impl TransactionalProducer {
     pub fn partition_count(&self, name: &str, timeout: Duration) -> Result<i32, TransactionError> {
         let topic = self.topic(name)?;
         let count = self.client.native.partition_count(&topic.0.native, timeout);
-        count.map_err(|error| self.error("looking up a topic", name, error))
+        count.map_err(|error| self.error(LOOKING_UP_TOPIC, name, error))
     }
 
     /// Hands over a message; its bytes are copied. Waits while the queue is full.
@@ -198,7 +198,8 @@ impl TransactionalProducer {
         }
     }
 
-    /// Rolls the transaction back.
+    /// Rolls the transaction back. Where a message has failed, librdkafka fails the next transaction too, for the gap in
+    /// the sequence of messages: a new producer is the way on.
     pub fn abort(&self, timeout: Duration) -> Result<(), TransactionError> {
         let deadline = Instant::now() + timeout;
         loop {
@@ -238,6 +239,12 @@ impl TransactionalProducer {
     /// Whether a message of the transaction has failed.
     fn delivered_so_far(&self) -> Result<(), TransactionError> {
         let Some((topic, code)) = self.client.first_failure() else { return Ok(()) };
+        // Messages that were dropped when the transaction failed do not tell why it did.
+        if is_dropped(code)
+            && let Some(error) = self.client.native.transaction_error()
+        {
+            return Err(self.error("producing", &topic, error));
+        }
         let flags = Flags { retriable: false, abortable: true, fatal: false };
         Err(self.error("producing", &topic, NativeError { code, words: code.to_string(), flags }))
     }
@@ -245,10 +252,10 @@ impl TransactionalProducer {
     fn error(&self, operation: &'static str, subject: &str, error: NativeError) -> TransactionError {
         // A fatal error hides behind the state that it leaves: that is what is to be told.
         let NativeError { mut code, words: mut text, flags } = error;
-        if flags.fatal || code == Code::Fatal {
-            if let Some((fatal, words)) = self.client.native.fatal_error() {
-                (code, text) = (fatal, words);
-            }
+        if (flags.fatal || code == Code::Fatal)
+            && let Some((fatal, words)) = self.client.native.fatal_error()
+        {
+            (code, text) = (fatal, words);
         }
         TransactionError {
             class: ErrorClass::of(code, flags),
@@ -257,7 +264,7 @@ impl TransactionalProducer {
             operation,
             subject: subject.to_owned(),
             connection: self.connection.clone(),
-            cause: self.client.trouble.cause(),
+            cause: self.client.trouble.cause().map(Box::new),
         }
     }
 }

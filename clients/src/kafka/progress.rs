@@ -11,15 +11,19 @@ use afterbay_crds::reason::Reason;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError as RdKafkaError, RDKafkaErrorCode as Code};
 use rdkafka::message::Message;
+use rdkafka::metadata::MetadataTopic;
+use rdkafka::topic_partition_list::TopicPartitionListElem;
 use rdkafka::{Offset, TopicPartitionList};
 
 use super::config::Settings;
-use super::error::KafkaError;
+use super::error::{KafkaError, READING_PROGRESS};
 use super::trouble::Trouble;
 
 /// Records from the end that are looked through first; ten times as many next, and so on.
 const FIRST_WINDOW: i64 = 1_000;
 const SLICE: Duration = Duration::from_secs(1);
+/// What a call is given however late it is: less would make a time-out of any answer.
+const SHORTEST: Duration = Duration::from_millis(500);
 /// How long the consumers' events are listened to between two tries.
 const EVENTS: Duration = Duration::from_millis(20);
 /// How long an open transaction is given before it is looked at again.
@@ -45,12 +49,31 @@ pub fn read_progress(
     while end > low {
         let start = (high - window).max(low);
         if let Some(found) = reader.last(key.as_bytes(), start, end)? {
-            return Ok(found);
+            return Ok(found.value());
         }
         end = start;
         window = window.saturating_mul(10);
     }
     Ok(None)
+}
+
+/// A record under the key that is looked for.
+enum Found {
+    Value(Vec<u8>),
+    Tombstone,
+}
+
+impl Found {
+    fn of(payload: Option<&[u8]>) -> Self {
+        payload.map_or(Self::Tombstone, |value| Self::Value(value.to_vec()))
+    }
+
+    fn value(self) -> Option<Vec<u8>> {
+        match self {
+            Self::Value(value) => Some(value),
+            Self::Tombstone => None,
+        }
+    }
 }
 
 struct Reader<'a> {
@@ -92,19 +115,19 @@ impl<'a> Reader<'a> {
 
     /// The topic has one partition, and the group may be used: a right that would else be missed at the next start only.
     fn is_fit(&self) -> Result<(), KafkaError> {
-        let metadata = self.patiently("reading progress", self.topic, |timeout| {
+        let metadata = self.patiently(READING_PROGRESS, self.topic, |timeout| {
             self.consumer.fetch_metadata(Some(self.topic), timeout)
         })?;
         let found = metadata.topics().first();
-        if let Some(code) = found.and_then(|topic| topic.error()) {
+        if let Some(code) = found.and_then(MetadataTopic::error) {
             let error = RdKafkaError::MetadataFetch(code.into());
-            return Err(KafkaError::call(&error, "reading progress", self.topic, self.connection, None));
+            return Err(KafkaError::call(&error, READING_PROGRESS, self.topic, self.connection, None));
         }
         match found.map(|topic| topic.partitions().len()) {
             Some(1) => {}
             Some(0) | None => {
                 let error = RdKafkaError::MetadataFetch(Code::UnknownTopicOrPartition);
-                return Err(KafkaError::call(&error, "reading progress", self.topic, self.connection, None));
+                return Err(KafkaError::call(&error, READING_PROGRESS, self.topic, self.connection, None));
             }
             Some(partitions) => {
                 return Err(KafkaError::Told(Reason::ProgressTopicUnfit.problem(
@@ -116,15 +139,15 @@ impl<'a> Reader<'a> {
         }
         let mut partition = TopicPartitionList::new();
         partition.add_partition(self.topic, 0);
-        self.patiently("reading progress", self.group_id, |timeout| {
+        self.patiently(READING_PROGRESS, self.group_id, |timeout| {
             let committed = self.consumer.committed_offsets(partition.clone(), timeout)?;
-            committed.elements().iter().try_for_each(|element| element.error())
+            committed.elements().iter().try_for_each(TopicPartitionListElem::error)
         })
     }
 
     /// The first offset, and the one behind the last, committed or not.
     fn end(&self) -> Result<(i64, i64), KafkaError> {
-        self.patiently("reading progress", self.topic, |timeout| {
+        self.patiently(READING_PROGRESS, self.topic, |timeout| {
             self.uncommitted.fetch_watermarks(self.topic, 0, timeout)
         })
     }
@@ -133,7 +156,7 @@ impl<'a> Reader<'a> {
     /// asking consumer's isolation level: for one that reads what is committed, the upper one is the last stable offset.)
     fn wait_until_decided(&self, end: i64) -> Result<(), KafkaError> {
         loop {
-            let (_, stable) = self.patiently("reading progress", self.topic, |timeout| {
+            let (_, stable) = self.patiently(READING_PROGRESS, self.topic, |timeout| {
                 self.consumer.fetch_watermarks(self.topic, 0, timeout)
             })?;
             if stable >= end {
@@ -148,16 +171,16 @@ impl<'a> Reader<'a> {
 
     /// The last record under the key within the offsets `start..end`, all of which are decided: its value, or that it is
     /// a tombstone.
-    fn last(&self, key: &[u8], start: i64, end: i64) -> Result<Option<Option<Vec<u8>>>, KafkaError> {
+    fn last(&self, key: &[u8], start: i64, end: i64) -> Result<Option<Found>, KafkaError> {
         let mut partition = TopicPartitionList::new();
-        let failed = |error: &RdKafkaError| self.failed(error, "reading progress", self.topic);
+        let failed = |error: &RdKafkaError| self.failed(error, READING_PROGRESS, self.topic);
         partition.add_partition_offset(self.topic, 0, Offset::Offset(start)).map_err(|error| failed(&error))?;
         self.consumer.assign(&partition).map_err(|error| failed(&error))?;
         let mut found = None;
         loop {
             match self.consumer.poll(Duration::from_millis(50)) {
                 Some(Ok(message)) if message.offset() >= end => return Ok(found),
-                Some(Ok(message)) if message.key() == Some(key) => found = Some(message.payload().map(<[u8]>::to_vec)),
+                Some(Ok(message)) if message.key() == Some(key) => found = Some(Found::of(message.payload())),
                 // Nothing more, also where the rest is control records or compacted away.
                 Some(Err(RdKafkaError::PartitionEOF(_))) => return Ok(found),
                 Some(Ok(_)) | None => {}
@@ -174,12 +197,9 @@ impl<'a> Reader<'a> {
         match self.trouble.cause() {
             Some(cause) => {
                 let error = RdKafkaError::MessageConsumption(Code::OperationTimedOut);
-                KafkaError::call(&error, "reading progress", self.topic, self.connection, Some(cause))
+                KafkaError::call(&error, READING_PROGRESS, self.topic, self.connection, Some(cause))
             }
-            None => KafkaError::Told(Reason::KafkaUnreachable.problem(
-                format!("the progress topic {} could not be read to its end in time", self.topic),
-                "a transaction of another Sink is probably open: it ends by its timeout, and it is tried again by itself",
-            )),
+            None => KafkaError::Undecided { connection: self.connection.to_owned(), topic: self.topic.to_owned() },
         }
     }
 
@@ -192,8 +212,11 @@ impl<'a> Reader<'a> {
     ) -> Result<T, KafkaError> {
         loop {
             let rest = self.deadline.saturating_duration_since(Instant::now());
-            match call(rest.min(SLICE)) {
-                Ok(value) => return Ok(value),
+            match call(rest.clamp(SHORTEST, SLICE)) {
+                Ok(value) => {
+                    self.trouble.clear();
+                    return Ok(value);
+                }
                 Err(error) => {
                     // Events are served by polling; nothing is assigned yet, so no message is lost.
                     let _ = self.consumer.poll(EVENTS);

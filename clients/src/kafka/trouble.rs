@@ -35,42 +35,62 @@ pub struct Cause {
     pub code: Code,
     /// Its words.
     pub words: String,
+    kind: Kind,
+}
+
+/// Kinds of trouble; a later one says more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Kind {
+    Other,
+    /// A connection is refused, or lost.
+    Lost,
+    /// The host's name is not known.
+    Name,
+    /// The broker hung up on the first request: it probably speaks TLS.
+    NoTls,
+    /// The TLS handshake was cut short, as it also is by a broker that is ending.
+    CutShort,
+    /// It was cut short by one that probably speaks no TLS.
+    PlainText,
+    /// The TLS handshake failed.
+    Tls,
+    /// The broker refuses the user.
+    User,
 }
 
 impl Cause {
-    /// Of an event's or a log line's words: without how long it took and how often it was the same, which would make
-    /// two of one.
     fn new(code: Code, words: &str) -> Self {
-        let words = words.split_once(" (after ").map_or(words, |(words, _)| words).trim();
-        Self { code, words: words.to_owned() }
+        let disconnected = words.contains("Disconnected") || words.contains("Connection reset");
+        let kind = match code {
+            Code::Authentication | Code::SaslAuthenticationFailed => Kind::User,
+            Code::SSL | Code::BrokerTransportFailure if words.contains("SSL") => match disconnected {
+                true if words.contains("PLAINTEXT") => Kind::PlainText,
+                true => Kind::CutShort,
+                false => Kind::Tls,
+            },
+            Code::BrokerTransportFailure if disconnected && words.contains("APIVERSION_QUERY") => Kind::NoTls,
+            Code::BrokerTransportFailure => Kind::Lost,
+            Code::Resolve => Kind::Name,
+            _ => Kind::Other,
+        };
+        let code = if matches!(kind, Kind::CutShort | Kind::PlainText | Kind::Tls) { Code::SSL } else { code };
+        // Without how long it took, and without the thread that lines of the log begin with.
+        let words = words.split_once(" (after ").map_or(words, |(words, _)| words);
+        let words = match words.split_once("]: ") {
+            Some((thread, words)) if thread.starts_with("[thrd:") => words,
+            _ => words,
+        };
+        Self { code, words: words.trim().to_owned(), kind }
     }
 
     /// Whether waiting longer cannot help: the broker answers, and says no.
     pub fn is_refusal(&self) -> bool {
-        match self.code {
-            // A handshake is also cut short by a broker that is ending.
-            Code::SSL => !self.words.contains("Disconnected") && !self.words.contains("Connection reset"),
-            Code::Authentication | Code::SaslAuthenticationFailed => true,
-            _ => false,
-        }
+        self.kind >= Kind::Tls
     }
 
     /// Whether the broker hung up in a way that speaks for TLS on its side and none on ours.
     pub(super) fn wants_tls(&self) -> bool {
-        self.code == Code::BrokerTransportFailure && self.words.contains("security.protocol")
-    }
-
-    /// How much it tells.
-    fn weight(&self) -> u8 {
-        match self.code {
-            Code::Authentication | Code::SaslAuthenticationFailed => 5,
-            Code::SSL if self.is_refusal() => 4,
-            Code::SSL => 3,
-            Code::BrokerTransportFailure if self.wants_tls() => 3,
-            Code::Resolve => 2,
-            Code::BrokerTransportFailure => 1,
-            _ => 0,
-        }
+        self.kind == Kind::NoTls
     }
 }
 
@@ -84,7 +104,7 @@ impl Trouble {
     pub fn note(&self, code: Code, words: &str) {
         let mut state = self.state();
         let cause = Cause::new(code, words);
-        if state.cause.as_ref().is_none_or(|known| cause.weight() >= known.weight()) {
+        if state.cause.as_ref().is_none_or(|known| cause.kind >= known.kind) {
             state.cause = Some(cause);
         }
     }
@@ -119,9 +139,14 @@ impl Trouble {
 
     /// librdkafka's line for the log; of some troubles it tells there only.
     pub(super) fn log_line(&self, level: i32, facility: &str, words: &str) {
+        if facility == "TXNERR" {
+            // Once for each transaction that fails.
+            tracing::warn!("Kafka connection {}: {words}", self.0.connection);
+            return;
+        }
         tracing::debug!(level, facility, "{words}");
-        if facility == "FAIL" && words.contains("SSL") {
-            self.note(Code::SSL, words);
+        if facility == "FAIL" {
+            self.note(Code::BrokerTransportFailure, words);
         }
     }
 
@@ -162,8 +187,27 @@ mod tests {
     }
 
     #[test]
-    fn a_broker_that_ends_during_a_handshake_refuses_nobody() {
-        assert!(!Cause::new(Code::SSL, "SSL handshake failed: Disconnected").is_refusal());
-        assert!(Cause::new(Code::SSL, "SSL handshake failed: certificate verify failed").is_refusal());
+    fn words_tell_what_the_code_does_not() {
+        for (code, words, kind) in [
+            (
+                Code::SSL,
+                "b: SSL handshake failed: certificate verify failed (after 3ms in state SSL_HANDSHAKE)",
+                Kind::Tls,
+            ),
+            (Code::BrokerTransportFailure, "b: Receive failed: error:0A000412:SSL routines::alert", Kind::Tls),
+            (Code::BrokerTransportFailure, "b: SSL handshake failed: Disconnected: closed by peer", Kind::CutShort),
+            (Code::BrokerTransportFailure, "b: Disconnected (after 1ms in state APIVERSION_QUERY)", Kind::NoTls),
+            (Code::BrokerTransportFailure, "b: Connect to b failed: Connection refused", Kind::Lost),
+            (Code::Authentication, "b: SASL authentication error", Kind::User),
+        ] {
+            assert_eq!(Cause::new(code, words).kind, kind, "{words}");
+        }
+    }
+
+    #[test]
+    fn words_are_told_without_threads_and_times() {
+        let cause =
+            Cause::new(Code::BrokerTransportFailure, "[thrd:b]: b: Connection refused (after 0ms in state CONNECT)");
+        assert_eq!(cause.words, "b: Connection refused");
     }
 }

@@ -59,10 +59,9 @@ impl NativeClient {
         let options = self.options(rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_CREATETOPICS, timeout)?;
         let answer = self.ask(timeout, |queue| {
             let mut topics = [topic.0.as_ptr()];
+            let (topics, options) = (topics.as_mut_ptr(), options.0.as_ptr());
             // SAFETY: client, topic, options and queue are alive; what is needed of them is copied.
-            unsafe {
-                sys::rd_kafka_CreateTopics(self.client.as_ptr(), topics.as_mut_ptr(), 1, options.0.as_ptr(), queue)
-            }
+            unsafe { sys::rd_kafka_CreateTopics(self.client.as_ptr(), topics, 1, options, queue) }
         })?;
         let mut count = 0;
         // SAFETY: the event is alive, and its results with it; there are `count` of them.
@@ -187,7 +186,7 @@ impl NativeClient {
         }
     }
 
-    fn options(
+    pub(super) fn options(
         &self,
         operation: rd_kafka_admin_op_t,
         timeout: Duration,
@@ -209,7 +208,7 @@ impl NativeClient {
     }
 
     /// Sends a request and waits for its answer.
-    fn ask(
+    pub(super) fn ask(
         &self,
         timeout: Duration,
         send: impl FnOnce(*mut sys::rd_kafka_queue_t),
@@ -234,7 +233,7 @@ impl NativeClient {
 }
 
 /// Something of librdkafka's, with the function that destroys it.
-struct Owned<T>(NonNull<T>, unsafe extern "C" fn(*mut T));
+pub(super) struct Owned<T>(pub(super) NonNull<T>, pub(super) unsafe extern "C" fn(*mut T));
 
 impl<T> Drop for Owned<T> {
     fn drop(&mut self) {
@@ -245,7 +244,7 @@ impl<T> Drop for Owned<T> {
 
 /// # Safety
 /// `count` elements are at `first`, or it is null; they live as long as the answer that they are of.
-unsafe fn array<'a, T>(first: *const T, count: usize) -> &'a [T] {
+pub(super) unsafe fn array<'a, T>(first: *const T, count: usize) -> &'a [T] {
     if first.is_null() || count == 0 {
         return &[];
     }
@@ -257,10 +256,10 @@ fn no_error(code: rd_kafka_resp_err_t) -> Result<(), NativeError> {
     if code == rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR { Ok(()) } else { Err(plain(code)) }
 }
 
-fn no_answer() -> NativeError {
+pub(super) fn no_answer() -> NativeError {
     plain(rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR__TIMED_OUT)
 }
 
-fn invalid(words: String) -> NativeError {
+pub(super) fn invalid(words: String) -> NativeError {
     NativeError { words, ..plain(rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR__INVALID_ARG) }
 }

@@ -7,6 +7,7 @@
 //! outstanding messages without polling, so that a commit takes as long as the broker does.
 #![allow(unsafe_code)]
 
+mod acls;
 mod admin;
 mod client;
 mod transactions;
@@ -18,6 +19,7 @@ use rdkafka::error::RDKafkaErrorCode as Code;
 use rdkafka_sys as sys;
 use sys::rd_kafka_resp_err_t;
 
+pub(super) use self::acls::NativeAcl;
 pub(super) use self::admin::NativeTopicDescription;
 pub(super) use self::client::NativeClient;
 pub(super) use self::transactions::NativeTopic;

@@ -21,6 +21,12 @@ impl NativeClient {
         take(unsafe { sys::rd_kafka_begin_transaction(self.client.as_ptr()) })
     }
 
+    /// Why the open transaction can only be aborted, if that is so. (There is no call to ask: but to begin another one is
+    /// refused, with that reason.)
+    pub(in super::super) fn transaction_error(&self) -> Option<NativeError> {
+        self.begin_transaction().err().filter(|error| error.flags.abortable || error.flags.fatal)
+    }
+
     pub(in super::super) fn commit_transaction(&self, timeout: Duration) -> Result<(), NativeError> {
         // SAFETY: the client is alive.
         take(unsafe { sys::rd_kafka_commit_transaction(self.client.as_ptr(), millis(timeout)) })
@@ -106,8 +112,6 @@ impl NativeClient {
                 size: bytes.map_or(0, <[u8]>::len),
             },
         };
-        type Tag = rd_kafka_vtype_t;
-        type Value = sys::rd_kafka_vu_s__bindgen_ty_1;
         let arguments = [
             argument(Tag::RD_KAFKA_VTYPE_RKT, Value { rkt: topic.0.as_ptr() }),
             argument(Tag::RD_KAFKA_VTYPE_PARTITION, Value { i32_: partition }),
@@ -127,6 +131,9 @@ impl NativeClient {
         outcome
     }
 }
+
+type Tag = rd_kafka_vtype_t;
+type Value = sys::rd_kafka_vu_s__bindgen_ty_1;
 
 /// A topic of a producer. Must be dropped before it.
 pub(in super::super) struct NativeTopic(NonNull<sys::rd_kafka_topic_t>);
