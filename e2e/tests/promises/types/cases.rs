@@ -25,6 +25,8 @@ pub enum Read {
     Plain,
     /// As the number that two's complement makes of them, big-endian and no longer than needed.
     Decimal,
+    /// No bytes, but a number that SQL tells as text.
+    Float,
     /// As Postgres sends an interval: microseconds, days, months, each big-endian.
     Interval,
 }
@@ -35,7 +37,7 @@ const TEXTS: &str = "to_jsonb($::text[])";
 const FLAT: &str = "(SELECT coalesce(jsonb_agg(to_jsonb(e) ORDER BY o), '[]') FROM unnest($) WITH ORDINALITY u(e, o))";
 const FLAT_TEXTS: &str =
     "(SELECT coalesce(jsonb_agg(to_jsonb(e::text) ORDER BY o), '[]') FROM unnest($) WITH ORDINALITY u(e, o))";
-const FLOAT: &str = "to_jsonb($::float8)";
+const FLOAT: &str = "to_jsonb($::float8::text)";
 const DECIMAL: &str = "to_jsonb(trim_scale($ * 10 ^ scale($)::numeric)::text)";
 const JSON_TIMESTAMP: &str =
     "to_jsonb(CASE WHEN isfinite($) THEN round(extract(epoch FROM $) * 1000, 3)::text ELSE $::text END)";
@@ -47,7 +49,7 @@ const TIMESTAMPS: &[&str] = &[
     "2011-11-11 11:11:11.12345",
     "1969-12-31 23:59:59.999999",
     "4713-01-01 00:00:00 BC",
-    "294276-12-31 23:59:59",
+    "294247-01-10 04:00:54.775806",
     "infinity",
     "-infinity",
 ];
@@ -110,10 +112,12 @@ pub const CASES: &[Case] = &[
     },
     Case {
         avro: FLOAT,
+        read: Read::Float,
         ..same("real", &["1.1", "-3.4028235e38", "1e-45", "-0", "NaN", "Infinity", "-Infinity"], TEXT, r#""float""#)
     },
     Case {
         avro: FLOAT,
+        read: Read::Float,
         ..same(
             "double precision",
             &["0.1", "1.7976931348623157e308", "5e-324", "-0", "NaN", "Infinity", "-Infinity"],
@@ -211,7 +215,7 @@ pub const CASES: &[Case] = &[
         TEXT,
         r#"{"type":"string","logicalType":"uuid"}"#,
     ),
-    same("json", &["{\"a\":  [1, 2], \"a\": null}", "null", "\"ä\""], TEXT, JSON_TYPE),
+    same("json", &["{\"a\":  [1, 2], \"a\": null}", "null", "\"ä\""], TEXT, STRING),
     same("jsonb", &["{\"a\": [1, 2.50, null], \"ä\": \"\\\"\"}", "null", "17"], TEXT, JSON_TYPE),
     Case {
         avro: FLAT,
