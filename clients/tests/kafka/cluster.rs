@@ -3,6 +3,8 @@
 use std::env;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
@@ -19,15 +21,28 @@ use tempfile::NamedTempFile;
 /// What no call should need here.
 pub const TIMEOUT: Duration = Duration::from_secs(30);
 
-/// A setting of the rig.
+/// A setting of the rig: of the environment, or else as its script tells it.
 pub fn setting(name: &str) -> String {
+    static RIG: OnceLock<String> = OnceLock::new();
     let name = format!("AFTERBAY_RIG_{name}");
-    env::var(&name).unwrap_or_else(|_| panic!("{name} is not set: these tests need what e2e/rig/rig env prints"))
+    if let Ok(value) = env::var(&name) {
+        return value;
+    }
+    let lines = RIG.get_or_init(|| {
+        let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../e2e/rig/rig");
+        let output = Command::new(script).arg("env").output();
+        let output = output.unwrap_or_else(|error| panic!("{name} is not set, and {script} does not run: {error}"));
+        String::from_utf8(output.stdout).expect("text")
+    });
+    let assignments = lines.lines().filter_map(|line| line.trim_start_matches("export ").split_once('='));
+    let found = assignments.into_iter().find(|(known, _)| *known == name);
+    let (_, value) = found.unwrap_or_else(|| panic!("e2e/rig/rig env does not tell {name}"));
+    value.trim_matches(['\'', '"']).to_owned()
 }
 
 /// The broker without security.
 pub fn plain() -> KafkaConnectionPlan {
-    unsecured(&env::var("AFTERBAY_RIG_BROKER").unwrap_or_else(|_| "127.0.0.1:29092".into()))
+    unsecured(&setting("BROKER"))
 }
 
 /// Without TLS and user.
