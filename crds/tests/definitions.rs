@@ -1,4 +1,5 @@
 //! The definitions of the four kinds, as `afterbay crds` prints them.
+#![allow(clippy::expect_used, clippy::panic, missing_docs)]
 
 use afterbay_crds::api::crds_as_yaml;
 

@@ -1,4 +1,5 @@
 //! Every field, wrong in every plausible way: where it is told, what is told, and what to do.
+#![allow(clippy::expect_used, clippy::panic, missing_docs)]
 
 use std::collections::BTreeSet;
 
@@ -155,7 +156,7 @@ fn check(resource: &str, changes: &str) {
         let text = format!("{}: {} · what to do: {}", error.field, error.what, error.remedy);
         assert!(error.to_string().ends_with(&text), "{change}");
         assert!(!text.contains(SECRET), "{change}: a secret shows in {text}");
-        told += &format!("{change}\n    {text}\n");
+        told.extend([change, "\n    ", &text, "\n"]);
     }
     insta::assert_snapshot!(resource.replace('/', "_"), told);
 }

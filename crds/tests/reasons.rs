@@ -1,4 +1,5 @@
 //! `docs/reasons.md` and [`Reason`] name the same reasons, and each has a text that says what to do.
+#![allow(clippy::expect_used, clippy::panic, missing_docs)]
 
 use afterbay_crds::reason::Reason;
 

@@ -30,12 +30,17 @@ pub fn documents(text: &str) -> Vec<(usize, Result<Value, YamlError>)> {
 }
 
 fn document(text: &str) -> Result<Value, YamlError> {
-    let parsed = serde_yaml::from_str::<serde_yaml::Value>(&in_words_of_1_2(text)).and_then(|mut value| {
+    let (rewritten, scanned) = in_words_of_1_2(text);
+    let parsed = serde_yaml::from_str::<serde_yaml::Value>(&rewritten).and_then(|mut value| {
         value.apply_merge()?;
         Ok(value)
     });
     match parsed {
-        Ok(value) => to_json(value).map_err(|what| YamlError { what, remedy: "leave it out" }),
+        // Behind the place where the search ended plain words are as they were: better no document than another one.
+        Ok(value) => match scanned {
+            Some(what) => Err(YamlError { what, remedy: "write it more plainly" }),
+            None => to_json(value).map_err(|what| YamlError { what, remedy: "leave it out" }),
+        },
         Err(error) => {
             let line = error.location().and_then(|location| text.lines().nth(location.line().saturating_sub(1)));
             let indent = line.unwrap_or_default().chars().take_while(|c| c.is_whitespace());
@@ -75,12 +80,19 @@ fn word_of_1_2(word: &str) -> Option<String> {
     (plain != digits).then(|| format!("{sign}{plain}"))
 }
 
-fn in_words_of_1_2(text: &str) -> String {
+/// The text with the words of YAML 1.2, and where the search for those of 1.1 had to end early, if it had.
+fn in_words_of_1_2(text: &str) -> (String, Option<String>) {
     let mut lines: Vec<Vec<char>> = text.split('\n').map(|line| line.chars().collect()).collect();
-    let mut found = Vec::new();
+    let (mut found, mut ended) = (Vec::new(), None);
     for event in Parser::new_from_str(text) {
-        // What cannot be parsed is told by who reads the result.
-        let Ok((event, span)) = event else { break };
+        let (event, span) = match event {
+            Ok(event) => event,
+            Err(error) => {
+                let at = error.marker();
+                ended = Some(format!("{} at line {} column {}", error.info(), at.line(), at.col() + 1));
+                break;
+            }
+        };
         if let Event::Scalar(word, ScalarStyle::Plain, _, None) = event
             && let Some(replacement) = word_of_1_2(&word)
         {
@@ -95,7 +107,7 @@ fn in_words_of_1_2(text: &str) -> String {
             line.splice(start..start + word.len(), replacement.chars());
         }
     }
-    lines.into_iter().map(String::from_iter).collect::<Vec<_>>().join("\n")
+    (lines.into_iter().map(String::from_iter).collect::<Vec<_>>().join("\n"), ended)
 }
 
 /// Where a scalar itself begins: the parser counts an anchor (`&name`) in front of it in.
@@ -142,6 +154,7 @@ fn to_key(key: serde_yaml::Value) -> Result<String, String> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
     use serde_json::json;
 
     use super::*;
@@ -203,5 +216,34 @@ mod tests {
         check_error("a: b: c", 1, "line 1 column", "colon");
         check_error("a: !custom 1", 1, "!custom", "leave it out");
         check_error("a: .nan", 1, ".nan", "leave it out");
+    }
+
+    /// Any JSON whose numbers are integers.
+    fn any_json() -> impl Strategy<Value = Value> {
+        let leaf = prop_oneof![
+            any::<bool>().prop_map(Value::from),
+            any::<i64>().prop_map(Value::from),
+            "[yno0_ :#'\"\\\\a-c\n\t-]{0,8}|yes|no|on|off|010|1_000".prop_map(Value::from),
+        ];
+        leaf.prop_recursive(3, 24, 4, |inner| {
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
+                prop::collection::btree_map("[ynoa-c:# -]{1,4}", inner, 0..4)
+                    .prop_map(|fields| Value::Object(fields.into_iter().collect())),
+            ]
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn json_is_read_as_what_it_is(value in any_json()) {
+            check(&value.to_string(), &value);
+            check(&serde_json::to_string_pretty(&value).expect("it is JSON"), &value);
+        }
+
+        #[test]
+        fn no_text_makes_it_panic(text in "[ab:\\-\\[\\]{}\"'#&*!|>%@` \n\t,?yno0_.~ü]{0,60}") {
+            documents(&text);
+        }
     }
 }

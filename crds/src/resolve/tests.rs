@@ -1,1 +1,187 @@
+use secrecy::ExposeSecret as _;
 
+use super::*;
+use crate::manifest::{ManifestFile, read};
+use crate::plan::{Envelope, KafkaAuthenticationPlan, PostgresTlsMode};
+use crate::validate::validate;
+
+const CERTIFICATE: &str = "-----BEGIN CERTIFICATE-----\\nAAAA\\n-----END CERTIFICATE-----\\n";
+const KEY: &str = "-----BEGIN PRIVATE KEY-----\\nAAAA\\n-----END PRIVATE KEY-----\\n";
+
+/// Everything that can be secured is, with a secret of its own each.
+fn secured() -> String {
+    format!(
+        r#"
+apiVersion: v1
+kind: Secret
+metadata: {{name: keys}}
+stringData:
+  postgres: hunter2-postgres
+  kafka: hunter2-kafka
+  registry: hunter2-registry
+  user: hunter2-user
+  ca: "{CERTIFICATE}"
+  certificate: "{CERTIFICATE}"
+  key: "{KEY}"
+---
+apiVersion: afterbay.dev/v1alpha1
+kind: KafkaConnection
+metadata: {{name: events}}
+spec:
+  bootstrapServers: a:1, b:2
+  tls: {{trustedCertificates: [{{secretName: keys, certificate: ca}}, {{secretName: keys, certificate: certificate}}]}}
+  authentication: {{type: scram-sha-256, username: worker, passwordSecret: {{secretName: keys, password: kafka}}}}
+  adminAuthentication: {{type: tls, certificateAndKey: {{secretName: keys, certificate: certificate, key: key}}}}
+  progressTopic: {{replicationFactor: 3}}
+  namePrefix: materialize
+---
+apiVersion: afterbay.dev/v1alpha1
+kind: SchemaRegistryConnection
+metadata: {{name: schemas}}
+spec:
+  url: https://registry:8081/
+  tls: {{trustedCertificates: []}}
+  authentication:
+    basic:
+      usernameSecret: {{secretName: keys, username: user}}
+      passwordSecret: {{secretName: keys, password: registry}}
+    certificateAndKey: {{secretName: keys, certificate: certificate, key: key}}
+---
+apiVersion: afterbay.dev/v1alpha1
+kind: SourceConnector
+metadata: {{name: my-shop}}
+spec:
+  postgres:
+    hosts: [{{host: db-0}}, {{host: db-1, port: 5433}}]
+    database: shop
+    authentication: {{username: afterbay, passwordSecret: {{secretName: keys, password: postgres}}}}
+    tls: {{trustedCertificates: [{{secretName: keys, certificate: ca}}]}}
+  worker: {{memory: 32Mi}}
+---
+apiVersion: afterbay.dev/v1alpha1
+kind: Sink
+metadata: {{name: b}}
+spec:
+  source: {{name: my-shop, table: public.b}}
+  kafka: {{connection: events, topic: {{name: b}}, envelope: debezium, format: {{avro: {{registry: schemas}}}}}}
+---
+apiVersion: afterbay.dev/v1alpha1
+kind: Sink
+metadata: {{name: a}}
+spec:
+  source: {{name: my-shop, table: 'Public."A.x"'}}
+  snapshot: false
+  key: {{columns: [x, z]}}
+  kafka: {{connection: events, topic: {{name: a, partitions: 3}}, compression: zstd, envelope: upsert, format: {{json: {{}}}}}}
+"#
+    )
+}
+
+fn workers(text: &str, begun: &[&str]) -> Vec<Worker> {
+    let (manifests, errors) = read(&[ManifestFile { name: "a.yaml".into(), text: text.to_owned() }], "prod");
+    assert_eq!(errors, []);
+    assert_eq!(validate(&manifests), []);
+    resolve(
+        &manifests,
+        &ResolveSettings {
+            instance: "eu".into(),
+            secrets_dir: "/secrets".into(),
+            listen: "127.0.0.1:0".into(),
+            begun: begun.iter().map(|name| ResourceName::new("prod", *name)).collect(),
+        },
+    )
+}
+
+fn worker() -> Worker {
+    let mut workers = workers(&secured(), &["b"]);
+    assert_eq!(workers.len(), 1);
+    workers.remove(0)
+}
+
+#[test]
+fn sinks_stand_in_the_order_of_their_names() {
+    let Worker { plan, sinks, .. } = worker();
+    let names: Vec<_> = plan.sinks.iter().map(|sink| (sink.name.as_str(), sink.begun)).collect();
+    assert_eq!(names, [("prod/a", false), ("prod/b", true)]);
+    assert_eq!(sinks[0].place.to_string(), "a.yaml: document 6 (Sink prod/a)");
+    let a = &plan.sinks[0];
+    assert_eq!(a.uid, "eu/prod/a");
+    assert_eq!(a.table, TableName { schema: "public".into(), name: "A.x".into() });
+    assert_eq!((a.snapshot, a.envelope, &a.key_columns[..]), (false, Envelope::Upsert, &["x".into(), "z".into()][..]));
+    assert_eq!(a.kafka.transactional_id, "materialize-eu-prod.events-prod.a");
+    assert_eq!(a.kafka.progress_topic, "_materialize-progress-eu-prod.events");
+    assert_eq!(a.kafka.progress_key, "materialize-sink-eu-prod.a");
+    assert_eq!(a.kafka.compression.as_str(), "zstd");
+    assert_eq!(plan.memory_bytes, 32 << 20);
+}
+
+#[test]
+fn the_source_is_named_after_its_resource() {
+    let plan = worker().plan;
+    assert_eq!((plan.source.publication.as_str(), plan.source.slot.as_str()), ("afterbay_my_shop", "afterbay_my_shop"));
+    let hosts: Vec<_> = plan.source.connection.hosts.iter().map(|at| (at.host.as_str(), at.port)).collect();
+    assert_eq!(hosts, [("db-0", 5432), ("db-1", 5433)]);
+    assert_eq!(plan.source.connection.tls.mode, PostgresTlsMode::VerifyFull);
+}
+
+#[test]
+fn every_secret_is_a_file_that_the_plan_names_and_nothing_else_holds_it() {
+    let worker = worker();
+    let files: BTreeMap<String, String> = worker
+        .secrets
+        .iter()
+        .map(|file| {
+            let contents = String::from_utf8(file.contents.expose_secret().to_vec()).expect("it is text");
+            (file.path.strip_prefix("/secrets/prod.my-shop").expect("its directory").display().to_string(), contents)
+        })
+        .collect();
+    let certificate = CERTIFICATE.replace("\\n", "\n");
+    let expected = [
+        ("kafka-events-admin-certificate", certificate.clone()),
+        ("kafka-events-admin-key", KEY.replace("\\n", "\n")),
+        ("kafka-events-ca", format!("{certificate}\n{certificate}\n")),
+        ("kafka-events-worker-password", "hunter2-kafka".into()),
+        ("postgres-ca", format!("{certificate}\n")),
+        ("postgres-password", "hunter2-postgres".into()),
+        ("registry-schemas-certificate", certificate.clone()),
+        ("registry-schemas-key", KEY.replace("\\n", "\n")),
+        ("registry-schemas-password", "hunter2-registry".into()),
+        ("registry-schemas-username", "hunter2-user".into()),
+    ];
+    assert_eq!(files, expected.map(|(name, contents)| (name.to_owned(), contents)).into());
+
+    let plan = serde_json::to_string(&worker.plan).expect("it is JSON");
+    let told = format!("{plan} {:?}", worker.provisioning);
+    for file in files.keys() {
+        assert!(told.contains(&format!("/secrets/prod.my-shop/{file}\"")), "{file} is not named");
+    }
+    let shown = format!("{told} {worker:?}");
+    assert!(!shown.contains("hunter2") && !shown.contains("BEGIN"), "{shown}");
+}
+
+#[test]
+fn topics_are_made_as_the_administrator() {
+    let provisioning = worker().provisioning;
+    let [kafka] = &provisioning.kafka[..] else { panic!("{provisioning:?}") };
+    assert_eq!(kafka.connection.bootstrap_servers, "a:1,b:2");
+    assert!(matches!(kafka.connection.authentication, Some(KafkaAuthenticationPlan::Tls { .. })));
+    let names: Vec<_> =
+        kafka.topics.iter().map(|topic| (topic.name.as_str(), topic.kind, topic.sink.as_deref())).collect();
+    assert_eq!(
+        names,
+        [
+            ("_materialize-progress-eu-prod.events", TopicKind::Progress, None),
+            ("a", TopicKind::Data, Some("prod/a")),
+            ("b", TopicKind::Data, Some("prod/b")),
+        ]
+    );
+    assert_eq!((kafka.topics[0].partitions, kafka.topics[0].replication_factor), (Some(1), Some(3)));
+    assert_eq!((kafka.topics[1].partitions, kafka.topics[1].replication_factor), (Some(3), None));
+}
+
+#[test]
+fn a_source_without_sinks_has_no_worker() {
+    let text = secured();
+    let until_sinks = text.find("kind: Sink\n").and_then(|at| text[..at].rfind("---")).expect("a Sink");
+    assert!(workers(&text[..until_sinks], &[]).is_empty());
+}
