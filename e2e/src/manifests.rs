@@ -49,8 +49,8 @@ impl Manifests {
 
     /// One YAML document a resource.
     pub fn to_yaml(&self) -> String {
-        let document = |value| serde_yaml::to_string(value).expect("a manifest is YAML");
-        self.0.iter().map(document).collect::<Vec<_>>().join("---\n")
+        // JSON is YAML, with every string in quotes: a plain `n` or `no` would be a boolean to kubectl, and to Afterbay.
+        self.0.iter().map(Value::to_string).collect::<Vec<_>>().join("\n---\n")
     }
 
     fn resource(&mut self, wanted: &str) -> &mut Value {
