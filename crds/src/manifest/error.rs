@@ -2,16 +2,19 @@
 
 use std::fmt;
 
+use serde::Serialize;
+
 use crate::names::ResourceName;
 
 /// Where a manifest stands.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct Place {
     /// The file, as the user named it.
     pub file: String,
     /// Which document of the file it is, from 1.
     pub document: usize,
     /// Which resource it is, as far as that is known: `Sink default/orders`.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub resource: Option<String>,
 }
 
@@ -44,9 +47,10 @@ impl fmt::Display for Place {
 }
 
 /// One thing that is wrong with a manifest.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct ManifestError {
     /// Where.
+    #[serde(flatten)]
     pub place: Place,
     /// The field, `spec.kafka.topic.name`; empty for the whole document.
     pub field: String,

@@ -209,3 +209,15 @@ fn what_is_not_utf8_is_told_with_its_line_and_column() {
     );
     assert!(ManifestFile::from_bytes("a.yaml", "b: grün".as_bytes().to_vec()).is_ok());
 }
+
+#[test]
+fn errors_are_flat_in_json() {
+    let (_, errors) = read(&[file("a.yaml", sink("a").replace("orders}", "orders, x: 1}"))], "default");
+    assert_eq!(
+        serde_json::to_value(&errors[0]).expect("it is JSON"),
+        serde_json::json!({
+            "file": "a.yaml", "document": 1, "resource": "Sink default/a", "field": "spec.source.x",
+            "what": "there is no field x", "remedy": "use one of name, table",
+        })
+    );
+}
