@@ -16,6 +16,8 @@ use super::ffi::{NativeError, NativeTopic};
 const SLICE: Duration = Duration::from_secs(1);
 /// How long a full queue is waited for at a time.
 const QUEUE_PAUSE: Duration = Duration::from_micros(500);
+/// How long the failure of a message may be on its way to us, when the state that it left is seen already.
+const HEARING: Duration = Duration::from_millis(500);
 /// How long a full queue may stay full: after that the broker does not take anything.
 const QUEUE_TIMEOUT: Duration = Duration::from_mins(1);
 
@@ -170,6 +172,13 @@ impl TransactionalProducer {
                     }
                     std::thread::sleep(QUEUE_PAUSE);
                 }
+                // An earlier message has failed: what became of that one tells why.
+                Err(error) if error.code == Code::State => {
+                    return Err(match self.telling_failure() {
+                        Some((topic, code)) => self.failed(&topic, code),
+                        None => self.error("producing", &topic.0.name, error),
+                    });
+                }
                 Err(error) => return Err(self.error("producing", &topic.0.name, error)),
             }
         }
@@ -239,14 +248,34 @@ impl TransactionalProducer {
     /// Whether a message of the transaction has failed.
     fn delivered_so_far(&self) -> Result<(), TransactionError> {
         let Some((topic, code)) = self.client.first_failure() else { return Ok(()) };
-        // Messages that were dropped when the transaction failed do not tell why it did.
-        if is_dropped(code)
-            && let Some(error) = self.client.native.transaction_error()
-        {
-            return Err(self.error("producing", &topic, error));
+        if !is_dropped(code) {
+            return Err(self.failed(&topic, code));
         }
+        // Messages that were dropped when the transaction failed do not tell why it did.
+        if let Some((topic, code)) = self.telling_failure() {
+            return Err(self.failed(&topic, code));
+        }
+        match self.client.native.transaction_error() {
+            Some(error) => Err(self.error("producing", &topic, error)),
+            None => Err(self.failed(&topic, code)),
+        }
+    }
+
+    /// The first message that failed for a reason of its own, if one is heard of soon.
+    fn telling_failure(&self) -> Option<(String, Code)> {
+        let deadline = Instant::now() + HEARING;
+        loop {
+            let failure = self.client.first_failure().filter(|(_, code)| !is_dropped(*code));
+            if failure.is_some() || Instant::now() >= deadline {
+                return failure;
+            }
+            std::thread::sleep(QUEUE_PAUSE);
+        }
+    }
+
+    fn failed(&self, topic: &str, code: Code) -> TransactionError {
         let flags = Flags { retriable: false, abortable: true, fatal: false };
-        Err(self.error("producing", &topic, NativeError { code, words: code.to_string(), flags }))
+        self.error("producing", topic, NativeError { code, words: code.to_string(), flags })
     }
 
     fn error(&self, operation: &'static str, subject: &str, error: NativeError) -> TransactionError {
