@@ -14,8 +14,8 @@ async fn a_topic_that_takes_no_messages_stops_its_own_sink_only() {
     let scenario = Scenario::new("too-large").await;
     let history = History::begin(&scenario.database, 20).await;
     let (well, ailing) = (scenario.topic("well"), scenario.topic("ailing"));
-    // No batch is that small.
-    broker::create_topic(scenario.rig, &ailing, 1, &[("max.message.bytes", "10")]).await;
+    // A transaction marker is smaller than that, a batch with a message is not.
+    broker::create_topic(scenario.rig, &ailing, 1, &[("max.message.bytes", "100")]).await;
     let afterbay = scenario.run(&manifests(&scenario, &well, &ailing));
     let (message, _) = afterbay.stalled("ailing", "MessageTooLarge").await;
     assert!(message.contains(&ailing), "{message}");
@@ -39,7 +39,7 @@ async fn a_sink_that_fails_in_the_stream_catches_up_by_itself() {
     let afterbay = scenario.run(&manifests(&scenario, &well, &ailing));
     afterbay.caught_up(&scenario).await;
     for _ in 0..2 {
-        broker::configure_topic(scenario.rig, &ailing, "max.message.bytes", "10").await;
+        broker::configure_topic(scenario.rig, &ailing, "max.message.bytes", "100").await;
         history.work(50).await;
         afterbay.stalled("ailing", "MessageTooLarge").await;
         for _ in 0..5 {
