@@ -20,6 +20,7 @@ pub mod programs;
 pub mod reference;
 pub mod rig;
 pub mod scenario;
+pub mod secure;
 pub mod waiting;
 
 pub use afterbay::Afterbay;

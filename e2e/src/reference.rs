@@ -31,7 +31,7 @@ pub async fn consume(
     arguments: &[&str],
 ) -> Vec<String> {
     let output = Command::new(python())
-        .arg(std::env::var_os("E2E_CONSUME").map(PathBuf::from).unwrap_or_else(|| repository().join("e2e/reference/consume.py")))
+        .arg(repository().join("e2e/reference/consume.py"))
         .args(["--bootstrap", bootstrap, "--topic", topic])
         .args(["--key-format", key_format, "--value-format", value_format])
         .args(arguments)
@@ -46,9 +46,6 @@ pub async fn consume(
 }
 
 fn python() -> PathBuf {
-    if let Some(p) = std::env::var_os("E2E_PYTHON") {
-        return p.into();
-    }
     let python = repository().join("target/rig/venv/bin/python");
     assert!(python.exists(), "the reference client is not installed: run e2e/rig/install.sh");
     python

@@ -7,5 +7,6 @@ mod errors;
 mod exactly_once;
 mod isolation;
 mod progress;
+mod security;
 mod snapshot_and_stream;
 mod types;

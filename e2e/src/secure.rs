@@ -1,0 +1,127 @@
+//! The secured parts of the rig, as manifests name them, and rights on the secured broker.
+
+use std::path::Path;
+
+use afterbay_clients::kafka::acls::{Acl, AclOperation, AclResource};
+use afterbay_clients::kafka::admin::Admin;
+use afterbay_crds::plan::{KafkaAuthenticationPlan, KafkaConnectionPlan, KafkaTlsPlan};
+use serde_json::{Value, json};
+
+use crate::{Format, Manifests, Message, Rig, Scenario, reference};
+
+/// A file of the rig: `CA`, `OTHER_CA`, `CLIENT_CERTIFICATE` or `CLIENT_KEY`.
+pub fn file(rig: &Rig, name: &str) -> String {
+    let path = rig.setting(&format!("{name}_FILE"));
+    std::fs::read_to_string(path).unwrap_or_else(|error| panic!("{path}: {error}"))
+}
+
+/// Secrets that the other functions here refer to.
+pub fn with_secrets(manifests: Manifests, rig: &Rig) -> Manifests {
+    let (certificate, key) = (file(rig, "CLIENT_CERTIFICATE"), file(rig, "CLIENT_KEY"));
+    manifests
+        .with_secret("rig-ca", &[("ca.crt", &file(rig, "CA"))])
+        .with_secret("other-ca", &[("ca.crt", &file(rig, "OTHER_CA"))])
+        .with_secret("client", &[("user.crt", &certificate), ("user.key", &key)])
+        .with_secret("broker-user", &[("password", rig.setting("BROKER_PASSWORD"))])
+        .with_secret("broker-limited", &[("password", rig.setting("BROKER_LIMITED_PASSWORD"))])
+        .with_secret("registry-user", &[("password", rig.setting("REGISTRY_PASSWORD"))])
+        .with_secret("nobody", &[("password", "not-the-password")])
+}
+
+/// `tls` that trusts the authority in this Secret.
+pub fn tls(secret: &str) -> Value {
+    json!({"trustedCertificates": [{"secretName": secret, "certificate": "ca.crt"}]})
+}
+
+/// `passwordSecret` of this Secret.
+pub fn password(secret: &str) -> Value {
+    json!({"secretName": secret, "password": "password"})
+}
+
+/// The client certificate, as every kind of connection takes it.
+pub fn certificate() -> Value {
+    json!({"secretName": "client", "certificate": "user.crt", "key": "user.key"})
+}
+
+/// The connection `events` goes to the secured broker: by a SASL mechanism, or with the client certificate (`tls`).
+pub fn kafka(manifests: Manifests, rig: &Rig, kind: &str, user: &str, secret: &str) -> Manifests {
+    let (address, authentication) = match kind {
+        "tls" => (rig.setting("SECURE_BROKER_MTLS"), json!({"type": "tls", "certificateAndKey": certificate()})),
+        _ => {
+            (rig.setting("SECURE_BROKER"), json!({"type": kind, "username": user, "passwordSecret": password(secret)}))
+        }
+    };
+    manifests
+        .set("KafkaConnection/events", "spec.bootstrapServers", address)
+        .set("KafkaConnection/events", "spec.tls", tls("rig-ca"))
+        .set("KafkaConnection/events", "spec.authentication", authentication)
+}
+
+/// All messages of a topic of the secured broker.
+pub async fn messages(rig: &Rig, topic: &str, format: Format) -> Vec<Message> {
+    let settings = [
+        "security.protocol=SASL_SSL".to_owned(),
+        "sasl.mechanisms=SCRAM-SHA-512".to_owned(),
+        format!("sasl.username={}", rig.setting("BROKER_ADMIN_USER")),
+        format!("sasl.password={}", rig.setting("BROKER_ADMIN_PASSWORD")),
+        format!("ssl.ca.location={}", rig.setting("CA_FILE")),
+    ];
+    let mut arguments = vec!["--registry", rig.registry()];
+    for setting in &settings {
+        arguments.extend(["--config", setting]);
+    }
+    reference::read_with(rig.setting("SECURE_BROKER"), topic, format, &arguments).await
+}
+
+/// Gives and takes rights of the user who has none of itself.
+pub struct Rights {
+    admin: Admin,
+    principal: String,
+}
+
+impl Rights {
+    /// As the broker's administrator.
+    pub fn new(scenario: &Scenario) -> Self {
+        let rig = scenario.rig;
+        let password_file = scenario.folder().join("broker-admin");
+        std::fs::write(&password_file, rig.setting("BROKER_ADMIN_PASSWORD")).expect("the password can be written");
+        let plan = KafkaConnectionPlan {
+            name: "default/administrator".into(),
+            bootstrap_servers: rig.setting("SECURE_BROKER").into(),
+            tls: Some(KafkaTlsPlan { ca_file: Some(Path::new(rig.setting("CA_FILE")).into()) }),
+            authentication: Some(KafkaAuthenticationPlan::ScramSha512 {
+                username: rig.setting("BROKER_ADMIN_USER").into(),
+                password_file,
+            }),
+            config: Vec::new(),
+        };
+        let principal = format!("User:{}", rig.setting("BROKER_LIMITED_USER"));
+        Self { admin: Admin::new(&plan).expect("the administrator is configured"), principal }
+    }
+
+    fn acls(&self, operations: &[AclOperation], resource: &AclResource) -> Vec<Acl> {
+        let acl = |operation| Acl { principal: self.principal.clone(), operation, resource: resource.clone() };
+        operations.iter().copied().map(acl).collect()
+    }
+
+    /// Lets the user do this with that.
+    pub async fn allow(&self, operations: &[AclOperation], resource: AclResource) {
+        self.admin.allow(&self.acls(operations, &resource)).await.expect("the broker gives rights");
+    }
+
+    /// Lets the user do so no more.
+    pub async fn disallow(&self, operations: &[AclOperation], resource: AclResource) {
+        self.admin.disallow(&self.acls(operations, &resource)).await.expect("the broker takes rights");
+    }
+
+    /// All that the reference's table lists for Sinks of this scenario, but for the data topics.
+    pub async fn allow_all_but_topics(&self, scenario: &Scenario) {
+        use AclOperation::{Create, Describe, DescribeConfigs, Read, Write};
+        let progress = AclResource::Topic(scenario.progress_topic());
+        let names = format!("afterbay-default-{}.", scenario.unique);
+        self.allow(&[Read, Write, Create, Describe, DescribeConfigs], progress).await;
+        self.allow(&[Write, Describe], AclResource::TransactionalIdPrefix(names.clone())).await;
+        self.allow(&[Read], AclResource::GroupPrefix(names)).await;
+        self.allow(&[DescribeConfigs], AclResource::Cluster).await;
+    }
+}
