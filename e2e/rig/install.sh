@@ -1,0 +1,62 @@
+#!/usr/bin/env bash
+# Installs what the tests and the demo need besides Rust: Postgres, Java, nginx, Kafka's jars, a schema registry, a Python
+# with the reference clients. Does nothing where all is there.
+set -euo pipefail
+source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+cd "$repository"
+
+command -v cargo >/dev/null || fail 'cargo is missing: install Rust with rustup, which reads rust-toolchain.toml'
+
+missing=()
+needs() { "${@:2}" >/dev/null 2>&1 || missing+=("$1"); }
+needs postgresql test -d /usr/lib/postgresql
+needs postgresql-contrib bash -c 'ls /usr/share/postgresql/*/extension/hstore.control'
+needs libssl-dev test -e /usr/include/openssl/ssl.h
+needs zlib1g-dev test -e /usr/include/zlib.h
+needs pkg-config command -v pkg-config
+needs g++ command -v g++
+needs make command -v make
+needs nginx-light command -v nginx
+needs curl command -v curl
+needs openssl command -v openssl
+needs maven command -v mvn
+needs python3-venv python3 -c 'import ensurepip'
+java_of 21 >/dev/null || missing+=(openjdk-21-jre-headless)
+if [[ ${#missing[@]} -gt 0 ]]; then
+    [[ $(id -u) -eq 0 ]] && command -v apt-get >/dev/null || fail "these packages are missing: ${missing[*]}"
+    export DEBIAN_FRONTEND=noninteractive
+    apt-get update -qq
+    # The rig runs servers of its own; the distribution's are not to be started.
+    mkdir -p /etc/postgresql-common
+    grep -qs '^create_main_cluster' /etc/postgresql-common/createcluster.conf ||
+        echo 'create_main_cluster = false' >>/etc/postgresql-common/createcluster.conf
+    apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
+fi
+
+stamp=$state/installed
+wanted=$(cat "$here/pom.xml" "$here/install.sh" "$repository/e2e/reference/requirements.txt" | sha256sum)
+[[ -f $stamp && $(<"$stamp") == "$wanted" ]] && exit 0
+mkdir -p "$state"
+
+# Some poms name repositories of their own: all of them are sent to Maven's own central one.
+central=$(cd "$here" && mvn -B -q -DforceStdout help:evaluate -Dexpression='project.repositories[0].url' |
+    sed 's/\x1b\[[0-9;]*m//g' | tr -d '[:cntrl:]')
+cat >"$state/settings.xml" <<XML
+<settings><mirrors><mirror><id>central-only</id><mirrorOf>*</mirrorOf><url>$central</url></mirror></mirrors></settings>
+XML
+maven=(mvn -B -q -Dstyle.color=never -s "$state/settings.xml")
+if [[ ! -d $state/kafka ]]; then
+    (cd "$here" && "${maven[@]}" dependency:copy-dependencies -DincludeScope=runtime -DoutputDirectory="$state/kafka.new")
+    mv "$state/kafka.new" "$state/kafka"
+fi
+if [[ ! -d $state/registry ]]; then
+    artifact=io.apicurio:apicurio-registry-app:$registry_version:tar.gz:all
+    "${maven[@]}" dependency:copy -Dartifact=$artifact -DoutputDirectory="$state/download"
+    rm -rf "$state/registry.new" && mkdir -p "$state/registry.new"
+    tar xzf "$state/download/apicurio-registry-app-$registry_version-all.tar.gz" -C "$state/registry.new"
+    rm -r "$state/download"
+    mv "$state/registry.new" "$state/registry"
+fi
+[[ -x $state/venv/bin/python ]] || python3 -m venv "$state/venv"
+"$state/venv/bin/pip" install -q --disable-pip-version-check -r "$repository/e2e/reference/requirements.txt"
+printf '%s' "$wanted" >"$stamp"

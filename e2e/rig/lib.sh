@@ -1,0 +1,88 @@
+# What the scripts of the rig share: places, ports, and processes by their pid files.
+# shellcheck shell=bash
+
+repository=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
+here=$repository/e2e/rig
+state=$repository/target/rig
+kafka_version=4.3.1
+registry_version=3.3.3
+
+host=127.0.0.1
+postgres_port=${AFTERBAY_RIG_POSTGRES_PORT:-25432}
+replica_level_port=${AFTERBAY_RIG_POSTGRES_REPLICA_LEVEL_PORT:-25433}
+broker_port=${RIG_BROKER_PORT:-29092}
+secure_broker_port=${RIG_SECURE_BROKER_PORT:-29192}
+registry_port=${RIG_REGISTRY_PORT:-28081}
+secure_registry_port=${RIG_SECURE_REGISTRY_PORT:-28443}
+
+fail() { printf 'rig: %s\n' "$*" >&2; exit 1; }
+
+# The newest Postgres of the distribution.
+postgres_bin() {
+    local newest
+    newest=$(find /usr/lib/postgresql -mindepth 1 -maxdepth 1 2>/dev/null | sort -V | tail -n 1)
+    [[ -n $newest ]] || fail 'no Postgres below /usr/lib/postgresql: run e2e/rig/install.sh'
+    printf '%s/bin' "$newest"
+}
+
+# A java of at least this version.
+java_of() {
+    local least=$1 candidate version
+    for candidate in ${JAVA_HOME:+"$JAVA_HOME/bin/java"} /usr/lib/jvm/*/bin/java java; do
+        version=$("$candidate" -version 2>&1 | sed -n 's/.* version "\([0-9]*\).*/\1/p' | head -n 1) || continue
+        if [[ -n $version && $version -ge $least ]]; then
+            printf '%s' "$candidate"
+            return
+        fi
+    done
+    return 1
+}
+
+# Whether the process of a pid file lives and still is what it was started as.
+is_up() {
+    local file=$state/run/$1.pid pid
+    [[ -f $file ]] || return 1
+    pid=$(<"$file")
+    [[ -d /proc/$pid ]] && tr '\0' ' ' <"/proc/$pid/cmdline" | grep -qF -- "$2"
+}
+
+# Waits until a command succeeds, or fails after so many seconds.
+await() {
+    local what=$1 seconds=$2 end
+    shift 2
+    end=$((SECONDS + seconds))
+    until "$@" >/dev/null 2>&1; do
+        ((SECONDS < end)) || fail "$what did not come within $seconds s; its log is below $state/log"
+        sleep 0.1
+    done
+}
+
+listens() { (exec 3<>"/dev/tcp/$host/$1") 2>/dev/null; }
+
+# Ends the process of a pid file with a signal, and waits until it is gone.
+end_process() {
+    local name=$1 mark=$2 signal=${3:-TERM} file=$state/run/$1.pid pid
+    if is_up "$name" "$mark"; then
+        pid=$(<"$file")
+        kill "-$signal" "$pid" 2>/dev/null || true
+        for _ in $(seq 300); do
+            [[ -d /proc/$pid ]] || break
+            sleep 0.05
+        done
+        [[ ! -d /proc/$pid ]] || kill -KILL "$pid" 2>/dev/null || true
+    fi
+    rm -f "$file"
+}
+
+# Starts a program in the background; its output goes to its log.
+spawn() {
+    local name=$1
+    shift
+    mkdir -p "$state/run" "$state/log"
+    (
+        exec >"$state/log/$name.log" 2>&1 </dev/null
+        cd "$state"
+        exec setsid "$@"
+    ) &
+    echo $! >"$state/run/$name.pid"
+}

@@ -1,0 +1,78 @@
+# Postgres, one cluster a port.
+# shellcheck shell=bash
+
+# As root the server runs as user postgres, who must be able to enter the place of its data.
+as_postgres=()
+[[ $(id -u) -ne 0 ]] || as_postgres=(setpriv --reuid=postgres "--regid=$(id -g postgres)" --init-groups --no-new-privs)
+
+postgres_data() {
+    local name=$1 place
+    if [[ ! -f $state/run/$name.data ]]; then
+        mkdir -p "$state/run"
+        place=$state/data/$name
+        mkdir -p "$place"
+        if [[ $(id -u) -eq 0 ]]; then
+            chown postgres "$place"
+            if ! "${as_postgres[@]}" test -w "$place" 2>/dev/null; then
+                place=$(mktemp -d "/var/tmp/afterbay-rig-$name-XXXXXX")
+                chown postgres "$place"
+            fi
+        fi
+        printf '%s' "$place" >"$state/run/$name.data"
+    fi
+    cat "$state/run/$name.data"
+}
+
+postgres_up() {
+    local name=$1 port=$2 level=$3 data bin
+    listens "$port" && return
+    bin=$(postgres_bin)
+    "$here/certificates.sh"
+    data=$(postgres_data "$name")
+    if [[ ! -f $data/PG_VERSION ]]; then
+        local password
+        password=$(mktemp)
+        printf 'pgpass' >"$password"
+        [[ $(id -u) -ne 0 ]] || chown postgres "$password"
+        (cd / && "${as_postgres[@]}" "$bin/initdb" -D "$data" -U postgres --auth-local=scram-sha-256 \
+            --auth-host=scram-sha-256 --pwfile="$password" -E UTF8 --locale=C.UTF-8 >/dev/null)
+        rm "$password"
+        cp "$state/certificates/broker.crt" "$data/server.crt"
+        cp "$state/certificates/broker.key" "$data/server.key"
+        chmod 600 "$data/server.key"
+        [[ $(id -u) -ne 0 ]] || chown postgres "$data/server.crt" "$data/server.key"
+        cat >>"$data/postgresql.conf" <<CONF
+listen_addresses = '$host'
+port = $port
+unix_socket_directories = ''
+ssl = on
+wal_level = $level
+max_wal_senders = 40
+max_replication_slots = 40
+max_connections = 200
+shared_buffers = 128MB
+max_wal_size = 4GB
+max_slot_wal_keep_size = 8GB
+logging_collector = off
+log_min_messages = warning
+CONF
+    fi
+    mkdir -p "$state/log"
+    touch "$state/log/$name.log"
+    [[ $(id -u) -ne 0 ]] || chown postgres "$state/log/$name.log"
+    # The log is opened by the shell, as user postgres may not enter its folder.
+    (cd / && postgres_as setsid "$bin/postgres" -D "$data" >>"$state/log/$name.log" 2>&1 </dev/null &)
+    await "$name" 60 env PGPASSWORD=pgpass "$bin/psql" -h "$host" -p "$port" -U postgres -qAtc 'SELECT 1'
+    head -n 1 "$data/postmaster.pid" >"$state/run/$name.pid"
+}
+
+# How: fast, immediate (a crash), or KILL.
+postgres_down() {
+    local name=$1 how=${2:-fast} signal
+    case $how in
+        fast) signal=INT ;;
+        immediate) signal=QUIT ;;
+        *) signal=$how ;;
+    esac
+    end_process "$name" "$(postgres_data "$name")" "$signal"
+}
