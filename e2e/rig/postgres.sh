@@ -61,7 +61,11 @@ CONF
     touch "$state/log/$name.log"
     [[ $(id -u) -ne 0 ]] || chown postgres "$state/log/$name.log"
     # The log is opened by the shell, as user postgres may not enter its folder.
-    (cd / && postgres_as setsid "$bin/postgres" -D "$data" >>"$state/log/$name.log" 2>&1 </dev/null &)
+    (
+        exec >>"$state/log/$name.log" 2>&1 </dev/null
+        cd /
+        exec setsid "${as_postgres[@]}" "$bin/postgres" -D "$data"
+    ) &
     await "$name" 60 env PGPASSWORD=pgpass "$bin/psql" -h "$host" -p "$port" -U postgres -qAtc 'SELECT 1'
     head -n 1 "$data/postmaster.pid" >"$state/run/$name.pid"
 }
