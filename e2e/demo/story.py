@@ -6,6 +6,10 @@ import shutil
 import sys
 import time
 
+import psycopg
+from confluent_kafka import KafkaException
+from requests import RequestException
+
 import check
 import look
 import program
@@ -159,8 +163,8 @@ def how_to_connect():
     state = os.path.relpath(program.STATE)
     for what, command in [
         ("change rows", f"psql {url}"),
-        ("watch orders", shlex.join([*topics.consumer("orders"), "--follow"])),
-        ("watch customers", shlex.join([*topics.consumer("customers"), "--follow"])),
+        ("read orders", shlex.join(topics.consumer("orders"))),
+        ("read customers", shlex.join(topics.consumer("customers"))),
         ("status", f"target/debug/afterbay status --state-dir {state}"),
         ("count again", 'eval "$(e2e/rig/rig env)"; target/rig/venv/bin/python e2e/demo/check.py'),
         ("log", f"tail -f {os.path.relpath(program.LOG)}"),
@@ -172,7 +176,7 @@ def how_to_connect():
 if __name__ == "__main__":
     try:
         well = main()
-    except (RuntimeError, TimeoutError) as error:
+    except (RuntimeError, TimeoutError, OSError, psycopg.Error, KafkaException, RequestException) as error:
         look.bad(str(error))
         if program.LOG.exists():
             for text in program.LOG.read_text(errors="replace").splitlines()[-15:]:

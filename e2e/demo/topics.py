@@ -51,7 +51,8 @@ def place(message):
 
 def drop():
     """Takes away what an earlier demo may have left: topics, and the schemas of their messages."""
-    kafka = AdminClient({"bootstrap.servers": rig("BROKER")})
+    # librdkafka says on standard error what it also tells as an exception.
+    kafka = AdminClient({"bootstrap.servers": rig("BROKER"), "log_level": 0})
     wanted = {PROGRESS, *FORMATS}
     there = wanted & set(kafka.list_topics(timeout=10).topics)
     for deleted in kafka.delete_topics(sorted(there)).values() if there else []:
