@@ -172,12 +172,12 @@ impl TransactionalProducer {
                     }
                     std::thread::sleep(QUEUE_PAUSE);
                 }
-                // An earlier message has failed: what became of that one tells why.
+                // The transaction has failed already: what became of the messages before this one tells why.
                 Err(error) if error.code == Code::State => {
-                    return Err(match self.telling_failure() {
-                        Some((topic, code)) => self.failed(&topic, code),
-                        None => self.error("producing", &topic.0.name, error),
-                    });
+                    self.client.native.flush(HEARING);
+                    self.delivered_so_far()?;
+                    let error = self.client.native.transaction_error().unwrap_or(error);
+                    return Err(self.error("producing", &topic.0.name, error));
                 }
                 Err(error) => return Err(self.error("producing", &topic.0.name, error)),
             }
