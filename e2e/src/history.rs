@@ -89,9 +89,10 @@ impl<'a> History<'a> {
                     return;
                 }
                 let changes = if round.is_multiple_of(20) { 300 } else { 1 + round % 7 };
-                // Two writers may come into each other's way: one of them is rolled back, as in life. And a server
-                // may be away for a while.
-                session.try_run(&format!("CALL work({changes})")).await;
+                // Two writers may come into each other's way: one of them is rolled back, as in life.
+                if !session.try_run(&format!("CALL work({changes})")).await {
+                    return;
+                }
             }
         });
         Writer { stop, task }

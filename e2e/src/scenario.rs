@@ -148,6 +148,7 @@ pub fn unique(test: &str) -> String {
     static COUNT: AtomicU32 = AtomicU32::new(0);
     let seconds = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs());
     let count = COUNT.fetch_add(1, Ordering::Relaxed);
-    let name: String = test.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).take(24).collect();
+    let name: String =
+        test.chars().map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' }).take(24).collect();
     format!("{}-{:x}-{:x}-{count}", name.trim_matches('-'), seconds & 0xff_ffff, std::process::id())
 }

@@ -141,7 +141,7 @@ async fn a_topic_that_the_user_may_not_write_stops_its_own_sink_only() {
     let manifests = secure::kafka(manifests, scenario.rig, "scram-sha-512", "limited", "broker-limited");
     let afterbay = scenario.run(&manifests);
     let (message, hint) = afterbay.stalled("ailing", "KafkaNotAuthorized").await;
-    assert!(message.contains(&ailing) && hint.contains("Write"), "{message} · {hint}");
+    assert!(message.contains(&ailing) && message.contains("Write") && hint.contains("grant"), "{message} · {hint}");
     for round in 0..2 {
         for _ in 0..3 {
             history.work(20).await;
