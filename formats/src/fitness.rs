@@ -6,10 +6,22 @@
 mod identity;
 mod key;
 
+/// The table is not there.
+pub fn table_not_found(table: &TableName, similar: &[TableName]) -> Problem {
+    let hint = match similar {
+        [] => "create it, or correct spec.source.table; the role also needs USAGE on its schema".to_owned(),
+        similar => {
+            let names: Vec<_> = similar.iter().map(ToString::to_string).collect();
+            format!("did you mean {}? Create the table, or correct spec.source.table", names.join(" or "))
+        }
+    };
+    Reason::TableNotFound.problem(format!("there is no table {table}"), hint)
+}
+
 #[cfg(test)]
 mod tests;
 
-use afterbay_crds::plan::Envelope;
+use afterbay_crds::plan::{Envelope, TableName};
 use afterbay_crds::reason::Reason;
 use afterbay_crds::report::Problem;
 

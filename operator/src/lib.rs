@@ -1,1 +1,13 @@
-//! stub
+//! The control plane of Afterbay, without a cluster: manifests from files, workers as child processes.
+//!
+//! Phases: [`dereference`] (files) → `afterbay_crds::validate` → `afterbay_crds::resolve` → [`provision`] and [`run`]
+//! (I/O) → [`render`] (pure). Nothing here produces a record.
+
+pub mod cli;
+pub mod dereference;
+pub mod events;
+pub mod online;
+pub mod provision;
+pub mod render;
+pub mod run;
+pub mod state;

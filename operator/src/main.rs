@@ -1,1 +1,30 @@
-fn main() {}
+//! `afterbay`: runs, validates and shows what carries changes into Kafka.
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+use operator::cli::{Arguments, Command};
+use operator::{cli, online, run};
+use tracing_subscriber::EnvFilter;
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let filter = EnvFilter::try_from_env("AFTERBAY_LOG").unwrap_or_else(|_| EnvFilter::new("warn"));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false).init();
+    // Of rustls' providers one is chosen. It can only fail where one is chosen already.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let outcome = match arguments.command {
+        Command::Run(arguments) => run::run(arguments).await,
+        Command::Validate(arguments) => online::validate(arguments).await,
+        Command::Status(arguments) => run::status::show(arguments).await,
+        Command::Crds => cli::print_crds(),
+    };
+    match outcome {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -12,18 +12,6 @@ use afterbay_crds::report::Problem;
 use crate::position::Position;
 use crate::protocol::SourceIdentity;
 
-/// The table is not there.
-pub fn table_not_found(table: &TableName, similar: &[TableName]) -> Problem {
-    let hint = match similar {
-        [] => "create it, or correct spec.source.table; the role also needs USAGE on its schema".to_owned(),
-        similar => {
-            let names: Vec<_> = similar.iter().map(ToString::to_string).collect();
-            format!("did you mean {}? Create the table, or correct spec.source.table", names.join(" or "))
-        }
-    };
-    Reason::TableNotFound.problem(format!("there is no table {table}"), hint)
-}
-
 /// The slot can be read by this worker, as far as its state tells.
 pub fn slot_is_fit(plan: &PostgresPlan, slot: &SlotStatus) -> Result<(), Problem> {
     let name = &plan.slot;

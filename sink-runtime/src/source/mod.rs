@@ -22,6 +22,7 @@ use afterbay_clients::postgres::{Lsn, PostgresError, SqlClient, sql};
 use afterbay_crds::plan::{PostgresPlan, TableName};
 use afterbay_crds::reason::Reason;
 use afterbay_crds::report::Problem;
+use afterbay_formats::fitness;
 use afterbay_formats::table::TableDescription;
 use tokio::sync::{mpsc, oneshot};
 
@@ -177,7 +178,7 @@ async fn describe(client: &SqlClient, table: &TableName) -> Result<TableDescript
         return Ok(description);
     }
     let similar = tables::similar(client, table).await?;
-    Err(SourceError::Refused(checks::table_not_found(table, &similar)))
+    Err(SourceError::Refused(fitness::table_not_found(table, &similar)))
 }
 
 fn stopping() -> Problem {

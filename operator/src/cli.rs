@@ -1,0 +1,147 @@
+//! The command line.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Carries the changes of databases into Kafka, exactly once.
+#[derive(Debug, Parser)]
+#[command(name = "afterbay", version)]
+pub struct Arguments {
+    /// What to do
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run what manifests declare, here, without a cluster
+    Run(RunArguments),
+    /// Say what is wrong with manifests
+    Validate(ValidateArguments),
+    /// Show what a running `afterbay run` carries
+    Status(StatusArguments),
+    /// Print the definitions of the resources
+    Crds,
+}
+
+/// Which manifests.
+#[derive(Debug, Args)]
+pub struct ManifestArguments {
+    /// Manifests: files, folders of .yaml, .yml and .json files, or - for standard input
+    #[arg(short = 'f', long = "filename", value_name = "PATH", required = true, num_args = 1..)]
+    pub paths: Vec<PathBuf>,
+    /// Namespace of manifests that name none
+    #[arg(long, default_value = "default")]
+    pub namespace: String,
+    /// Name of this installation, in all names at Kafka; two installations on one cluster need two
+    #[arg(long, default_value = "default", value_parser = instance)]
+    pub instance: String,
+}
+
+/// `afterbay run`.
+#[derive(Debug, Args)]
+pub struct RunArguments {
+    /// Which manifests
+    #[command(flatten)]
+    pub manifests: ManifestArguments,
+    /// Where what must outlive the run is kept
+    #[arg(long, value_name = "DIR", default_value = ".afterbay")]
+    pub state_dir: PathBuf,
+    /// End with 0 when every Sink has committed all that its source holds now
+    #[arg(long)]
+    pub until_caught_up: bool,
+    /// With --until-caught-up: give up with 1 after this time (30s, 5m, 1h)
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    pub timeout: Option<Duration>,
+    /// How to tell what happens
+    #[arg(short, long, value_enum, default_value_t)]
+    pub output: Output,
+    /// The worker's program; by default `sink-runtime` beside this one, or on the PATH
+    #[arg(long, value_name = "PATH")]
+    pub runtime: Option<PathBuf>,
+}
+
+/// `afterbay validate`.
+#[derive(Debug, Args)]
+pub struct ValidateArguments {
+    /// Which manifests
+    #[command(flatten)]
+    pub manifests: ManifestArguments,
+    /// Ask the real broker, registry and database too
+    #[arg(long)]
+    pub online: bool,
+    /// How to tell it
+    #[arg(short, long, value_enum, default_value_t)]
+    pub output: Output,
+}
+
+/// `afterbay status`.
+#[derive(Debug, Args)]
+pub struct StatusArguments {
+    /// The state directory of the run
+    #[arg(long, value_name = "DIR", default_value = ".afterbay")]
+    pub state_dir: PathBuf,
+    /// How to tell it
+    #[arg(short, long, value_enum, default_value_t)]
+    pub output: Output,
+}
+
+/// How to tell something.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Output {
+    /// For people
+    #[default]
+    Text,
+    /// For machines: a JSON object a line
+    Json,
+}
+
+/// Prints the definitions of the resources.
+pub fn print_crds() -> anyhow::Result<ExitCode> {
+    print!("{}", afterbay_crds::api::crds_as_yaml()?);
+    Ok(ExitCode::SUCCESS)
+}
+
+fn instance(text: &str) -> Result<String, String> {
+    if afterbay_crds::names::is_instance(text) {
+        Ok(text.to_owned())
+    } else {
+        Err("use lower-case letters and digits".to_owned())
+    }
+}
+
+/// Go's durations, as far as whole numbers go.
+fn duration(text: &str) -> Result<Duration, String> {
+    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let (number, unit) = text.split_at(digits);
+    let number: u64 = number.parse().map_err(|_| "write e.g. 30s, 5m or 1h".to_owned())?;
+    match unit {
+        "ms" => Ok(Duration::from_millis(number)),
+        "s" => Ok(Duration::from_secs(number)),
+        "m" => Ok(Duration::from_secs(number * 60)),
+        "h" => Ok(Duration::from_secs(number * 3_600)),
+        _ => Err("write e.g. 30s, 5m or 1h".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        use clap::CommandFactory as _;
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn durations() {
+        assert_eq!(duration("90s"), Ok(Duration::from_secs(90)));
+        assert_eq!(duration("5m"), Ok(Duration::from_secs(300)));
+        assert!(duration("5").is_err() && duration("s").is_err());
+    }
+}

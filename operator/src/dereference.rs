@@ -1,0 +1,62 @@
+//! Gathers what manifests are read from: files, folders, standard input.
+
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+
+use afterbay_crds::manifest::{ManifestError, ManifestFile, Manifests, Place, read};
+use afterbay_crds::validate::validate;
+
+use crate::cli::ManifestArguments;
+
+/// Reads the manifests; all that is wrong with them, each by its place.
+pub fn manifests(arguments: &ManifestArguments) -> (Manifests, Vec<ManifestError>) {
+    let (mut files, mut errors) = (Vec::new(), Vec::new());
+    for path in &arguments.paths {
+        gather(path, &mut files, &mut errors);
+    }
+    let (manifests, found) = read(&files, &arguments.namespace);
+    errors.extend(found);
+    errors.extend(validate(&manifests));
+    if errors.is_empty() && manifests.sinks.is_empty() {
+        let place = Place::document(&shown(&arguments.paths), 1);
+        errors.push(place.error("", "there is no Sink in these manifests", "add one, or name its file with -f"));
+    }
+    (manifests, errors)
+}
+
+fn shown(paths: &[PathBuf]) -> String {
+    paths.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", ")
+}
+
+fn gather(path: &Path, files: &mut Vec<ManifestFile>, errors: &mut Vec<ManifestError>) {
+    if path.is_dir() {
+        let Ok(entries) = std::fs::read_dir(path) else { return unreadable(path, "it cannot be listed", errors) };
+        let mut paths: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).filter(|path| is_manifest(path)).collect();
+        paths.sort();
+        if paths.is_empty() {
+            unreadable(path, "it holds no .yaml, .yml or .json file", errors);
+        }
+        paths.iter().for_each(|path| gather(path, files, errors));
+        return;
+    }
+    let (name, contents) = if path == Path::new("-") {
+        let mut contents = Vec::new();
+        ("standard input".to_owned(), std::io::stdin().read_to_end(&mut contents).map(|_| contents))
+    } else {
+        (path.display().to_string(), std::fs::read(path))
+    };
+    match contents.map(|contents| ManifestFile::from_bytes(name, contents)) {
+        Ok(Ok(file)) => files.push(file),
+        Ok(Err(error)) => errors.push(*error),
+        Err(error) => unreadable(path, &format!("it cannot be read: {error}"), errors),
+    }
+}
+
+fn is_manifest(path: &Path) -> bool {
+    path.extension().is_some_and(|ending| ["yaml", "yml", "json"].iter().any(|known| ending == *known))
+}
+
+fn unreadable(path: &Path, what: &str, errors: &mut Vec<ManifestError>) {
+    let place = Place::document(&path.display().to_string(), 1);
+    errors.push(place.error("", what, "correct the path given with -f"));
+}

@@ -1,0 +1,188 @@
+//! What a run tells: lines for people, or a JSON object a line for machines.
+//!
+//! JSON: `{"event": "problem", "subject", "reason", "message", "hint"}`, `{"event": "status", …a Sink's report}`,
+//! `{"event": "worker", "worker", "state", "pid"}`, `{"event": "caughtUp"}`, `{"event": "end", "code"}`.
+
+use std::collections::HashMap;
+use std::io::{IsTerminal as _, Write as _};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use afterbay_crds::report::{Problem, SinkReport, SinkState};
+use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use serde_json::json;
+
+use crate::cli::Output;
+use crate::render;
+
+/// How often a Sink's line is told again where there is no terminal.
+const LINE_INTERVAL: Duration = Duration::from_secs(5);
+
+/// Tells; copies tell to the same place.
+#[derive(Clone)]
+pub struct Teller(Arc<Mutex<Inner>>);
+
+struct Inner {
+    output: Output,
+    bars: Option<MultiProgress>,
+    sinks: HashMap<String, Told>,
+    problems: HashMap<String, Problem>,
+}
+
+/// What was last told of a Sink.
+struct Told {
+    bar: Option<ProgressBar>,
+    state: SinkState,
+    line: String,
+    at: Instant,
+    messages: u64,
+    rate: f64,
+}
+
+impl Teller {
+    /// Tells in this way.
+    pub fn new(output: Output) -> Self {
+        let terminal = output == Output::Text && std::io::stderr().is_terminal();
+        let bars = terminal.then(MultiProgress::new);
+        Self(Arc::new(Mutex::new(Inner { output, bars, sinks: HashMap::new(), problems: HashMap::new() })))
+    }
+
+    /// A problem of a Sink, a source or a connection: told once per change.
+    pub fn problem(&self, subject: &str, problem: &Problem) {
+        let mut inner = self.lock();
+        if inner.problems.get(subject) == Some(problem) {
+            return;
+        }
+        inner.problems.insert(subject.to_owned(), problem.clone());
+        let json = json!({
+            "event": "problem", "subject": subject,
+            "reason": problem.reason, "message": problem.message, "hint": problem.hint,
+        });
+        inner.say(&render::problem(subject, problem), &json);
+    }
+
+    /// Something to know that stops nothing; told once.
+    pub fn warning(&self, subject: &str, problem: &Problem) {
+        self.problem(&format!("{subject}: {}", problem.reason), problem);
+    }
+
+    /// The problem of a subject is over; told where there was one.
+    pub fn solved(&self, subject: &str) {
+        let mut inner = self.lock();
+        if let Some(problem) = inner.problems.remove(subject) {
+            let json = json!({"event": "solved", "subject": subject, "reason": problem.reason});
+            inner.say(&format!("{subject}: {} is over", problem.reason), &json);
+        }
+    }
+
+    /// What comes next about this subject is news, whatever it is.
+    pub fn forget(&self, subject: &str) {
+        self.lock().problems.remove(subject);
+    }
+
+    /// A worker's process.
+    pub fn worker(&self, worker: &str, state: &str, pid: Option<u32>) {
+        let text = match pid {
+            Some(pid) => format!("worker {worker} {state} (process {pid})"),
+            None => format!("worker {worker} {state}"),
+        };
+        self.lock().say(&text, &json!({"event": "worker", "worker": worker, "state": state, "pid": pid}));
+    }
+
+    /// A line of a worker's log.
+    pub fn log(&self, worker: &str, line: &str) {
+        let inner = self.lock();
+        let line = format!("[{worker}] {line}");
+        match &inner.bars {
+            // Above the bars, which stay below.
+            Some(bars) => drop(bars.println(line)),
+            None => eprintln!("{line}"),
+        }
+    }
+
+    /// Where a Sink is.
+    pub fn sink(&self, sink: &SinkReport) {
+        match &sink.error {
+            Some(problem) if sink.state == SinkState::Stalled => self.problem(&format!("sink {}", sink.name), problem),
+            _ if sink.state == SinkState::Running => self.solved(&format!("sink {}", sink.name)),
+            _ => {}
+        }
+        self.lock().sink(sink);
+    }
+
+    /// Something for people and machines.
+    pub fn say(&self, text: &str, json: &serde_json::Value) {
+        self.lock().say(text, json);
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Inner> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Inner {
+    fn say(&self, text: &str, json: &serde_json::Value) {
+        match (self.output, &self.bars) {
+            (Output::Json, _) => {
+                let mut out = std::io::stdout().lock();
+                // A reader that is gone needs no more lines.
+                let _ = writeln!(out, "{json}").and_then(|()| out.flush());
+            }
+            (Output::Text, Some(bars)) => drop(bars.println(text)),
+            (Output::Text, None) => eprintln!("{text}"),
+        }
+    }
+
+    fn sink(&mut self, sink: &SinkReport) {
+        let now = Instant::now();
+        let known = self.sinks.remove(&sink.name);
+        let rate = known.as_ref().map_or(0.0, |told| {
+            let seconds = now.duration_since(told.at).as_secs_f64();
+            if seconds < 0.05 {
+                return told.rate;
+            }
+            sink.messages_committed.saturating_sub(told.messages) as f64 / seconds
+        });
+        let line = render::sink_line(sink, rate);
+        let due = known.as_ref().is_none_or(|told| {
+            told.state != sink.state || (told.line != line && now.duration_since(told.at) >= LINE_INTERVAL)
+        });
+        let bar = match (&self.bars, known.as_ref().and_then(|told| told.bar.clone())) {
+            (Some(_), Some(bar)) => Some(bar),
+            (Some(bars), None) => Some(bars.add(ProgressBar::new(0))),
+            (None, _) => None,
+        };
+        if let Some(bar) = &bar {
+            show(bar, sink, &line);
+        } else if due {
+            let json = serde_json::to_value(sink).unwrap_or_default();
+            self.say(&line, &with(json, "event", "status"));
+        }
+        let told = match known {
+            Some(told) if !due && bar.is_none() => told,
+            _ => Told { bar, state: sink.state, line, at: now, messages: sink.messages_committed, rate },
+        };
+        self.sinks.insert(sink.name.clone(), told);
+    }
+}
+
+/// A line, with a bar in front of it while rows of a snapshot are to come.
+fn show(bar: &ProgressBar, sink: &SinkReport, line: &str) {
+    let template = match (sink.state, sink.snapshot_rows_estimated) {
+        (SinkState::Snapshotting, Some(rows)) if rows > 0 => {
+            bar.set_length(rows.max(sink.snapshot_rows));
+            bar.set_position(sink.snapshot_rows);
+            "{bar:30} {percent:>3}% {msg}"
+        }
+        _ => "{msg}",
+    };
+    if let Ok(style) = ProgressStyle::with_template(template) {
+        bar.set_style(style);
+    }
+    bar.set_message(line.to_owned());
+}
+
+fn with(mut value: serde_json::Value, field: &str, word: &str) -> serde_json::Value {
+    value[field] = word.into();
+    value
+}

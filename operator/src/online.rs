@@ -1,0 +1,275 @@
+//! `afterbay validate`: what is wrong with manifests, alone or held against the real systems.
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use afterbay_clients::kafka::admin::Admin;
+use afterbay_clients::postgres::catalogue::{publication, server, slot, table};
+use afterbay_clients::postgres::sql;
+use afterbay_clients::registry::RegistryClient;
+use afterbay_crds::manifest::{ManifestError, Manifests, Place};
+use afterbay_crds::plan::{FormatPlan, Plan, SinkPlan};
+use afterbay_crds::reason::Reason;
+use afterbay_crds::report::Problem;
+use afterbay_crds::resolve::{KafkaProvisioning, ResolveSettings, TopicKind, Worker, resolve};
+use afterbay_formats::fitness;
+use serde_json::json;
+use tokio::task::JoinSet;
+
+use crate::cli::{Output, ValidateArguments};
+use crate::dereference;
+use crate::state::StateDir;
+
+/// How long one system may take to answer.
+const DEADLINE: Duration = Duration::from_secs(30);
+
+/// Something that a real system says about a manifest.
+struct Finding {
+    place: Place,
+    field: &'static str,
+    problem: Problem,
+}
+
+/// Says what is wrong; exit status 1 where anything is.
+pub async fn validate(arguments: ValidateArguments) -> anyhow::Result<ExitCode> {
+    let (manifests, mut errors) = dereference::manifests(&arguments.manifests);
+    if errors.is_empty() && arguments.online {
+        errors = online(&manifests, &arguments.manifests.instance).await?;
+    }
+    match arguments.output {
+        Output::Json => {
+            for error in &errors {
+                println!("{}", serde_json::to_string(error)?);
+            }
+            println!("{}", json!({"errors": errors.len(), "sinks": manifests.sinks.len()}));
+        }
+        Output::Text => {
+            for error in &errors {
+                eprintln!("error: {error}");
+            }
+            match errors.len() {
+                0 => println!("{} valid", summary(&manifests)),
+                1 => eprintln!("1 error"),
+                count => eprintln!("{count} errors"),
+            }
+        }
+    }
+    Ok(if errors.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn summary(manifests: &Manifests) -> String {
+    let counted = |count: usize, kind: &str| (count > 0).then(|| format!("{count} {kind}"));
+    let all = [
+        counted(manifests.sinks.len(), "Sink(s)"),
+        counted(manifests.sources.len(), "SourceConnector(s)"),
+        counted(manifests.kafka_connections.len(), "KafkaConnection(s)"),
+        counted(manifests.registries.len(), "SchemaRegistryConnection(s)"),
+    ];
+    all.into_iter().flatten().collect::<Vec<_>>().join(", ")
+}
+
+/// Asks the real systems, side by side; one that does not answer hides nothing of another.
+async fn online(manifests: &Manifests, instance: &str) -> anyhow::Result<Vec<ManifestError>> {
+    // Clients read secrets from files, here as in a run.
+    let folder = std::env::temp_dir().join(format!("afterbay-validate-{}", std::process::id()));
+    let state = StateDir::hold(&folder)?;
+    let settings = ResolveSettings {
+        instance: instance.to_owned(),
+        secrets_dir: state.secrets(),
+        listen: String::new(),
+        begun: std::collections::BTreeSet::new(),
+    };
+    let workers = resolve(manifests, &settings);
+    let mut asked = JoinSet::new();
+    for worker in workers {
+        state.keep_secrets(&worker.secrets)?;
+        for kafka in worker.provisioning.kafka.clone() {
+            asked.spawn(kafka_findings(kafka, places(&worker)));
+        }
+        asked.spawn(registry_findings(worker.plan.clone(), places(&worker), registry_places(manifests)));
+        asked.spawn(postgres_findings(worker));
+    }
+    let mut errors = Vec::new();
+    while let Some(findings) = asked.join_next().await {
+        errors.extend(findings?.into_iter().map(|finding| {
+            let message = format!("{}: {}", finding.problem.reason, finding.problem.message);
+            finding.place.error(finding.field, message, finding.problem.hint)
+        }));
+    }
+    state.leave();
+    // It is empty by now; if not, it is temporary.
+    let _ = std::fs::remove_dir_all(&folder);
+    errors.sort();
+    errors.dedup();
+    Ok(errors)
+}
+
+type Places = Vec<(String, Place)>;
+
+/// The Sinks' places by name.
+fn places(worker: &Worker) -> Places {
+    worker.sinks.iter().map(|sink| (sink.name.to_string(), sink.place.clone())).collect()
+}
+
+fn registry_places(manifests: &Manifests) -> Places {
+    manifests.registries.iter().map(|(name, registry)| (name.to_string(), registry.place.clone())).collect()
+}
+
+fn place_of(places: &Places, name: &str) -> Place {
+    let found = places.iter().find(|(known, _)| known == name).map(|(_, place)| place.clone());
+    found.unwrap_or_else(|| Place::document(name, 1))
+}
+
+async fn kafka_findings(kafka: KafkaProvisioning, sinks: Places) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    let at_connection = |field, problem| Finding { place: kafka.place.clone(), field, problem };
+    let admin = match Admin::new(&kafka.connection) {
+        Ok(admin) => admin,
+        Err(error) => return vec![at_connection("spec", error.problem())],
+    };
+    if let Err(error) = admin.check_connection().await {
+        let problem = error.problem();
+        let field = match problem.reason.as_str() {
+            "KafkaAuthenticationFailed" => "spec.authentication",
+            "KafkaTlsFailed" => "spec.tls",
+            _ => "spec.bootstrapServers",
+        };
+        return vec![at_connection(field, problem)];
+    }
+    for topic in &kafka.topics {
+        let (place, field) = match &topic.sink {
+            Some(sink) => (place_of(&sinks, sink), "spec.kafka.topic"),
+            None => (kafka.place.clone(), "spec.progressTopic"),
+        };
+        match admin.describe_topic(&topic.name).await {
+            // It is made when it is run.
+            Ok(None) => {}
+            Ok(Some(found)) => {
+                let unfit = topic.kind == TopicKind::Progress && found.partitions != 1;
+                if unfit {
+                    let message = format!("the progress topic {} has {} partitions", topic.name, found.partitions);
+                    let problem = Reason::ProgressTopicUnfit.problem(message, "it must have one: name another");
+                    findings.push(Finding { place: place.clone(), field, problem });
+                }
+                if let Some(wanted) = topic.partitions.filter(|wanted| *wanted != found.partitions && !unfit) {
+                    let message = format!("topic {} has {} partitions instead of {wanted}", topic.name, found.partitions);
+                    let hint = "write the number that it has, or change the topic";
+                    let problem = Reason::TopicDiffers.problem(message, hint);
+                    findings.push(Finding { place: place.clone(), field, problem });
+                }
+                if let Ok(Some(rights)) = admin.topic_rights(&topic.name).await
+                    && !rights.write
+                {
+                    let message = format!("the right Write on topic {} is missing", topic.name);
+                    let problem = Reason::KafkaNotAuthorized.problem(message, "grant it to the user of the KafkaConnection");
+                    findings.push(Finding { place, field, problem });
+                }
+            }
+            Err(error) => findings.push(Finding { place, field, problem: error.problem() }),
+        }
+    }
+    findings
+}
+
+async fn registry_findings(plan: Plan, sinks: Places, registries: Places) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for sink in &plan.sinks {
+        let FormatPlan::Avro { registry } = &sink.format else { continue };
+        let problem = match RegistryClient::new(registry) {
+            Ok(client) => match tokio::time::timeout(DEADLINE, client.check()).await {
+                Ok(Ok(())) => continue,
+                Ok(Err(error)) => error.problem(),
+                Err(_) => late("the schema registry", Reason::RegistryUnreachable),
+            },
+            Err(error) => error.problem(),
+        };
+        let known = registries.iter().any(|(name, _)| *name == registry.name);
+        let (place, field) = if known {
+            (place_of(&registries, &registry.name), "spec")
+        } else {
+            (place_of(&sinks, &sink.name), "spec.kafka.format.avro.registry")
+        };
+        findings.push(Finding { place, field, problem });
+    }
+    findings
+}
+
+async fn postgres_findings(worker: Worker) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    let source = worker.place.clone();
+    let sinks = places(&worker);
+    let asked = tokio::time::timeout(DEADLINE, ask_postgres(&worker, &sinks, &mut findings)).await;
+    let problem = match asked {
+        Ok(Ok(())) => return findings,
+        Ok(Err(error)) => error.problem(),
+        Err(_) => late("the database", Reason::SourceUnreachable),
+    };
+    let field = match problem.reason.as_str() {
+        "SourceAuthenticationFailed" => "spec.postgres.authentication",
+        "SourceTlsFailed" => "spec.postgres.tls",
+        "DatabaseNotFound" => "spec.postgres.database",
+        _ => "spec.postgres",
+    };
+    findings.push(Finding { place: source, field, problem });
+    findings
+}
+
+fn late(who: &str, reason: Reason) -> Problem {
+    reason.problem(format!("{who} did not answer within {} s", DEADLINE.as_secs()), "check the network, and whether it runs")
+}
+
+async fn ask_postgres(
+    worker: &Worker,
+    sinks: &Places,
+    findings: &mut Vec<Finding>,
+) -> Result<(), afterbay_clients::postgres::PostgresError> {
+    let source = &worker.plan.source;
+    let client = sql::connect(&source.connection).await?;
+    let facts = server::facts(&client).await?;
+    let at_source = |field, problem| Finding { place: worker.place.clone(), field, problem };
+    findings.extend(facts.problems(&client).into_iter().map(|problem| at_source("spec.postgres", problem)));
+    let wanted = &worker.provisioning.publication;
+    let found = publication::find(&client, &wanted.name).await?;
+    if let Some(found) = found.filter(|found| wanted.managed && !found.owned && !found.all_tables) {
+        let lacks = wanted.tables.iter().any(|table| !found.tables.iter().any(|held| held.table == *table));
+        if lacks {
+            let message = format!("publication {} does not hold all tables, and belongs to role {}", wanted.name, found.owner);
+            let hint = "have its owner add them, name another, or set managed: false";
+            findings.push(at_source("spec.postgres.publication", Reason::PublicationNotOwned.problem(message, hint)));
+        }
+    }
+    if let Some(status) = slot::status(&client, &source.slot).await?
+        && status.plugin.as_deref() != Some("pgoutput")
+    {
+        let message = format!("replication slot {} is not one of pgoutput", source.slot);
+        findings.push(at_source("spec.postgres.slot", Reason::SlotUnfit.problem(message, "choose another name")));
+    }
+    for sink in &worker.plan.sinks {
+        for (field, problem) in sink_problems(&client, &facts, sink).await? {
+            findings.push(Finding { place: place_of(sinks, &sink.name), field, problem });
+        }
+    }
+    Ok(())
+}
+
+async fn sink_problems(
+    client: &sql::SqlClient,
+    facts: &server::ServerFacts,
+    sink: &SinkPlan,
+) -> Result<Vec<(&'static str, Problem)>, afterbay_clients::postgres::PostgresError> {
+    let Some(description) = table::describe(client, &sink.table).await? else {
+        let similar = table::similar(client, &sink.table).await?;
+        return Ok(vec![("spec.source.table", fitness::table_not_found(&sink.table, &similar))]);
+    };
+    let mut problems = Vec::new();
+    if let Some(access) = server::table_access(client, description.oid).await? {
+        problems.extend(access.problems(facts, &sink.table).into_iter().map(|problem| ("spec.source.table", problem)));
+    }
+    if let Err(unfit) = fitness::check(&description, &sink.key_columns, sink.envelope) {
+        problems.extend(unfit.into_iter().map(|problem| {
+            let key = ["ColumnNotFound", "KeyNotUnique"].contains(&problem.reason.as_str());
+            (if key { "spec.key.columns" } else { "spec.source.table" }, problem)
+        }));
+    }
+    Ok(problems)
+}

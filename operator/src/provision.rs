@@ -1,0 +1,192 @@
+//! Makes what must exist before a worker can run: topics and the publication.
+
+use afterbay_clients::kafka::KafkaError;
+use afterbay_clients::kafka::admin::{Admin, TopicCreation};
+use afterbay_clients::postgres::catalogue::publication;
+use afterbay_clients::postgres::{PostgresErrorKind, quote, sql};
+use afterbay_crds::plan::PostgresConnectionPlan;
+use afterbay_crds::reason::Reason;
+use afterbay_crds::report::Problem;
+use afterbay_crds::resolve::{KafkaProvisioning, PublicationSpec, TopicKind, TopicSpec};
+
+/// How long a table may be held by writers before it joins the publication.
+const LOCK_TIMEOUT_MS: u32 = 10_000;
+
+/// What came of an attempt to provide something.
+#[derive(Debug, Default)]
+pub struct Outcome {
+    /// What is missing; to be tried again. With the subject that it is told of.
+    pub problems: Vec<(String, Problem)>,
+    /// What is there but not as wanted, and stops nothing.
+    pub warnings: Vec<(String, Problem)>,
+    /// Whether the worker must not run like this.
+    pub forbidden: bool,
+}
+
+/// Topics of one cluster.
+pub async fn topics(provisioning: &KafkaProvisioning, outcome: &mut Outcome) {
+    let subject = format!("connection {}", provisioning.connection.name);
+    let admin = match Admin::new(&provisioning.connection) {
+        Ok(admin) => admin,
+        Err(error) => return outcome.problems.push((subject, error.problem())),
+    };
+    if let Err(error) = admin.check_connection().await {
+        return outcome.problems.push((subject, error.problem()));
+    }
+    for spec in &provisioning.topics {
+        let subject = spec.sink.as_ref().map_or(subject.clone(), |sink| format!("sink {sink}"));
+        match topic(&admin, spec, &subject, outcome).await {
+            Ok(()) => {}
+            Err(error) => outcome.problems.push((subject, error.problem())),
+        }
+    }
+}
+
+async fn topic(admin: &Admin, spec: &TopicSpec, subject: &str, outcome: &mut Outcome) -> Result<(), KafkaError> {
+    let Some(found) = admin.describe_topic(&spec.name).await? else {
+        let creation = TopicCreation {
+            name: spec.name.clone(),
+            partitions: spec.partitions,
+            replication_factor: spec.replication_factor,
+            config: spec.config.clone(),
+        };
+        return admin.create_topic(&creation).await;
+    };
+    let mut differs = Vec::new();
+    if let Some(wanted) = spec.partitions.filter(|wanted| *wanted != found.partitions) {
+        differs.push(format!("{} partitions instead of {wanted}", found.partitions));
+    }
+    if let Some(wanted) = spec.replication_factor.filter(|wanted| *wanted != found.replication_factor) {
+        differs.push(format!("replication factor {} instead of {wanted}", found.replication_factor));
+    }
+    let config = match admin.topic_config(&spec.name).await {
+        Ok(config) => config,
+        Err(error) if error.transient() => return Err(error),
+        // Without the right to look, the settings are not checked; that is no failure.
+        Err(_) => {
+            let hint = "grant DescribeConfigs on it if they are to be checked";
+            let problem = Reason::TopicDiffers.problem(format!("the settings of topic {} are not checked", spec.name), hint);
+            outcome.warnings.push((subject.to_owned(), problem));
+            return Ok(());
+        }
+    };
+    let value = |name: &str| config.get(name).map(|setting| setting.value.as_str());
+    for (name, wanted) in &spec.config {
+        match value(name) {
+            Some(found) if found == wanted => {}
+            found => differs.push(format!("{name}={} instead of {wanted}", found.unwrap_or("(unset)"))),
+        }
+    }
+    if differs.is_empty() {
+        return Ok(());
+    }
+    let differs = differs.join(", ");
+    if spec.kind == TopicKind::Progress {
+        progress_differs(spec, found.partitions, value, &differs, subject, outcome);
+    } else {
+        let problem = Reason::TopicDiffers.problem(
+            format!("topic {} is there, but has {differs}", spec.name),
+            "it is used as it is; change the topic, or spec.kafka.topic",
+        );
+        outcome.warnings.push((subject.to_owned(), problem));
+    }
+    Ok(())
+}
+
+/// More than one partition, or retention, would break exactly-once; anything else is a pity.
+fn progress_differs<'a>(
+    spec: &TopicSpec,
+    partitions: i32,
+    value: impl Fn(&str) -> Option<&'a str>,
+    differs: &str,
+    subject: &str,
+    outcome: &mut Outcome,
+) {
+    let deletes = value("cleanup.policy").is_some_and(|policy| policy.contains("delete"));
+    let limited = ["retention.ms", "retention.bytes"].iter().any(|name| value(name).is_some_and(|value| value != "-1"));
+    let message = format!("the progress topic {} has {differs}", spec.name);
+    if partitions != 1 || (deletes && limited) {
+        let hint = "exactly-once cannot be kept like this: give it one partition, cleanup.policy=compact, retention.ms=-1 \
+                    and retention.bytes=-1, or name another in spec.progressTopic of the KafkaConnection";
+        outcome.problems.push((subject.to_owned(), Reason::ProgressTopicUnfit.problem(message, hint)));
+        outcome.forbidden = true;
+    } else {
+        let hint = "it works like this; compaction would keep it small";
+        outcome.warnings.push((subject.to_owned(), Reason::TopicDiffers.problem(message, hint)));
+    }
+}
+
+/// The publication holds its tables, or is told what keeps it from that. Tables that do not exist are left out: their
+/// Sinks tell of them.
+pub async fn provide_publication(
+    source: &str,
+    connection: &PostgresConnectionPlan,
+    spec: &PublicationSpec,
+    outcome: &mut Outcome,
+) {
+    if !spec.managed {
+        return;
+    }
+    let subject = format!("source {source}");
+    if let Err(problem) = managed_publication(connection, spec).await {
+        outcome.problems.push((subject, problem));
+    }
+}
+
+async fn managed_publication(connection: &PostgresConnectionPlan, spec: &PublicationSpec) -> Result<(), Problem> {
+    let told = |error: afterbay_clients::postgres::PostgresError| error.problem();
+    let client = sql::connect(connection).await.map_err(told)?;
+    let mut wanted = Vec::new();
+    for table in &spec.tables {
+        let exists = client
+            .query_opt(
+                "SELECT 1 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
+                 WHERE n.nspname = $1::text AND c.relname = $2::text AND c.relkind IN ('r', 'p')",
+                &[&table.schema, &table.name],
+            )
+            .await;
+        if exists.map_err(told)?.is_some() {
+            wanted.push(table.clone());
+        }
+    }
+    let Some(found) = publication::find(&client, &spec.name).await.map_err(told)? else {
+        return publication::create(&client, &spec.name, &wanted).await.map_err(|error| not_made(spec, &error));
+    };
+    let missing: Vec<_> =
+        wanted.into_iter().filter(|table| !found.tables.iter().any(|held| held.table == *table)).collect();
+    if missing.is_empty() || found.all_tables {
+        return Ok(());
+    }
+    if !found.owned {
+        return Err(Reason::PublicationNotOwned.problem(
+            format!("publication {} does not hold {}, and belongs to role {}", spec.name, list(&missing), found.owner),
+            format!(
+                "have its owner run ALTER PUBLICATION {0} ADD TABLE {1}; or ALTER PUBLICATION {0} OWNER TO {2}; or name \
+                 another in spec.postgres.publication",
+                quote::identifier(&spec.name),
+                missing.iter().map(quote::table).collect::<Vec<_>>().join(", "),
+                quote::identifier(&connection.username),
+            ),
+        ));
+    }
+    publication::add_tables(&client, &spec.name, &missing, LOCK_TIMEOUT_MS).await.map_err(|error| not_made(spec, &error))
+}
+
+fn list(tables: &[afterbay_crds::plan::TableName]) -> String {
+    tables.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+}
+
+fn not_made(spec: &PublicationSpec, error: &afterbay_clients::postgres::PostgresError) -> Problem {
+    if error.kind != PostgresErrorKind::NotPermitted {
+        return error.problem();
+    }
+    let told = error.problem();
+    Reason::PublicationNotOwned.problem(
+        format!("publication {} cannot be made or altered: {}", spec.name, told.message),
+        format!(
+            "let the role own the tables and have CREATE on the database, or make it by hand ({};) and set \
+             spec.postgres.publication.managed: false",
+            publication::create_sql(&spec.name, &spec.tables)
+        ),
+    )
+}

@@ -1,0 +1,223 @@
+//! One worker: provisioned, started, watched, started again.
+
+use std::process::{ExitStatus, Stdio};
+use std::sync::{Arc, PoisonError};
+use std::time::{Duration, Instant};
+
+use afterbay_crds::reason::Reason;
+use afterbay_crds::resolve::Worker;
+use anyhow::Context as _;
+use backon::{BackoffBuilder as _, ExponentialBuilder};
+use tokio::io::{AsyncBufReadExt as _, BufReader};
+use tokio::process::{Child, Command};
+use tokio::sync::watch::{Receiver, Sender};
+
+use super::{FAREWELL, Shared, watch};
+use crate::provision::{self, Outcome};
+
+/// After this long a worker counts as stable, and its next restart is quick again.
+const STABLE: Duration = Duration::from_secs(60);
+/// How a worker says that another one owns its Sinks.
+const EXIT_FENCED: i32 = 3;
+/// How a worker says that its plan cannot be run.
+const EXIT_PLAN: i32 = 4;
+
+fn patience() -> backon::ExponentialBackoff {
+    ExponentialBuilder::default()
+        .with_min_delay(Duration::from_millis(100))
+        .with_max_delay(Duration::from_secs(30))
+        .with_jitter()
+        .without_max_times()
+        .build()
+}
+
+/// Runs a worker until told to stop. `caught_up` is set once its Sinks have committed what the source held at first.
+pub async fn run(
+    shared: Arc<Shared>,
+    index: usize,
+    worker: Worker,
+    caught_up: Sender<bool>,
+    mut stopping: Receiver<bool>,
+) -> anyhow::Result<()> {
+    let name = worker.name.to_string();
+    shared.state.keep_secrets(&worker.secrets)?;
+    let mut target = None;
+    if shared.until_caught_up {
+        tokio::select! {
+            end = watch::log_end(&shared, &worker) => target = Some(end),
+            _ = stopping.wait_for(|stop| *stop) => return Ok(()),
+        }
+    }
+    let provisioning = tokio::select! {
+        provisioning = provide(&shared, &worker) => provisioning,
+        _ = stopping.wait_for(|stop| *stop) => return Ok(()),
+    };
+    // What is still missing is tried again beside the worker, which carries what it can meanwhile.
+    let beside = async {
+        if !provisioning.problems.is_empty() {
+            provide_until_done(&shared, &worker).await;
+        }
+        std::future::pending::<()>().await;
+    };
+    let supervised = supervise(&shared, index, &worker, &name, target, &caught_up, stopping.clone());
+    tokio::select! {
+        outcome = supervised => outcome,
+        () = beside => Ok(()),
+    }
+}
+
+/// Tries to provide everything; again as long as the worker must not run without.
+async fn provide(shared: &Shared, worker: &Worker) -> Outcome {
+    let mut waits = patience();
+    loop {
+        let outcome = attempt(shared, worker).await;
+        if !outcome.forbidden {
+            return outcome;
+        }
+        tokio::time::sleep(waits.next().unwrap_or(STABLE)).await;
+    }
+}
+
+async fn provide_until_done(shared: &Shared, worker: &Worker) {
+    for wait in patience() {
+        tokio::time::sleep(wait).await;
+        if attempt(shared, worker).await.problems.is_empty() {
+            return;
+        }
+    }
+}
+
+async fn attempt(shared: &Shared, worker: &Worker) -> Outcome {
+    let mut outcome = Outcome::default();
+    for kafka in &worker.provisioning.kafka {
+        provision::topics(kafka, &mut outcome).await;
+    }
+    let source = &worker.plan.source;
+    provision::provide_publication(&source.name, &source.connection, &worker.provisioning.publication, &mut outcome)
+        .await;
+    for (subject, problem) in &outcome.problems {
+        shared.teller.problem(&format!("{subject} (provisioning)"), problem);
+    }
+    if outcome.problems.is_empty() {
+        shared.teller.solved(&format!("source {} (provisioning)", source.name));
+        for kafka in &worker.provisioning.kafka {
+            shared.teller.solved(&format!("connection {} (provisioning)", kafka.connection.name));
+        }
+        for sink in &worker.sinks {
+            shared.teller.solved(&format!("sink {} (provisioning)", sink.name));
+        }
+    }
+    for (subject, problem) in &outcome.warnings {
+        shared.teller.warning(subject, problem);
+    }
+    outcome
+}
+
+async fn supervise(
+    shared: &Arc<Shared>,
+    index: usize,
+    worker: &Worker,
+    name: &str,
+    target: Option<u64>,
+    caught_up: &Sender<bool>,
+    mut stopping: Receiver<bool>,
+) -> anyhow::Result<()> {
+    let stem = format!("{}.{}", worker.name.namespace, worker.name.name);
+    let mut waits = patience();
+    loop {
+        let address_file = shared.state.path().join(format!("{stem}.address"));
+        // That of the last worker says nothing about this one.
+        let _ = std::fs::remove_file(&address_file);
+        let plan = plan(shared, worker, &address_file);
+        let plan_file = shared.state.keep(&format!("{stem}.plan.json"), &serde_json::to_vec_pretty(&plan)?)?;
+        let mut child = start(shared, &plan_file)?;
+        shared.teller.worker(name, "started", child.id());
+        let log = tokio::spawn(pass_on(Arc::clone(shared), name.to_owned(), child.stderr.take()));
+        let begun = Instant::now();
+        let ended = tokio::select! {
+            ended = child.wait() => Some(ended?),
+            () = watch::follow(shared, index, &address_file, target, caught_up) => None,
+            _ = stopping.wait_for(|stop| *stop) => None,
+        };
+        let Some(status) = ended else {
+            end(&mut child).await;
+            return Ok(());
+        };
+        // Its last words come before what is said of its end.
+        let _ = tokio::time::timeout(Duration::from_secs(1), log).await;
+        tell_end(shared, name, status);
+        if begun.elapsed() >= STABLE {
+            waits = patience();
+        }
+        tokio::select! {
+            () = tokio::time::sleep(waits.next().unwrap_or(STABLE)) => {}
+            _ = stopping.wait_for(|stop| *stop) => return Ok(()),
+        }
+    }
+}
+
+/// The plan as of now: Sinks may have begun since the manifests were resolved.
+fn plan(shared: &Shared, worker: &Worker, address_file: &std::path::Path) -> afterbay_crds::plan::Plan {
+    let mut plan = worker.plan.clone();
+    plan.listen_file = Some(address_file.to_owned());
+    let begun = shared.begun.lock().unwrap_or_else(PoisonError::into_inner);
+    for sink in &mut plan.sinks {
+        sink.begun = begun.contains(&sink.name);
+    }
+    plan
+}
+
+fn start(shared: &Shared, plan: &std::path::Path) -> anyhow::Result<Child> {
+    Command::new(&shared.runtime)
+        .arg("--plan")
+        .arg(plan)
+        // The worker ends when this pipe closes, however this program ends.
+        .env("AFTERBAY_PARENT_PIPE", "1")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        // A signal of the terminal is for this program, which tells the workers.
+        .process_group(0)
+        .kill_on_drop(true)
+        .spawn()
+        .with_context(|| {
+            format!("cannot start {}: build sink-runtime, or name it with --runtime", shared.runtime.display())
+        })
+}
+
+async fn pass_on(shared: Arc<Shared>, worker: String, log: Option<tokio::process::ChildStderr>) {
+    let Some(log) = log else { return };
+    let mut lines = BufReader::new(log).lines();
+    while let Ok(Some(line)) = lines.next_line().await {
+        shared.teller.log(&worker, &line);
+    }
+}
+
+async fn end(child: &mut Child) {
+    // Its end of the pipe closes: it commits what it holds, and ends.
+    drop(child.stdin.take());
+    if tokio::time::timeout(FAREWELL, child.wait()).await.is_err() {
+        // One that does not end is ended; what it did not commit is sent by the next run.
+        let _ = child.kill().await;
+    }
+}
+
+fn tell_end(shared: &Shared, name: &str, status: ExitStatus) {
+    let problem = match status.code() {
+        Some(EXIT_FENCED) => Reason::Fenced.problem(
+            format!("the worker left, as another producer has its transactional ids ({status})"),
+            "if another installation uses this Kafka cluster, give one of them another --instance; the worker is started again",
+        ),
+        Some(EXIT_PLAN) => Reason::PlanInvalid.problem(
+            format!("the worker cannot read its plan ({status})"),
+            "use afterbay and sink-runtime of one version; its log says more",
+        ),
+        _ => Reason::WorkerExited.problem(
+            format!("the worker ended ({status})"),
+            "nothing is lost: it is started again and goes on from what is committed; its log says why",
+        ),
+    };
+    shared.teller.problem(&format!("worker {name}"), &problem);
+    // The next end of this kind is news again.
+    shared.teller.forget(&format!("worker {name}"));
+}

@@ -1,0 +1,136 @@
+//! `afterbay run`: every worker as a child process, until told to end.
+
+mod child;
+pub mod status;
+mod watch;
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use afterbay_crds::report::WorkerReport;
+use afterbay_crds::resolve::{ResolveSettings, resolve};
+use serde_json::json;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch as channel;
+use tokio::task::JoinSet;
+
+use crate::cli::{Output, RunArguments};
+use crate::dereference;
+use crate::events::Teller;
+use crate::state::StateDir;
+
+/// How long workers may take to end.
+const FAREWELL: Duration = Duration::from_secs(15);
+
+/// What the workers of a run share.
+struct Shared {
+    state: StateDir,
+    teller: Teller,
+    runtime: PathBuf,
+    until_caught_up: bool,
+    begun: Mutex<BTreeSet<String>>,
+    reports: Mutex<Vec<Option<WorkerReport>>>,
+    http: reqwest::Client,
+}
+
+/// Runs what the manifests declare.
+pub async fn run(arguments: RunArguments) -> anyhow::Result<ExitCode> {
+    let (manifests, errors) = dereference::manifests(&arguments.manifests);
+    if !errors.is_empty() {
+        for error in &errors {
+            eprintln!("error: {error}");
+        }
+        return Ok(ExitCode::FAILURE);
+    }
+    let state = StateDir::hold(&arguments.state_dir)?;
+    let begun = state.begun()?;
+    let settings = ResolveSettings {
+        instance: arguments.manifests.instance.clone(),
+        secrets_dir: state.secrets(),
+        listen: "127.0.0.1:0".to_owned(),
+        begun: begun.clone(),
+    };
+    let workers = resolve(&manifests, &settings);
+    let shared = Arc::new(Shared {
+        state,
+        teller: Teller::new(arguments.output),
+        runtime: arguments.runtime.clone().unwrap_or_else(runtime),
+        until_caught_up: arguments.until_caught_up,
+        begun: Mutex::new(begun.iter().map(ToString::to_string).collect()),
+        reports: Mutex::new(vec![None; workers.len()]),
+        http: reqwest::Client::builder().timeout(Duration::from_secs(2)).build()?,
+    });
+    let (stop, stopping) = channel::channel(false);
+    let mut running = JoinSet::new();
+    let mut caught_up = Vec::new();
+    for (index, worker) in workers.into_iter().enumerate() {
+        let (done, is_done) = channel::channel(false);
+        caught_up.push(is_done);
+        running.spawn(child::run(Arc::clone(&shared), index, worker, done, stopping.clone()));
+    }
+    let code = wait(&shared, &arguments, caught_up, &mut running).await?;
+    stop.send_replace(true);
+    let farewell = async { while running.join_next().await.is_some() {} };
+    tokio::select! {
+        _ = tokio::time::timeout(FAREWELL, farewell) => {}
+        // Asked a second time: at once. The children go with their pipes.
+        _ = signalled() => {}
+    }
+    shared.state.leave();
+    if arguments.output == Output::Json {
+        shared.teller.say("", &json!({"event": "end", "code": code}));
+    }
+    Ok(ExitCode::from(code))
+}
+
+/// Waits for the end of the run: a signal, or that all is carried.
+async fn wait(
+    shared: &Shared,
+    arguments: &RunArguments,
+    caught_up: Vec<channel::Receiver<bool>>,
+    running: &mut JoinSet<anyhow::Result<()>>,
+) -> anyhow::Result<u8> {
+    let all = async {
+        for mut worker in caught_up {
+            // A worker's task that has ended is told by the task itself.
+            let _ = worker.wait_for(|done| *done).await;
+        }
+    };
+    let patience = arguments.timeout.unwrap_or(Duration::MAX);
+    tokio::select! {
+        () = signalled() => Ok(0),
+        () = all, if arguments.until_caught_up => {
+            shared.teller.say("every Sink has caught up", &json!({"event": "caughtUp"}));
+            Ok(0)
+        }
+        () = tokio::time::sleep(patience), if arguments.timeout.is_some() => {
+            let text = "not every Sink has caught up in time; what each lacks is told above";
+            shared.teller.say(text, &json!({"event": "timeout"}));
+            Ok(1)
+        }
+        Some(ended) = running.join_next() => {
+            ended??;
+            anyhow::bail!("a worker's supervision ended by itself")
+        }
+    }
+}
+
+async fn signalled() {
+    let (Ok(mut terminate), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
+    else {
+        return std::future::pending().await;
+    };
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+}
+
+/// The worker's program: beside this one, or on the PATH.
+fn runtime() -> PathBuf {
+    let beside = std::env::current_exe().map(|own| own.with_file_name("sink-runtime"));
+    beside.ok().filter(|path| path.exists()).unwrap_or_else(|| PathBuf::from("sink-runtime"))
+}

@@ -1,0 +1,155 @@
+//! The state directory of `afterbay run`: which Sinks have begun, where the workers are, and that there is one run only.
+
+use std::collections::BTreeSet;
+use std::fs::{self, File, OpenOptions};
+use std::io::{Read as _, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+
+use afterbay_crds::names::ResourceName;
+use afterbay_crds::resolve::SecretFile;
+use anyhow::Context as _;
+use secrecy::ExposeSecret as _;
+
+/// The directory; held by one run at a time.
+#[derive(Debug)]
+pub struct StateDir {
+    path: PathBuf,
+    _lock: File,
+}
+
+impl StateDir {
+    /// Opens it for a run, or says who holds it.
+    pub fn hold(path: &Path) -> anyhow::Result<Self> {
+        let cannot = || format!("cannot use the state directory {}", path.display());
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(path).with_context(cannot)?;
+        let path = path.canonicalize().with_context(cannot)?;
+        let place = path.join("lock");
+        let mut lock = OpenOptions::new()
+            .create(true)
+            .truncate(false)
+            .read(true)
+            .write(true)
+            .mode(0o600)
+            .open(&place)
+            .with_context(cannot)?;
+        if lock.try_lock().is_err() {
+            let mut pid = String::new();
+            // Who holds it has written its id there; without it the message is shorter.
+            let _ = lock.read_to_string(&mut pid);
+            anyhow::bail!(
+                "the state directory {} is held by another afterbay run (process {}); end it, or give --state-dir",
+                path.display(),
+                pid.trim()
+            );
+        }
+        lock.set_len(0).with_context(cannot)?;
+        write!(lock, "{}", std::process::id()).with_context(cannot)?;
+        Ok(Self { path, _lock: lock })
+    }
+
+    /// The directory.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Where the secrets go.
+    pub fn secrets(&self) -> PathBuf {
+        self.path.join("secrets")
+    }
+
+    /// The Sinks that are known to have committed.
+    pub fn begun(&self) -> anyhow::Result<BTreeSet<ResourceName>> {
+        let place = self.path.join("begun.json");
+        let text = match fs::read(&place) {
+            Ok(text) => text,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(BTreeSet::new()),
+            Err(error) => return Err(error).with_context(|| format!("cannot read {}", place.display())),
+        };
+        let names: BTreeSet<String> = serde_json::from_slice(&text)
+            .with_context(|| format!("{} is damaged: it says which Sinks have committed before; restore it", place.display()))?;
+        Ok(names.iter().filter_map(|name| name.split_once('/')).map(|(space, name)| ResourceName::new(space, name)).collect())
+    }
+
+    /// Keeps the Sinks that are known to have committed.
+    pub fn keep_begun(&self, sinks: &BTreeSet<String>) -> anyhow::Result<()> {
+        write_whole(&self.path.join("begun.json"), &serde_json::to_vec(sinks)?)
+    }
+
+    /// Keeps what `afterbay status` shows.
+    pub fn keep_status(&self, status: &impl serde::Serialize) -> anyhow::Result<()> {
+        write_whole(&self.path.join("status.json"), &serde_json::to_vec(status)?)
+    }
+
+    /// Writes the files that hold secrets, for nobody else to read.
+    pub fn keep_secrets(&self, secrets: &[SecretFile]) -> anyhow::Result<()> {
+        for secret in secrets {
+            if let Some(folder) = secret.path.parent() {
+                fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+            }
+            write_whole(&secret.path, secret.contents.expose_secret())?;
+        }
+        Ok(())
+    }
+
+    /// Writes a file of the run.
+    pub fn keep(&self, name: &str, contents: &[u8]) -> anyhow::Result<PathBuf> {
+        let place = self.path.join(name);
+        write_whole(&place, contents)?;
+        Ok(place)
+    }
+
+    /// Removes what must not outlive the run.
+    pub fn leave(&self) {
+        // What is not there need not be removed.
+        let _ = fs::remove_dir_all(self.secrets());
+        let _ = fs::remove_file(self.path.join("status.json"));
+        let _ = fs::remove_file(self.path.join("lock"));
+    }
+}
+
+/// The process that holds a state directory, if one does.
+pub fn holder(path: &Path) -> Option<String> {
+    let mut lock = File::open(path.join("lock")).ok()?;
+    if lock.try_lock_shared().is_ok() {
+        return None;
+    }
+    let mut pid = String::new();
+    lock.read_to_string(&mut pid).ok()?;
+    Some(pid)
+}
+
+/// The whole file or the old one: never a half. Mode 0600.
+fn write_whole(place: &Path, contents: &[u8]) -> anyhow::Result<()> {
+    let unfinished = place.with_extension("new");
+    let write = || -> std::io::Result<()> {
+        let mut file =
+            OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).open(&unfinished)?;
+        file.write_all(contents)?;
+        file.sync_all()?;
+        fs::rename(&unfinished, place)
+    };
+    write().with_context(|| format!("cannot write {}", place.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    #[test]
+    fn one_run_holds_it_and_begun_sinks_are_remembered() {
+        let folder = tempfile::tempdir().unwrap();
+        let state = StateDir::hold(folder.path()).unwrap();
+        let refused = StateDir::hold(folder.path()).unwrap_err().to_string();
+        assert!(refused.contains(&std::process::id().to_string()), "{refused}");
+        assert!(state.begun().unwrap().is_empty());
+        state.keep_begun(&["default/orders".to_owned()].into()).unwrap();
+        assert_eq!(state.begun().unwrap(), [ResourceName::new("default", "orders")].into());
+        let place = state.keep("plan.json", b"{}").unwrap();
+        assert_eq!(fs::metadata(place).unwrap().permissions().mode() & 0o777, 0o600);
+        fs::write(state.path().join("begun.json"), "{").unwrap();
+        assert!(state.begun().unwrap_err().to_string().contains("damaged"));
+    }
+}
