@@ -131,6 +131,8 @@ async fn supervise(
         let plan = plan(shared, worker, &address_file);
         let plan_file = shared.state.keep(&format!("{stem}.plan.json"), &serde_json::to_vec_pretty(&plan)?)?;
         let mut child = start(shared, &plan_file)?;
+        // Taken out: waiting for a child closes what it still has of its pipe.
+        let lifeline = child.stdin.take();
         shared.teller.worker(name, "started", child.id());
         let log = tokio::spawn(pass_on(Arc::clone(shared), name.to_owned(), child.stderr.take()));
         let begun = Instant::now();
@@ -140,6 +142,8 @@ async fn supervise(
             _ = stopping.wait_for(|stop| *stop) => None,
         };
         let Some(status) = ended else {
+            // It commits what it holds, and ends.
+            drop(lifeline);
             end(&mut child).await;
             return Ok(());
         };
@@ -194,8 +198,6 @@ async fn pass_on(shared: Arc<Shared>, worker: String, log: Option<tokio::process
 }
 
 async fn end(child: &mut Child) {
-    // Its end of the pipe closes: it commits what it holds, and ends.
-    drop(child.stdin.take());
     if tokio::time::timeout(FAREWELL, child.wait()).await.is_err() {
         // One that does not end is ended; what it did not commit is sent by the next run.
         let _ = child.kill().await;
