@@ -9,7 +9,9 @@ export AFTERBAY_DEMO_DIR="$PWD/target/demo"
 mkdir -p "$AFTERBAY_DEMO_DIR"
 build_log=$AFTERBAY_DEMO_DIR/build.log
 
-heading() { printf '\n\033[1m%s\033[0m\n' "$*"; }
+heading() {
+    if [[ -t 1 ]]; then printf '\n\033[1m%s\033[0m\n' "$*"; else printf '\n%s\n' "$*"; fi
+}
 
 # Says what it does, and shows what was said only if it fails.
 quietly() {

@@ -17,7 +17,7 @@ def heading(text):
 
 
 def line(text=""):
-    print(f"  {text}", flush=True)
+    print(f"  {text}".rstrip(), flush=True)
 
 
 def quiet(text):
