@@ -1,5 +1,6 @@
 //! All that one test has to itself.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -21,7 +22,7 @@ pub struct Scenario {
     /// What makes all names of this test its own.
     pub unique: String,
     folder: TempDir,
-    topics: Mutex<Vec<String>>,
+    topics: Mutex<BTreeSet<String>>,
 }
 
 impl Scenario {
@@ -42,7 +43,7 @@ impl Scenario {
     /// A topic name that no other test uses. The topic is deleted at the end, if somebody makes it.
     pub fn topic(&self, name: &str) -> String {
         let topic = format!("{}.{name}", self.unique);
-        self.topics.lock().expect("no thread has panicked").push(topic.clone());
+        self.topics.lock().expect("no thread has panicked").insert(topic.clone());
         topic
     }
 
