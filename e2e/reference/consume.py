@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """The reference reader: a topic as a read_committed consumer that is not Afterbay's sees it, one JSON line a message.
 
-Reads from the beginning to where the topic ends when it starts. Avro is read with the writer's schema from the registry
+Reads topics from the beginning to where they end when it starts (or so many messages, or on and on). Avro is read with the writer's schema from the registry
 and without logical types, so that nothing is lost: bytes and fixed are {"bytes": hex}, NaN and infinities are words.
 """
 
@@ -23,10 +23,17 @@ FORMATS = ["json", "avro", "text", "raw"]
 def arguments():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--bootstrap", required=True)
-    parser.add_argument("--topic", required=True)
+    parser.add_argument("--topic", required=True, action="append", dest="topics", help="may be given again")
     parser.add_argument("--key-format", choices=FORMATS, default="json")
     parser.add_argument("--value-format", choices=FORMATS, default="json")
     parser.add_argument("--registry", help="URL of the registry, for avro")
+    parser.add_argument("--registry-user", metavar="USER:PASSWORD")
+    parser.add_argument("--registry-ca", metavar="FILE", help="the authority that the registry's certificate is from")
+    parser.add_argument("--registry-certificate", metavar="FILE", help="the client certificate for the registry")
+    parser.add_argument("--registry-key", metavar="FILE", help="its key")
+    parser.add_argument("--count", type=int, help="end after so many messages, also if they are yet to come")
+    parser.add_argument("--timeout", type=float, default=20, metavar="SECONDS", help="fail after so long a silence")
+    parser.add_argument("--follow", action="store_true", help="never end")
     parser.add_argument("--config", action="append", default=[], metavar="NAME=VALUE", help="a setting of the consumer")
     parser.add_argument("--schema", action="store_true", help="print the Avro schemas too, each before its first use")
     return parser.parse_args()
@@ -35,12 +42,21 @@ def arguments():
 class Registry:
     """Schemas by their ids, without logical types."""
 
-    def __init__(self, url, show):
-        self.url, self.show, self.known = url, show, {}
+    def __init__(self, options):
+        self.url, self.show, self.known = options.registry, options.schema, {}
+        self.session = requests.Session()
+        # Proxies and authorities of the environment are not for a registry on loopback.
+        self.session.trust_env = False
+        if options.registry_user:
+            self.session.auth = tuple(options.registry_user.split(":", 1))
+        if options.registry_ca:
+            self.session.verify = options.registry_ca
+        if options.registry_certificate:
+            self.session.cert = (options.registry_certificate, options.registry_key)
 
     def schema(self, number):
         if number not in self.known:
-            answer = requests.get(f"{self.url}/schemas/ids/{number}", timeout=10)
+            answer = self.session.get(f"{self.url}/schemas/ids/{number}", timeout=10)
             answer.raise_for_status()
             schema = json.loads(answer.json()["schema"])
             if self.show:
@@ -84,9 +100,33 @@ def decode(form, payload, registry):
     return lossless(value)
 
 
+def told(message, options, registry):
+    """A message as it is printed."""
+    return {
+        "topic": message.topic(),
+        "partition": message.partition(),
+        "offset": message.offset(),
+        "timestamp": message.timestamp()[1],
+        "key": decode(options.key_format, message.key(), registry),
+        "value": decode(options.value_format, message.value(), registry),
+        "headers": [(name, None if value is None else value.decode()) for name, value in message.headers() or []],
+    }
+
+
+def partitions(consumer, topics):
+    """All partitions of the topics."""
+    found = set()
+    for topic in topics:
+        metadata = consumer.list_topics(topic, timeout=20).topics[topic]
+        if metadata.error:
+            sys.exit(f"{topic}: {metadata.error}")
+        found.update((topic, number) for number in metadata.partitions)
+    return found
+
+
 def main():
     options = arguments()
-    registry = Registry(options.registry, options.schema)
+    registry = Registry(options)
     settings = {
         "bootstrap.servers": options.bootstrap,
         "group.id": "reference",
@@ -96,30 +136,23 @@ def main():
     }
     settings.update(setting.split("=", 1) for setting in options.config)
     consumer = Consumer(settings)
-    topic = consumer.list_topics(options.topic, timeout=20).topics[options.topic]
-    if topic.error:
-        sys.exit(f"{options.topic}: {topic.error}")
-    unread = set(topic.partitions)
-    consumer.assign([TopicPartition(options.topic, number, OFFSET_BEGINNING) for number in unread])
-    while unread:
-        message = consumer.poll(20)
+    unread = partitions(consumer, options.topics)
+    consumer.assign([TopicPartition(topic, number, OFFSET_BEGINNING) for topic, number in unread])
+    count = 0
+    # A number of messages that is asked for is awaited beyond the ends of today.
+    while options.follow or (unread if options.count is None else count < options.count):
+        message = consumer.poll(options.timeout)
         if message is None:
-            sys.exit(f"no end of partitions {sorted(unread)} of {options.topic} in time")
+            if options.follow:
+                continue
+            sys.exit(f"silence for {options.timeout} s after {count} messages; no end of {sorted(unread)}")
         if message.error():
             if message.error().code() != KafkaError._PARTITION_EOF:
                 sys.exit(str(message.error()))
-            unread.discard(message.partition())
+            unread.discard((message.topic(), message.partition()))
             continue
-        told = {
-            "topic": message.topic(),
-            "partition": message.partition(),
-            "offset": message.offset(),
-            "timestamp": message.timestamp()[1],
-            "key": decode(options.key_format, message.key(), registry),
-            "value": decode(options.value_format, message.value(), registry),
-            "headers": [(name, value.decode()) for name, value in message.headers() or []],
-        }
-        print(json.dumps(told, ensure_ascii=False))
+        print(json.dumps(told(message, options, registry), ensure_ascii=False), flush=options.follow)
+        count += 1
     consumer.close()
 
 

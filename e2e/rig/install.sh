@@ -7,12 +7,22 @@ cd "$repository"
 
 command -v cargo >/dev/null || fail 'cargo is missing: install Rust with rustup, which reads rust-toolchain.toml'
 
+# A distribution without Java 21 may have a newer one; it replaces that name among the missing.
+newest_java() {
+    local name
+    name=$(apt-cache pkgnames openjdk- | sed -nE '/^openjdk-(2[1-9]|[3-9][0-9])-jre-headless$/p' | sort -V | tail -n 1)
+    [[ -n $name ]] || fail 'no package has Java 21 or newer: put one into /usr/lib/jvm, or set JAVA_HOME'
+    missing=("${missing[@]/#openjdk-21-jre-headless/$name}")
+}
+
 missing=()
 needs() { "${@:2}" >/dev/null 2>&1 || missing+=("$1"); }
 needs postgresql test -d /usr/lib/postgresql
 needs postgresql-contrib bash -c 'ls /usr/share/postgresql/*/extension/hstore.control'
 needs libssl-dev test -e /usr/include/openssl/ssl.h
 needs zlib1g-dev test -e /usr/include/zlib.h
+needs libzstd-dev test -e /usr/include/zstd.h
+needs gcc command -v gcc
 needs pkg-config command -v pkg-config
 needs g++ command -v g++
 needs make command -v make
@@ -21,11 +31,13 @@ needs curl command -v curl
 needs openssl command -v openssl
 needs maven command -v mvn
 needs python3-venv python3 -c 'import ensurepip'
+# The registry needs Java 21, the broker 17; one that is new enough for both will do.
 java_of 21 >/dev/null || missing+=(openjdk-21-jre-headless)
 if [[ ${#missing[@]} -gt 0 ]]; then
     [[ $(id -u) -eq 0 ]] && command -v apt-get >/dev/null || fail "these packages are missing: ${missing[*]}"
     export DEBIAN_FRONTEND=noninteractive
     apt-get update -qq
+    java_of 21 >/dev/null || newest_java
     # The rig runs servers of its own; the distribution's are not to be started.
     mkdir -p /etc/postgresql-common
     grep -qs '^create_main_cluster' /etc/postgresql-common/createcluster.conf ||

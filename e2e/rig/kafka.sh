@@ -71,6 +71,7 @@ CONF
 kafka_up() {
     local name=$1 port=$2 listeners=$3 java settings users=()
     is_up "$name" "$name.properties" && listens "$port" && return
+    free_port "$name" "$port"
     java=$(kafka_java)
     settings=$state/run/$name.properties
     mkdir -p "$state/run"

@@ -10,10 +10,10 @@ registry_version=3.3.3
 host=127.0.0.1
 postgres_port=${AFTERBAY_RIG_POSTGRES_PORT:-25432}
 replica_level_port=${AFTERBAY_RIG_POSTGRES_REPLICA_LEVEL_PORT:-25433}
-broker_port=${RIG_BROKER_PORT:-29092}
-secure_broker_port=${RIG_SECURE_BROKER_PORT:-29192}
-registry_port=${RIG_REGISTRY_PORT:-28081}
-secure_registry_port=${RIG_SECURE_REGISTRY_PORT:-28443}
+broker_port=${AFTERBAY_RIG_BROKER_PORT:-29092}
+secure_broker_port=${AFTERBAY_RIG_SECURE_BROKER_PORT:-29192}
+registry_port=${AFTERBAY_RIG_REGISTRY_PORT:-28081}
+secure_registry_port=${AFTERBAY_RIG_SECURE_REGISTRY_PORT:-28443}
 
 fail() { printf 'rig: %s\n' "$*" >&2; exit 1; }
 
@@ -46,15 +46,29 @@ is_up() {
     [[ -d /proc/$pid ]] && tr '\0' ' ' <"/proc/$pid/cmdline" | grep -qF -- "$2"
 }
 
-# Waits until a command succeeds, or fails after so many seconds.
+# Waits until a command succeeds; fails after so many seconds, or when the part that should come has ended.
 await() {
-    local what=$1 seconds=$2 end
+    local part=$1 seconds=$2 end pid
     shift 2
     end=$((SECONDS + seconds))
+    pid=$(<"$state/run/$part.pid")
     until "$@" >/dev/null 2>&1; do
-        ((SECONDS < end)) || fail "$what did not come within $seconds s; its log is below $state/log"
+        [[ -d /proc/$pid ]] || fail "$part has ended: $(tail -n 3 "$state/log/$part.log")"
+        ((SECONDS < end)) || fail "$part did not come within $seconds s; its log is $state/log/$part.log"
         sleep 0.1
     done
+}
+
+# One caller at a time changes the parts: tests and demo may bring them up at the same moment.
+alone() {
+    mkdir -p "$state/run"
+    exec 9>"$state/run/lock"
+    flock 9
+}
+
+# A port that somebody else holds is told at once, not as a part that never comes.
+free_port() {
+    ! listens "$2" || fail "port $2 of $1 is in use by another program; the ports are settings, see e2e/rig/rig"
 }
 
 listens() { (exec 3<>"/dev/tcp/$host/$1") 2>/dev/null; }
@@ -79,8 +93,9 @@ spawn() {
     local name=$1
     shift
     mkdir -p "$state/run" "$state/log"
+    : >"$state/log/$name.log"
     (
-        exec >"$state/log/$name.log" 2>&1 </dev/null
+        exec >>"$state/log/$name.log" 2>&1 </dev/null 9>&-
         cd "$state"
         exec setsid "$@"
     ) &

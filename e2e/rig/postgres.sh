@@ -25,10 +25,11 @@ postgres_data() {
 
 postgres_up() {
     local name=$1 port=$2 level=$3 data bin
-    listens "$port" && return
+    data=$(postgres_data "$name")
+    is_up "$name" "$data" && postgres_answers "$port" && return
+    free_port "$name" "$port"
     bin=$(postgres_bin)
     "$here/certificates.sh"
-    data=$(postgres_data "$name")
     if [[ ! -f $data/PG_VERSION ]]; then
         local password
         password=$(mktemp)
@@ -50,7 +51,7 @@ wal_level = $level
 max_wal_senders = 40
 max_replication_slots = 40
 max_connections = 200
-shared_buffers = 128MB
+shared_buffers = 256MB
 max_wal_size = 4GB
 max_slot_wal_keep_size = 8GB
 logging_collector = off
@@ -60,14 +61,41 @@ CONF
     mkdir -p "$state/log"
     touch "$state/log/$name.log"
     [[ $(id -u) -ne 0 ]] || chown postgres "$state/log/$name.log"
-    # The log is opened by the shell, as user postgres may not enter its folder.
+    # After a kill the old server's last children may hold its memory for a moment, and then the new one ends at once.
+    local end=$((SECONDS + 60))
+    while true; do
+        postgres_start "$name" "$bin" "$data"
+        while is_up "$name" "$data"; do
+            postgres_answers "$port" && return
+            ((SECONDS < end)) || break
+            sleep 0.1
+        done
+        ((SECONDS < end)) || break
+        tail -n 5 "$state/log/$name.log" | grep -q 'shared memory block' || break
+        sleep 0.2
+    done
+    fail "$name does not come up: $(tail -n 3 "$state/log/$name.log")"
+}
+
+# The log is opened by the shell, as user postgres may not enter its folder.
+postgres_start() {
+    local name=$1 bin=$2 data=$3
     (
-        exec >>"$state/log/$name.log" 2>&1 </dev/null
+        exec >>"$state/log/$name.log" 2>&1 </dev/null 9>&-
         cd /
         exec setsid "${as_postgres[@]}" "$bin/postgres" -D "$data"
     ) &
-    await "$name" 60 env PGPASSWORD=pgpass "$bin/psql" -h "$host" -p "$port" -U postgres -qAtc 'SELECT 1'
-    head -n 1 "$data/postmaster.pid" >"$state/run/$name.pid"
+    local pid=$!
+    echo "$pid" >"$state/run/$name.pid"
+    # Until then it is a shell, whose arguments are not those of the server.
+    for _ in $(seq 100); do
+        is_up "$name" "$data" || [[ ! -d /proc/$pid ]] || { sleep 0.02; continue; }
+        break
+    done
+}
+
+postgres_answers() {
+    PGPASSWORD=pgpass "$(postgres_bin)/psql" -h "$host" -p "$1" -U postgres -qAtc 'SELECT 1' >/dev/null 2>&1
 }
 
 # How: fast, immediate (a crash), or KILL.

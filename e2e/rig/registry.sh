@@ -6,6 +6,7 @@ registry_url() { printf 'http://%s:%s/apis/ccompat/v7' "$host" "$registry_port";
 registry_up() {
     local java
     is_up registry quarkus-run.jar && curl -sf "$(registry_url)/subjects" >/dev/null && return
+    free_port registry "$registry_port"
     java=$(java_of 21) || fail 'no java of at least version 21: run e2e/rig/install.sh'
     spawn registry "$java" -Xmx256m -XX:TieredStopAtLevel=1 "-Dquarkus.http.host=$host" \
         "-Dquarkus.http.port=$registry_port" "-Dquarkus.management.host=$host" \
@@ -17,6 +18,7 @@ registry_up() {
 secure_registry_up() {
     is_up secure-registry nginx && listens "$secure_registry_port" && return
     registry_up
+    free_port secure-registry "$secure_registry_port"
     "$here/certificates.sh"
     local certificates=$state/certificates
     mkdir -p "$state/run" "$state/log"
