@@ -15,12 +15,14 @@ lint: ## formatting and lints
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --all-features -- -D warnings
 
-# The end-to-end tests run programs with fault points in them: one build for all.
+# One build for all: the end-to-end tests run the programs of the workspace's own build, which has the fault points.
+fault_points := --features sink-runtime/fault-points
+test: export AFTERBAY_E2E_BIN := $(CURDIR)/target/debug
 test: install lint ## everything, against real parts (KEEP=1 leaves them running)
-	e2e/rig/rig up
-	cargo build --bins -p operator -p sink-runtime --features sink-runtime/fault-points
-	cargo test --workspace --features sink-runtime/fault-points --no-fail-fast -- --test-threads=4
-	$(if $(KEEP),,e2e/rig/rig down)
+	cargo build --workspace --all-targets $(fault_points)
+	@failed=0; set -x; \
+	{ e2e/rig/rig up && cargo test --workspace $(fault_points) --no-fail-fast -- --test-threads=4; } || failed=$$?; \
+	$(if $(KEEP),,e2e/rig/rig down || failed=$$?;) exit $$failed
 
 test-unit: ## what needs no parts
 	cargo test --workspace --lib --bins
