@@ -103,7 +103,8 @@ impl Teller {
     /// Where a Sink is.
     pub fn sink(&self, sink: &SinkReport) {
         match &sink.error {
-            Some(problem) if sink.state == SinkState::Stalled => self.problem(&format!("sink {}", sink.name), problem),
+            // Also while it is tried again: between two tries a Sink may be stalled for less time than passes between two looks.
+            Some(problem) if sink.state != SinkState::Running => self.problem(&format!("sink {}", sink.name), problem),
             _ if sink.state == SinkState::Running => self.solved(&format!("sink {}", sink.name)),
             _ => {}
         }
