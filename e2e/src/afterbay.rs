@@ -14,7 +14,7 @@ use crate::waiting::await_condition;
 use crate::{Scenario, http, processes, programs};
 
 /// How long anything may take on a machine that does much else.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Arguments and environment of a run.
 #[derive(Clone, Debug, Default)]

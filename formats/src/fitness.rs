@@ -54,7 +54,7 @@ pub fn check(table: &TableDescription, key_columns: &[String], envelope: Envelop
     if problems.is_empty() { Ok(Fit { key }) } else { Err(problems) }
 }
 
-fn unfit(table: &TableDescription) -> Option<Problem> {
+pub fn unfit(table: &TableDescription) -> Option<Problem> {
     let name = display(&table.schema, &table.name);
     let kind = |kind: &str| {
         Some(Reason::TableUnfit.problem(

@@ -31,12 +31,15 @@ fn shown(paths: &[PathBuf]) -> String {
 fn gather(path: &Path, files: &mut Vec<ManifestFile>, errors: &mut Vec<ManifestError>) {
     if path.is_dir() {
         let Ok(entries) = std::fs::read_dir(path) else { return unreadable(path, "it cannot be listed", errors) };
-        let mut paths: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).filter(|path| is_manifest(path)).collect();
+        let mut paths: Vec<PathBuf> =
+            entries.flatten().map(|entry| entry.path()).filter(|path| is_manifest(path)).collect();
         paths.sort();
         if paths.is_empty() {
             unreadable(path, "it holds no .yaml, .yml or .json file", errors);
         }
-        paths.iter().for_each(|path| gather(path, files, errors));
+        for path in paths {
+            gather(&path, files, errors);
+        }
         return;
     }
     let (name, contents) = if path == Path::new("-") {

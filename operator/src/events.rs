@@ -50,7 +50,8 @@ impl Teller {
     /// A problem of a Sink, a source or a connection: told once per change.
     pub fn problem(&self, subject: &str, problem: &Problem) {
         let mut inner = self.lock();
-        if inner.problems.get(subject) == Some(problem) {
+        // Of one cause the words can differ from try to try (refused, reset, closed): that is no news.
+        if inner.problems.get(subject).is_some_and(|known| known.reason == problem.reason) {
             return;
         }
         inner.problems.insert(subject.to_owned(), problem.clone());

@@ -4,14 +4,16 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use afterbay_clients::kafka::admin::Admin;
-use afterbay_clients::postgres::catalogue::{publication, server, slot, table};
+use afterbay_clients::postgres::catalogue::publication::{self, Publication};
+use afterbay_clients::postgres::catalogue::{server, slot, table};
+use afterbay_clients::postgres::quote;
 use afterbay_clients::postgres::sql;
 use afterbay_clients::registry::RegistryClient;
 use afterbay_crds::manifest::{ManifestError, Manifests, Place};
-use afterbay_crds::plan::{FormatPlan, Plan, SinkPlan};
+use afterbay_crds::plan::{FormatPlan, Plan, SinkPlan, TableName};
 use afterbay_crds::reason::Reason;
 use afterbay_crds::report::Problem;
-use afterbay_crds::resolve::{KafkaProvisioning, ResolveSettings, TopicKind, Worker, resolve};
+use afterbay_crds::resolve::{KafkaProvisioning, PublicationSpec, ResolveSettings, TopicKind, Worker, resolve};
 use afterbay_formats::fitness;
 use serde_json::json;
 use tokio::task::JoinSet;
@@ -152,7 +154,8 @@ async fn kafka_findings(kafka: KafkaProvisioning, sinks: Places) -> Vec<Finding>
                     findings.push(Finding { place: place.clone(), field, problem });
                 }
                 if let Some(wanted) = topic.partitions.filter(|wanted| *wanted != found.partitions && !unfit) {
-                    let message = format!("topic {} has {} partitions instead of {wanted}", topic.name, found.partitions);
+                    let message =
+                        format!("topic {} has {} partitions instead of {wanted}", topic.name, found.partitions);
                     let hint = "write the number that it has, or change the topic";
                     let problem = Reason::TopicDiffers.problem(message, hint);
                     findings.push(Finding { place: place.clone(), field, problem });
@@ -161,7 +164,8 @@ async fn kafka_findings(kafka: KafkaProvisioning, sinks: Places) -> Vec<Finding>
                     && !rights.write
                 {
                     let message = format!("the right Write on topic {} is missing", topic.name);
-                    let problem = Reason::KafkaNotAuthorized.problem(message, "grant it to the user of the KafkaConnection");
+                    let problem =
+                        Reason::KafkaNotAuthorized.problem(message, "grant it to the user of the KafkaConnection");
                     findings.push(Finding { place, field, problem });
                 }
             }
@@ -215,7 +219,10 @@ async fn postgres_findings(worker: Worker) -> Vec<Finding> {
 }
 
 fn late(who: &str, reason: Reason) -> Problem {
-    reason.problem(format!("{who} did not answer within {} s", DEADLINE.as_secs()), "check the network, and whether it runs")
+    reason.problem(
+        format!("{who} did not answer within {} s", DEADLINE.as_secs()),
+        "check the network, and whether it runs",
+    )
 }
 
 async fn ask_postgres(
@@ -230,13 +237,8 @@ async fn ask_postgres(
     findings.extend(facts.problems(&client).into_iter().map(|problem| at_source("spec.postgres", problem)));
     let wanted = &worker.provisioning.publication;
     let found = publication::find(&client, &wanted.name).await?;
-    if let Some(found) = found.filter(|found| wanted.managed && !found.owned && !found.all_tables) {
-        let lacks = wanted.tables.iter().any(|table| !found.tables.iter().any(|held| held.table == *table));
-        if lacks {
-            let message = format!("publication {} does not hold all tables, and belongs to role {}", wanted.name, found.owner);
-            let hint = "have its owner add them, name another, or set managed: false";
-            findings.push(at_source("spec.postgres.publication", Reason::PublicationNotOwned.problem(message, hint)));
-        }
+    if let Some(problem) = publication_problem(wanted, found.as_ref()) {
+        findings.push(at_source("spec.postgres.publication", problem));
     }
     if let Some(status) = slot::status(&client, &source.slot).await?
         && status.plugin.as_deref() != Some("pgoutput")
@@ -250,6 +252,30 @@ async fn ask_postgres(
         }
     }
     Ok(())
+}
+
+/// What keeps the publication from holding its tables, unless it is made or altered when it is run.
+fn publication_problem(wanted: &PublicationSpec, found: Option<&Publication>) -> Option<Problem> {
+    let Some(found) = found else {
+        let create = publication::create_sql(&wanted.name, &wanted.tables);
+        let message = format!("there is no publication {}", wanted.name);
+        return (!wanted.managed).then(|| Reason::PublicationIncomplete.problem(message, format!("run {create};")));
+    };
+    let held = |table: &TableName| found.tables.iter().any(|published| published.table == *table);
+    let missing: Vec<_> = wanted.tables.iter().filter(|table| !held(table)).collect();
+    if missing.is_empty() || (wanted.managed && found.owned) {
+        return None;
+    }
+    let tables = missing.iter().map(|table| quote::table(table)).collect::<Vec<_>>().join(", ");
+    let alter = format!("ALTER PUBLICATION {} ADD TABLE {tables};", quote::identifier(&wanted.name));
+    let names = missing.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+    let lacks = format!("publication {} does not hold table {names}", wanted.name);
+    Some(if wanted.managed {
+        let message = format!("{lacks}, and belongs to role {}", found.owner);
+        Reason::PublicationNotOwned.problem(message, format!("have its owner run {alter} or name another publication"))
+    } else {
+        Reason::PublicationIncomplete.problem(lacks, format!("run {alter}"))
+    })
 }
 
 async fn sink_problems(

@@ -65,7 +65,8 @@ async fn topic(admin: &Admin, spec: &TopicSpec, subject: &str, outcome: &mut Out
         // Without the right to look, the settings are not checked; that is no failure.
         Err(_) => {
             let hint = "grant DescribeConfigs on it if they are to be checked";
-            let problem = Reason::TopicDiffers.problem(format!("the settings of topic {} are not checked", spec.name), hint);
+            let problem =
+                Reason::TopicDiffers.problem(format!("the settings of topic {} are not checked", spec.name), hint);
             outcome.warnings.push((subject.to_owned(), problem));
             return Ok(());
         }
@@ -169,7 +170,9 @@ async fn managed_publication(connection: &PostgresConnectionPlan, spec: &Publica
             ),
         ));
     }
-    publication::add_tables(&client, &spec.name, &missing, LOCK_TIMEOUT_MS).await.map_err(|error| not_made(spec, &error))
+    publication::add_tables(&client, &spec.name, &missing, LOCK_TIMEOUT_MS)
+        .await
+        .map_err(|error| not_made(spec, &error))
 }
 
 fn list(tables: &[afterbay_crds::plan::TableName]) -> String {

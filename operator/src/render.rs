@@ -68,7 +68,9 @@ pub fn table(workers: &[WorkerReport], rates: &dyn Fn(&str) -> f64) -> String {
     for worker in workers {
         for sink in &worker.sinks {
             if let Some(error) = sink.error.as_ref().filter(|_| sink.state == SinkState::Stalled) {
-                text.push_str(&format!("\n{}\n", problem(&format!("sink {}", sink.name), error)));
+                text.push('\n');
+                text.push_str(&problem(&format!("sink {}", sink.name), error));
+                text.push('\n');
             }
         }
     }

@@ -66,9 +66,14 @@ impl StateDir {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(BTreeSet::new()),
             Err(error) => return Err(error).with_context(|| format!("cannot read {}", place.display())),
         };
-        let names: BTreeSet<String> = serde_json::from_slice(&text)
-            .with_context(|| format!("{} is damaged: it says which Sinks have committed before; restore it", place.display()))?;
-        Ok(names.iter().filter_map(|name| name.split_once('/')).map(|(space, name)| ResourceName::new(space, name)).collect())
+        let names: BTreeSet<String> = serde_json::from_slice(&text).with_context(|| {
+            format!("{} is damaged: it says which Sinks have committed before; restore it", place.display())
+        })?;
+        Ok(names
+            .iter()
+            .filter_map(|name| name.split_once('/'))
+            .map(|(space, name)| ResourceName::new(space, name))
+            .collect())
     }
 
     /// Keeps the Sinks that are known to have committed.
@@ -123,8 +128,7 @@ pub fn holder(path: &Path) -> Option<String> {
 fn write_whole(place: &Path, contents: &[u8]) -> anyhow::Result<()> {
     let unfinished = place.with_extension("new");
     let write = || -> std::io::Result<()> {
-        let mut file =
-            OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).open(&unfinished)?;
+        let mut file = OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).open(&unfinished)?;
         file.write_all(contents)?;
         file.sync_all()?;
         fs::rename(&unfinished, place)

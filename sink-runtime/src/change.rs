@@ -139,7 +139,7 @@ impl ChangeBatch {
     }
 
     /// Ends a row.
-    pub fn end_row(&mut self, start: RowStart) -> RowSpan {
+    pub fn end_row(&self, start: &RowStart) -> RowSpan {
         RowSpan { first: start.0, count: (self.cells.len() as u32 - start.0) as u16 }
     }
 

@@ -110,6 +110,7 @@ fn start(plan: Plan, stop: &Stop) -> std::io::Result<(WorkerStatus, mpsc::Unboun
 }
 
 /// How the worker's memory is shared among its Sinks.
+#[allow(clippy::struct_field_names)] // The unit is part of the name.
 struct Shares {
     queue_bytes: u32,
     batch_bytes: usize,

@@ -16,7 +16,7 @@ use super::{FAREWELL, Shared, watch};
 use crate::provision::{self, Outcome};
 
 /// After this long a worker counts as stable, and its next restart is quick again.
-const STABLE: Duration = Duration::from_secs(60);
+const STABLE: Duration = Duration::from_mins(1);
 /// How a worker says that another one owns its Sinks.
 const EXIT_FENCED: i32 = 3;
 /// How a worker says that its plan cannot be run.

@@ -77,7 +77,7 @@ pub async fn run(arguments: RunArguments) -> anyhow::Result<ExitCode> {
     tokio::select! {
         _ = tokio::time::timeout(FAREWELL, farewell) => {}
         // Asked a second time: at once. The children go with their pipes.
-        _ = signalled() => {}
+        () = signalled() => {}
     }
     shared.state.leave();
     if arguments.output == Output::Json {

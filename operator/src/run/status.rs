@@ -17,7 +17,10 @@ const SAMPLE: Duration = Duration::from_millis(1_200);
 pub async fn show(arguments: StatusArguments) -> anyhow::Result<ExitCode> {
     let dir = &arguments.state_dir;
     if state::holder(dir).is_none() {
-        eprintln!("error: no afterbay run holds the state directory {}: start one, or give its --state-dir", dir.display());
+        eprintln!(
+            "error: no afterbay run holds the state directory {}: start one, or give its --state-dir",
+            dir.display()
+        );
         return Ok(ExitCode::FAILURE);
     }
     let first = read(dir)?;
@@ -31,9 +34,8 @@ pub async fn show(arguments: StatusArguments) -> anyhow::Result<ExitCode> {
         let mut sinks = reports.iter().flat_map(|report| &report.sinks);
         sinks.find(|sink| sink.name == name).map_or(0, |sink| sink.messages_committed)
     };
-    let rate = |name: &str| {
-        committed(&second, name).saturating_sub(committed(&first, name)) as f64 / SAMPLE.as_secs_f64()
-    };
+    let rate =
+        |name: &str| committed(&second, name).saturating_sub(committed(&first, name)) as f64 / SAMPLE.as_secs_f64();
     print!("{}", render::table(&second, &rate));
     Ok(ExitCode::SUCCESS)
 }

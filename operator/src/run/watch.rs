@@ -36,13 +36,7 @@ async fn ask_log_end(worker: &Worker) -> Result<Lsn, PostgresError> {
 }
 
 /// Tells what the worker says, as long as it runs.
-pub async fn follow(
-    shared: &Shared,
-    index: usize,
-    address_file: &Path,
-    target: Option<u64>,
-    caught_up: &Sender<bool>,
-) {
+pub async fn follow(shared: &Shared, index: usize, address_file: &Path, target: Option<u64>, caught_up: &Sender<bool>) {
     let mut timer = tokio::time::interval(if target.is_some() { QUICK_INTERVAL } else { INTERVAL });
     // The first looks come quickly: a worker is there within a moment.
     let mut early = 20;

@@ -91,9 +91,13 @@ enum State {
     /// No transaction is open.
     Idle,
     /// A transaction is being opened, for a change, a row or (with nothing pending) the record alone.
-    Opening { pending: Pending },
+    Opening {
+        pending: Pending,
+    },
     /// The messages of one change are being handed over.
-    Staging { pending: Pending },
+    Staging {
+        pending: Pending,
+    },
     /// A transaction is open.
     Open,
     StagingProgress,
@@ -127,8 +131,7 @@ pub struct Protocol {
 impl Protocol {
     /// A new life, and its first action. `begun`: the Sink is known to have committed before.
     pub fn start(begun: bool) -> (Self, Action) {
-        let this =
-            Self { state: State::Fencing, begun, committed: None, cursor: None, to_verify: None, fresh: false };
+        let this = Self { state: State::Fencing, begun, committed: None, cursor: None, to_verify: None, fresh: false };
         (this, Action::Fence)
     }
 
@@ -139,10 +142,7 @@ impl Protocol {
 
     /// Whether a transaction is open.
     pub fn is_open(&self) -> bool {
-        !matches!(
-            self.state,
-            State::Fencing | State::Recovering | State::Attaching | State::Idle | State::Ended
-        )
+        !matches!(self.state, State::Fencing | State::Recovering | State::Attaching | State::Idle | State::Ended)
     }
 
     /// Whether something is arrived that no record speaks of.

@@ -112,8 +112,7 @@ mod tests {
             r#"{"version":1,"sink":"default/orders","uid":"u","position":{"done":"0/16B374"},"source":{"system":"7","timeline":1,"database":"shop","slot":"s"},"relation":16400,"schemas":{"value":3}}"#
         );
         assert_eq!(ProgressRecord::from_bytes(&done.to_bytes().unwrap()).unwrap(), done);
-        let within =
-            record(Position::Within(ChangeId { commit: Lsn(9), change: Lsn(5), index: 2, ordinal: 4 }));
+        let within = record(Position::Within(ChangeId { commit: Lsn(9), change: Lsn(5), index: 2, ordinal: 4 }));
         assert_eq!(ProgressRecord::from_bytes(&within.to_bytes().unwrap()).unwrap(), within);
     }
 

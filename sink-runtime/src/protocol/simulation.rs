@@ -15,7 +15,10 @@ use crate::position::{ChangeId, Position};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Message {
     /// The whole table as it stood before this many transactions, row by row.
-    Row { transactions: usize, row: usize },
+    Row {
+        transactions: usize,
+        row: usize,
+    },
     Change(ChangeId),
 }
 

@@ -30,12 +30,14 @@ struct StateLabels {
 
 type Counted = Family<SinkLabels, Counter<u64, AtomicU64>>;
 type Gauged = Family<SinkLabels, Gauge>;
+/// Name, help, and where in the report the value stands.
+type Series<V> = (&'static str, &'static str, fn(&SinkReport) -> V);
 
 /// The metrics as text.
 pub fn encode(report: &WorkerReport) -> Result<String, std::fmt::Error> {
     let mut registry = Registry::with_prefix("afterbay");
     source(&mut registry, report);
-    let counters: [(&str, &str, fn(&SinkReport) -> u64); 5] = [
+    let counters: [Series<u64>; 5] = [
         ("messages_staged", "Messages handed to Kafka", |sink| sink.messages_staged),
         ("messages_committed", "Messages committed", |sink| sink.messages_committed),
         ("bytes_staged", "Bytes of keys and values handed to Kafka", |sink| sink.bytes_staged),
@@ -49,7 +51,7 @@ pub fn encode(report: &WorkerReport) -> Result<String, std::fmt::Error> {
         }
         registry.register(format!("sink_{name}"), help, family);
     }
-    let gauges: [(&str, &str, fn(&SinkReport) -> Option<u64>); 3] = [
+    let gauges: [Series<Option<u64>>; 3] = [
         ("lag_bytes", "Bytes of the source's log behind its end", |sink| sink.lag_bytes),
         ("lag_milliseconds", "Time from commit in the source to commit in Kafka", |sink| sink.lag_ms),
         ("snapshot_rows_estimated", "Rows that the snapshot will bring", |sink| sink.snapshot_rows_estimated),

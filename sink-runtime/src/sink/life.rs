@@ -18,10 +18,8 @@ use super::relation::SinkRelation;
 use crate::change::{Change, ChangeBatch, ChangeKind, Item, RowSpan, Shape};
 use crate::fault;
 use crate::feed::{Delivery, Feed, Nothing};
-use crate::position::Position;
-use crate::protocol::{
-    Action, End, Event, ProgressRecord, Protocol, RECORD_VERSION, SchemaIds, SourceIdentity, Start,
-};
+use crate::position::{ChangeId, Position};
+use crate::protocol::{Action, End, Event, ProgressRecord, Protocol, RECORD_VERSION, SchemaIds, SourceIdentity, Start};
 use crate::source::Origin;
 
 /// How long Kafka may take to answer a call that begins a life.
@@ -71,7 +69,9 @@ pub fn live(context: &SinkContext) -> (Ending, bool) {
     let mut timeout_ms = context.plan.kafka.commit.timeout_ms;
     loop {
         match recover(context, timeout_ms) {
-            Ok(Recovered { origin: Origin::Fresh { snapshot: true }, .. }) if timeout_ms != snapshot_timeout(context) => {
+            Ok(Recovered { origin: Origin::Fresh { snapshot: true }, .. })
+                if timeout_ms != snapshot_timeout(context) =>
+            {
                 // All rows go out in one transaction, which needs the longest timeout that the broker gives. The
                 // producer that has it fences anew, and so all that follows it is done anew.
                 timeout_ms = snapshot_timeout(context);
@@ -183,7 +183,7 @@ fn snapshot_timeout(context: &SinkContext) -> u64 {
 }
 
 /// Has the source feed the Sink, and makes ready what messages need.
-fn attach<'a>(context: &'a SinkContext, recovered: Recovered, timeout_ms: u64) -> Result<Life<'a>, Ending> {
+fn attach(context: &SinkContext, recovered: Recovered, timeout_ms: u64) -> Result<Life<'_>, Ending> {
     let Recovered { producer, mut protocol, origin } = recovered;
     context.status.is(SinkState::Starting);
     let kafka = &context.plan.kafka;
@@ -371,8 +371,8 @@ impl Life<'_> {
         let commit = &self.context.plan.kafka.commit;
         let staged = self.transaction.staged;
         let age = self.transaction.begun.elapsed();
-        let old = age >= Duration::from_millis(commit.interval_ms)
-            && (!self.protocol.is_within() || age >= self.longest());
+        let old =
+            age >= Duration::from_millis(commit.interval_ms) && (!self.protocol.is_within() || age >= self.longest());
         old || staged.bytes >= commit.bytes || staged.messages >= commit.records
     }
 
@@ -472,7 +472,7 @@ impl Life<'_> {
                     fault::point("started");
                     return Err(Ending::Again);
                 }
-                Action::End(End::ReplayDiffers(id)) => return Err(self.replay_differs(id).into()),
+                Action::End(End::ReplayDiffers(id)) => return Err(replay_differs(id).into()),
                 _ => return Err(out_of_order(self.context)),
             };
             action = self.protocol.step(event);
@@ -574,16 +574,6 @@ impl Life<'_> {
         Ending::Stopped
     }
 
-    fn replay_differs(&self, id: crate::position::ChangeId) -> Problem {
-        Reason::ReplayDiffers.problem(
-            format!(
-                "the source transaction at {} was committed up to change {}, but its replay does not show that change",
-                id.commit, id.ordinal
-            ),
-            "the publication or the slot was changed meanwhile: give the Sink a new name and topic to start afresh",
-        )
-    }
-
     fn not_encodable(&self, error: &MessageError, arrived: Arrived<'_>) -> Problem {
         let table = &self.context.plan.table;
         let place = match arrived {
@@ -608,6 +598,16 @@ fn truncated(context: &SinkContext, change: &Change) -> Problem {
     Reason::SourceTruncated.problem(
         format!("table {} was truncated at {}", context.plan.table, change.id.commit),
         "a topic cannot say which rows are gone: give the Sink a new name and topic to start afresh",
+    )
+}
+
+fn replay_differs(id: ChangeId) -> Problem {
+    Reason::ReplayDiffers.problem(
+        format!(
+            "the source transaction at {} was committed up to change {}, but its replay does not show that change",
+            id.commit, id.ordinal
+        ),
+        "the publication or the slot was changed meanwhile: give the Sink a new name and topic to start afresh",
     )
 }
 

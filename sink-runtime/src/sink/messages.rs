@@ -189,7 +189,8 @@ impl Messages {
     /// An insertion, or an update under one key.
     fn encode_new(&mut self, before: Option<RowRef<'_>>, new: RowRef<'_>) -> Result<(), MessageError> {
         let Encoded { key, value, tombstone } = &mut self.message;
-        (key.clear(), value.clear());
+        key.clear();
+        value.clear();
         *tombstone = false;
         match self.envelope {
             Envelope::Upsert => self.encoders.value.encode_row(&new, value)?,
@@ -204,7 +205,8 @@ impl Messages {
     /// A deletion.
     fn encode_old(&mut self, old: RowRef<'_>, is_whole: bool) -> Result<(), MessageError> {
         let Encoded { key, value, tombstone } = &mut self.gone;
-        (key.clear(), value.clear());
+        key.clear();
+        value.clear();
         *tombstone = self.envelope == Envelope::Upsert;
         if self.envelope == Envelope::Debezium {
             if !is_whole {
@@ -226,7 +228,8 @@ impl Messages {
             return false;
         }
         let (old_key, new_key) = (&mut self.gone.key, &mut self.message.key);
-        (old_key.clear(), new_key.clear());
+        old_key.clear();
+        new_key.clear();
         // What cannot be encoded is told where it is to be sent.
         let encoded = encoder.encode(old, old_key).is_ok() && encoder.encode(new, new_key).is_ok();
         !encoded || old_key != new_key

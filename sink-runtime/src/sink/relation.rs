@@ -2,12 +2,12 @@
 
 use afterbay_clients::registry::RegistryClient;
 use afterbay_crds::plan::{FormatPlan, SinkPlan};
+use afterbay_crds::reason::Reason;
 use afterbay_crds::report::Problem;
 use afterbay_formats::encoders::{Encoders, Format, MessageSpec};
 use afterbay_formats::fitness;
 use afterbay_formats::relation::{Column, Relation};
 use afterbay_formats::table::TableDescription;
-use afterbay_crds::reason::Reason;
 
 use crate::change::Shape;
 use crate::protocol::SchemaIds;
@@ -75,8 +75,7 @@ impl SinkRelation {
                 nullable: *widened || !column.not_null,
             })
             .collect();
-        let relation =
-            Relation { schema: self.table.schema.clone(), name: self.table.name.clone(), columns };
+        let relation = Relation { schema: self.table.schema.clone(), name: self.table.name.clone(), columns };
         let spec = MessageSpec {
             relation: &relation,
             key: (!self.key.is_empty()).then_some(self.key.as_slice()),

@@ -59,6 +59,10 @@ impl SinkStatus {
     /// The Sink is in this state, and nothing stands against it; told once per change.
     pub fn is(&self, state: SinkState) {
         let mut slow = self.slow();
+        // A new try after a problem is no news until it succeeds.
+        if slow.error.is_some() && matches!(state, SinkState::Created | SinkState::Starting) {
+            return;
+        }
         if slow.state != state {
             tracing::info!(sink = %self.0.name, table = %self.0.table, topic = %self.0.topic, "{state}");
         }
@@ -71,7 +75,7 @@ impl SinkStatus {
     /// The Sink cannot go on; told once per change of the problem.
     pub fn stalled(&self, problem: &Problem) {
         let mut slow = self.slow();
-        if slow.error.as_ref() != Some(problem) {
+        if slow.error.as_ref().is_none_or(|known| known.reason != problem.reason) {
             tracing::warn!(sink = %self.0.name, reason = %problem.reason, hint = %problem.hint, "{}", problem.message);
         }
         slow.state = SinkState::Stalled;

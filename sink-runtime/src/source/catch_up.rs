@@ -93,10 +93,7 @@ async fn follow(
     Ok(None)
 }
 
-fn ask(
-    newcomer: &Newcomer,
-    requests: &mpsc::WeakUnboundedSender<Request>,
-) -> Option<oneshot::Receiver<(Feed, Lsn)>> {
+fn ask(newcomer: &Newcomer, requests: &mpsc::WeakUnboundedSender<Request>) -> Option<oneshot::Receiver<(Feed, Lsn)>> {
     let (reply, answer) = oneshot::channel();
     let request =
         JoinRequest { sink: newcomer.sink, table: newcomer.table.clone(), relation: newcomer.relation, reply };

@@ -1,8 +1,8 @@
 //! What must hold before a Sink is fed, and what is said where it does not. Pure, but for the two look-ups.
 
+use afterbay_clients::postgres::SqlClient;
 use afterbay_clients::postgres::catalogue::publication::{self, Operations, Publication};
 use afterbay_clients::postgres::catalogue::slot::SlotStatus;
-use afterbay_clients::postgres::SqlClient;
 use afterbay_clients::postgres::wire::{ReplicationConnection, SystemIdentity, TimelineSwitch};
 use afterbay_clients::postgres::{Lsn, PostgresError, quote};
 use afterbay_crds::plan::{PostgresPlan, TableName};
@@ -148,7 +148,10 @@ fn publication_holds(name: &str, publication: Option<&Publication>, table: &Tabl
     if published.columns.is_some() || published.row_filter.is_some() {
         return incomplete(
             format!("publication {name} holds only some columns or rows of table {table}"),
-            format!("publish all of it: ALTER PUBLICATION {quoted} DROP TABLE {0}; then ADD TABLE {0};", quote::table(table)),
+            format!(
+                "publish all of it: ALTER PUBLICATION {quoted} DROP TABLE {0}; then ADD TABLE {0};",
+                quote::table(table)
+            ),
         );
     }
     Ok(())

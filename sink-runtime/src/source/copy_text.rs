@@ -36,7 +36,7 @@ pub fn push_row(batch: &mut ChangeBatch, line: &[u8], columns: usize) -> Result<
     if found != columns {
         return Err(CopyTextError::Width { expected: columns, found });
     }
-    Ok(batch.end_row(row))
+    Ok(batch.end_row(&row))
 }
 
 fn push_cell(batch: &mut ChangeBatch, cell: &[u8]) -> Result<(), CopyTextError> {

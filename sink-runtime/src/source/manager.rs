@@ -6,8 +6,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use afterbay_clients::postgres::wire::{ReplicationConnection, ReplicationReader, StatusWriter, SystemIdentity};
 use afterbay_clients::postgres::catalogue::slot;
+use afterbay_clients::postgres::wire::{ReplicationConnection, ReplicationReader, StatusWriter, SystemIdentity};
 use afterbay_clients::postgres::{Lsn, SqlClient, sql};
 use afterbay_crds::plan::TableName;
 use afterbay_crds::reason::Reason;
@@ -205,8 +205,14 @@ impl Fit {
     /// Gives the Sink its queue; none when it does not wait any more.
     fn attach(self, queue_bytes: u32, delivered: Delivered) -> Option<FeedSender> {
         let (sender, feed) = feed(queue_bytes, delivered);
-        let attached =
-            Attached { feed, table: self.table, start: self.newcomer.position.replay_from(), identity: self.identity, rows_estimated: None, snapshot_time_us: 0 };
+        let attached = Attached {
+            feed,
+            table: self.table,
+            start: self.newcomer.position.replay_from(),
+            identity: self.identity,
+            rows_estimated: None,
+            snapshot_time_us: 0,
+        };
         self.reply.send(Ok(attached)).ok()?;
         Some(sender)
     }
@@ -252,7 +258,9 @@ async fn open(context: &Context, waiting: Vec<Waiting>) -> Result<Option<Opened>
 
 fn refuse_all(waiting: Vec<Waiting>, error: SourceError) -> SourceError {
     let problem = error.problem();
-    waiting.into_iter().for_each(|waiting| waiting.refuse(problem.clone()));
+    for waiting in waiting {
+        waiting.refuse(problem.clone());
+    }
     error
 }
 
@@ -313,7 +321,10 @@ async fn relation_fits(
     };
     if table.oid != newcomer.relation {
         return Ok(Err(Reason::SchemaChanged.problem(
-            format!("table {} was dropped and made again (oid {} was {})", newcomer.table, table.oid, newcomer.relation),
+            format!(
+                "table {} was dropped and made again (oid {} was {})",
+                newcomer.table, table.oid, newcomer.relation
+            ),
             "its rows can no longer be told from those sent before: give the Sink a new name and topic",
         )));
     }

@@ -132,8 +132,7 @@ impl Router {
                 if self.transaction.is_some() {
                     return Err(out_of_order("a transaction within a transaction"));
                 }
-                self.transaction =
-                    Some(Transaction { commit: begin.commit_lsn, time_us: begin.commit_time_us });
+                self.transaction = Some(Transaction { commit: begin.commit_lsn, time_us: begin.commit_time_us });
                 self.last_change = None;
                 for member in &mut self.members {
                     member.ordinal = 0;
@@ -271,5 +270,5 @@ fn copy(batch: &mut ChangeBatch, tuple: Tuple<'_>, old: Option<RowSpan>) -> RowS
             Cell::Unchanged => batch.unchanged(old, column),
         }
     }
-    batch.end_row(row)
+    batch.end_row(&row)
 }

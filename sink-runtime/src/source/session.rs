@@ -4,8 +4,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use afterbay_clients::postgres::wire::{ReplicationMessage, ReplicationReader, StatusWriter};
 use afterbay_clients::postgres::catalogue::server;
+use afterbay_clients::postgres::wire::{ReplicationMessage, ReplicationReader, StatusWriter};
 use afterbay_clients::postgres::{Lsn, sql};
 use afterbay_crds::plan::PostgresPlan;
 use afterbay_crds::reason::Reason;

@@ -8,11 +8,12 @@
 use std::sync::Arc;
 
 use afterbay_clients::postgres::catalogue::{server, slot, table as tables};
-use afterbay_clients::postgres::{Lsn, quote};
 use afterbay_clients::postgres::sql::{self, SqlClient};
 use afterbay_clients::postgres::wire::{ReplicationConnection, SlotOptions, SlotSnapshot, SystemIdentity};
+use afterbay_clients::postgres::{Lsn, quote};
 use afterbay_crds::plan::{PostgresPlan, TableName};
 use afterbay_crds::reason::Reason;
+use afterbay_formats::fitness;
 use afterbay_formats::table::{TableDescription, TableKind};
 use tokio::sync::Mutex;
 
@@ -75,9 +76,7 @@ async fn begin(context: &Context, table: &TableName, slot: &Mutex<()>) -> Result
     }
     let point = temporary_slot(&mut connection).await?;
     // From here on no ALTER TABLE can come between; what came since the snapshot shows in the file of the table.
-    connection
-        .execute(&format!("LOCK TABLE {} IN ACCESS SHARE MODE", quote::table(table)))
-        .await?;
+    connection.execute(&format!("LOCK TABLE {} IN ACCESS SHARE MODE", quote::table(table))).await?;
     let description = describe(&client, table).await?;
     if rewritten(&mut connection, &description).await? {
         return Err(SourceError::Refused(Reason::SourceFailed.problem(
@@ -101,6 +100,7 @@ async fn preconditions(client: &SqlClient, plan: &PostgresPlan, table: &TableNam
     let facts = server::facts(client).await?;
     let mut problems = facts.problems(client);
     let description = describe(client, table).await?;
+    problems.extend(fitness::unfit(&description));
     if let Some(access) = server::table_access(client, description.oid).await? {
         problems.extend(access.problems(&facts, table));
     }
@@ -113,21 +113,17 @@ async fn ensure_slot(
     connection: &mut ReplicationConnection,
     plan: &PostgresPlan,
 ) -> Result<(), SourceError> {
-    match slot::status(client, &plan.slot).await? {
-        Some(status) => checks::slot_is_fit(plan, &status).map_err(SourceError::Refused),
-        None => {
-            let options = SlotOptions { temporary: false, snapshot: SlotSnapshot::Nothing };
-            let created = connection.create_slot(&plan.slot, options).await?;
-            tracing::info!(slot = %plan.slot, consistent_point = %created.consistent_point, "replication slot created");
-            Ok(())
-        }
+    if let Some(status) = slot::status(client, &plan.slot).await? {
+        return checks::slot_is_fit(plan, &status).map_err(SourceError::Refused);
     }
+    let options = SlotOptions { temporary: false, snapshot: SlotSnapshot::Nothing };
+    let created = connection.create_slot(&plan.slot, options).await?;
+    tracing::info!(slot = %plan.slot, consistent_point = %created.consistent_point, "replication slot created");
+    Ok(())
 }
 
 /// Begins the transaction of the snapshot; the slot goes with the connection.
-async fn temporary_slot(
-    connection: &mut ReplicationConnection,
-) -> Result<Lsn, SourceError> {
+async fn temporary_slot(connection: &mut ReplicationConnection) -> Result<Lsn, SourceError> {
     connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?;
     let options = SlotOptions { temporary: true, snapshot: SlotSnapshot::Use };
     let slot = connection.create_slot(&temporary_name("start"), options).await?;
@@ -145,10 +141,7 @@ pub fn temporary_name(purpose: &str) -> String {
 }
 
 /// Whether the file that the snapshot knows is not the table's file any more: its rows would then be missing.
-async fn rewritten(
-    connection: &mut ReplicationConnection,
-    table: &TableDescription,
-) -> Result<bool, SourceError> {
+async fn rewritten(connection: &mut ReplicationConnection, table: &TableDescription) -> Result<bool, SourceError> {
     let oid = table.oid;
     let seen = connection
         .query(&format!(
@@ -192,12 +185,7 @@ fn copy_statement(table: &TableName, description: &TableDescription) -> String {
     }
 }
 
-async fn rows(
-    context: &Context,
-    begun: &mut Begun,
-    snapshot: bool,
-    sender: &FeedSender,
-) -> Result<(), SourceError> {
+async fn rows(context: &Context, begun: &mut Begun, snapshot: bool, sender: &FeedSender) -> Result<(), SourceError> {
     if !snapshot {
         return Ok(());
     }
@@ -206,10 +194,8 @@ async fn rows(
     let mut copy = begun.connection.copy_out(&copy_statement(&table, &begun.table)).await?;
     let mut batch = ChangeBatch::default();
     while let Some(line) = copy.next().await? {
-        if !batch.has_room_for(line.len()) {
-            if sender.changes(std::mem::take(&mut batch)).await.is_err() {
-                return Ok(());
-            }
+        if !batch.has_room_for(line.len()) && sender.changes(std::mem::take(&mut batch)).await.is_err() {
+            return Ok(());
         }
         let row = copy_text::push_row(&mut batch, line, columns)?;
         batch.push(Item::SnapshotRow(row));

@@ -51,7 +51,7 @@ impl SourceStatus {
     /// There is no session. Says so once per change of state or of cause.
     pub fn down(&self, name: &str, problem: &Problem) {
         let mut link = self.link();
-        if link.connected || link.error.as_ref() != Some(problem) {
+        if link.connected || link.error.as_ref().is_none_or(|known| known.reason != problem.reason) {
             tracing::warn!(source = name, reason = %problem.reason, hint = %problem.hint, "{}", problem.message);
         }
         *link = Link { connected: false, error: Some(problem.clone()) };
