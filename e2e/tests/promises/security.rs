@@ -63,7 +63,7 @@ async fn a_registry_that_does_not_know_us_is_told() {
     ] {
         let (scenario, _, manifests) = begin(door).await;
         let manifests = registry(manifests, scenario.rig, door, authentication);
-        told(&scenario, &manifests, "RegistryAuthenticationFailed", &["schemas"]).await;
+        told(&scenario, &manifests, "RegistryAuthenticationFailed", &["SchemaRegistryConnection"]).await;
     }
 }
 
@@ -121,7 +121,7 @@ async fn a_wrong_kafka_password_is_told() {
     for kind in ["plain", "scram-sha-512"] {
         let (scenario, _, manifests) = begin(&format!("kafka-wrong-{kind}")).await;
         let manifests = secure::kafka(manifests, scenario.rig, kind, "afterbay", "nobody");
-        told(&scenario, &manifests, "KafkaAuthenticationFailed", &["afterbay"]).await;
+        told(&scenario, &manifests, "KafkaAuthenticationFailed", &["KafkaConnection"]).await;
     }
 }
 
