@@ -65,6 +65,7 @@ fn identity(value: &Value) -> String {
 }
 
 /// A resource of the product's own kinds.
+#[allow(clippy::needless_pass_by_value)] // Callers have no other use for it.
 pub fn resource(kind: &str, name: &str, spec: Value) -> Value {
     json!({"apiVersion": API_VERSION, "kind": kind, "metadata": {"name": name}, "spec": spec})
 }

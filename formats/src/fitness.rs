@@ -54,6 +54,7 @@ pub fn check(table: &TableDescription, key_columns: &[String], envelope: Envelop
     if problems.is_empty() { Ok(Fit { key }) } else { Err(problems) }
 }
 
+/// What keeps the relation as such from being carried: its kind, or that the log does not hold it.
 pub fn unfit(table: &TableDescription) -> Option<Problem> {
     let name = display(&table.schema, &table.name);
     let kind = |kind: &str| {

@@ -149,7 +149,7 @@ async fn the_worker_ends_after_its_parent_without_losing_a_change() {
 
 /// Waits until the worker has committed so many messages, or has begun to stage them: a moment like any other.
 async fn carries(afterbay: &Afterbay, messages: u64) {
-    await_condition("messages are carried", Duration::from_secs(60), async || {
+    await_condition("messages are carried", Duration::from_mins(1), async || {
         let report = afterbay.report().await?;
         report.sinks.iter().any(|sink| sink.messages_staged >= messages).then_some(())
     })

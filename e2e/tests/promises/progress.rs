@@ -18,8 +18,8 @@ async fn record(scenario: &Scenario, sink: &str) -> Option<Value> {
     let topic = scenario.progress_topic();
     let lines = reference::consume(scenario.rig.broker(), &topic, ("text", "json"), &[]).await;
     let key = scenario.progress_key(sink);
-    let records = lines.iter().map(|line| serde_json::from_str::<Message>(line).expect("a message"));
-    records.filter(|record| record.key == key).last().map(|record| record.value)
+    let mut records = lines.iter().map(|line| serde_json::from_str::<Message>(line).expect("a message"));
+    records.rfind(|record| record.key == key).map(|record| record.value)
 }
 
 #[tokio::test]

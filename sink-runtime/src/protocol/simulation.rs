@@ -159,7 +159,7 @@ impl Life {
                     let stands = broker.progress.expect("acknowledged, so committed");
                     assert!(stands.replay_from() >= position.replay_from(), "acknowledged beyond the progress");
                 }
-                let due = self.rows % SNAPSHOT_ROWS == 0 && choice % 4 == 0;
+                let due = self.rows.is_multiple_of(SNAPSHOT_ROWS) && choice.is_multiple_of(4);
                 match self.feed.front() {
                     _ if due => Event::CommitDue,
                     None => Event::CommitDue,
@@ -186,12 +186,11 @@ impl Life {
                 Event::Begun
             }
             Action::Stage => {
-                let message = match self.arrived.expect("something arrived") {
-                    Event::Change(id) => Message::Change(id),
-                    _ => {
-                        self.rows += 1;
-                        Message::Row { transactions: self.fresh_at, row: self.rows }
-                    }
+                let message = if let Event::Change(id) = self.arrived.expect("something arrived") {
+                    Message::Change(id)
+                } else {
+                    self.rows += 1;
+                    Message::Row { transactions: self.fresh_at, row: self.rows }
                 };
                 broker.open().0.push(message);
                 Event::Staged

@@ -213,7 +213,7 @@ fn decimal(hex: &str) -> i128 {
 }
 
 fn turned(hex: &str) -> String {
-    octets(hex).iter().rev().map(|octet| format!("{octet:02x}")).collect()
+    octets(hex).iter().rev().fold(String::new(), |text, octet| text + &format!("{octet:02x}"))
 }
 
 fn octets(hex: &str) -> Vec<u8> {
