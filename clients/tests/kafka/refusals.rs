@@ -82,7 +82,7 @@ async fn a_certificate_for_another_name() {
     let password = secret(SECRET);
     let plan = secure(&ca_file(), "u", password.path());
     // The certificate is for 127.0.0.1 and localhost; this is the same address under another name.
-    let servers = plan.bootstrap_servers.replace("127.0.0.1", "0.0.0.0");
+    let servers = plan.bootstrap_servers.replace("127.0.0.1", "0.0.0.0").replace("localhost", "0.0.0.0");
     let plan = KafkaConnectionPlan { bootstrap_servers: servers, ..plan };
     check(&plan, "KafkaTlsFailed", &["name the hosts of bootstrapServers"], AT_ONCE).await;
 }
