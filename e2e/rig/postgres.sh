@@ -88,8 +88,8 @@ postgres_start() {
     local pid=$!
     echo "$pid" >"$state/run/$name.pid"
     # Until then it is a shell, whose arguments are not those of the server.
-    for _ in $(seq 100); do
-        is_up "$name" "$data" || [[ ! -d /proc/$pid ]] || { sleep 0.02; continue; }
+    for _ in $(seq 600); do
+        is_up "$name" "$data" || [[ ! -d /proc/$pid ]] || { sleep 0.05; continue; }
         break
     done
 }
