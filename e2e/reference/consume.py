@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
 """The reference reader: a topic as a read_committed consumer that is not Afterbay's sees it, one JSON line a message.
 
-Reads topics from the beginning to where they end when it starts (or so many messages, or on and on). Avro is read with the writer's schema from the registry
-and without logical types, so that nothing is lost: bytes and fixed are {"bytes": hex}, NaN and infinities are words.
+Reads topics from the beginning to where they end (or so many messages, or on and on). Avro is read with the writer's
+schema from the registry and without logical types, so that nothing is lost: bytes and fixed are {"bytes": hex}, NaN and
+infinities are words.
 """
 
 import argparse

@@ -78,12 +78,15 @@ end_process() {
     local name=$1 mark=$2 signal=${3:-TERM} file=$state/run/$1.pid pid
     if is_up "$name" "$mark"; then
         pid=$(<"$file")
-        kill "-$signal" "$pid" 2>/dev/null || true
-        for _ in $(seq 300); do
-            [[ -d /proc/$pid ]] || break
-            sleep 0.05
+        # Its port and its data are free only when it is gone, also where it has to be killed.
+        for signal in "$signal" KILL; do
+            kill "-$signal" "$pid" 2>/dev/null || true
+            for _ in $(seq 300); do
+                [[ -d /proc/$pid ]] || break 2
+                sleep 0.05
+            done
         done
-        [[ ! -d /proc/$pid ]] || kill -KILL "$pid" 2>/dev/null || true
+        [[ ! -d /proc/$pid ]] || fail "$name does not end, process $pid"
     fi
     rm -f "$file"
 }

@@ -44,7 +44,6 @@ postgres_up() {
         [[ $(id -u) -ne 0 ]] || chown postgres "$data/server.crt" "$data/server.key"
         cat >>"$data/postgresql.conf" <<CONF
 listen_addresses = '$host'
-port = $port
 unix_socket_directories = ''
 ssl = on
 wal_level = $level
@@ -64,7 +63,7 @@ CONF
     # After a kill the old server's last children may hold its memory for a moment, and then the new one ends at once.
     local end=$((SECONDS + 60))
     while true; do
-        postgres_start "$name" "$bin" "$data"
+        postgres_start "$name" "$bin" "$data" "$port"
         while is_up "$name" "$data"; do
             postgres_answers "$port" && return
             ((SECONDS < end)) || break
@@ -79,11 +78,11 @@ CONF
 
 # The log is opened by the shell, as user postgres may not enter its folder.
 postgres_start() {
-    local name=$1 bin=$2 data=$3
+    local name=$1 bin=$2 data=$3 port=$4
     (
         exec >>"$state/log/$name.log" 2>&1 </dev/null 9>&-
         cd /
-        exec setsid "${as_postgres[@]}" "$bin/postgres" -D "$data"
+        exec setsid "${as_postgres[@]}" "$bin/postgres" -D "$data" -p "$port"
     ) &
     local pid=$!
     echo "$pid" >"$state/run/$name.pid"
