@@ -28,6 +28,9 @@ group.initial.rebalance.delay.ms=0
 num.network.threads=2
 num.io.threads=4
 log.cleaner.dedupe.buffer.size=16777216
+# A broker that was killed is let in again when its old session has ended.
+broker.session.timeout.ms=3000
+broker.heartbeat.interval.ms=500
 CONF
 }
 

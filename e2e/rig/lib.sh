@@ -40,10 +40,17 @@ java_of() {
 
 # Whether the process of a pid file lives and still is what it was started as.
 is_up() {
-    local file=$state/run/$1.pid pid
+    local file=$state/run/$1.pid pid arguments=
     [[ -f $file ]] || return 1
     pid=$(<"$file")
-    [[ -d /proc/$pid ]] && tr '\0' ' ' <"/proc/$pid/cmdline" | grep -qF -- "$2"
+    # A process has no arguments for a moment while it becomes another program.
+    for _ in $(seq 20); do
+        [[ -d /proc/$pid ]] || return 1
+        arguments=$(tr '\0' ' ' 2>/dev/null <"/proc/$pid/cmdline") || return 1
+        [[ -z $arguments ]] || break
+        sleep 0.01
+    done
+    [[ $arguments == *"$2"* ]]
 }
 
 # Waits until a command succeeds; fails after so many seconds, or when the part that should come has ended.
