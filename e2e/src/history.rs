@@ -103,18 +103,20 @@ impl<'a> History<'a> {
     pub async fn check(&self, messages: &[Message], seam: bool) {
         check_names(messages);
         let notes = self.notes().await;
-        let mut found = Values::new();
+        let mut found: BTreeMap<i64, Vec<Found>> = BTreeMap::new();
         for message in messages {
-            found.entry(integer(&message.key, "id")).or_default().push(match &message.value {
+            let value = match &message.value {
                 Value::Null => None,
                 value => Some(integer(value, "n")),
-            });
+            };
+            let of_snapshot = !place(message.position()).0;
+            found.entry(integer(&message.key, "id")).or_default().push(Found { of_snapshot, value });
         }
         let strangers: Vec<_> = found.keys().filter(|id| !notes.contains_key(id)).collect();
         assert!(strangers.is_empty(), "messages of keys that never were: {strangers:?}");
         for (id, noted) in &notes {
             let found = found.get(id).map_or(&[][..], Vec::as_slice);
-            let right = if seam { follows_a_snapshot(noted, found) } else { noted == found };
+            let right = if seam { follows_a_snapshot(noted, found) } else { is_whole(noted, found) };
             assert!(right, "key {id}: the database did {noted:?}, the topic has {found:?}");
         }
     }
@@ -143,13 +145,28 @@ impl Writer {
     }
 }
 
+/// A message of a key, as far as it matters here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Found {
+    /// By its name it is a row of the snapshot, and no change.
+    of_snapshot: bool,
+    value: Option<i64>,
+}
+
 /// Whether what was found is the row after some of the changes, if there was one then, and all changes after those.
-fn follows_a_snapshot(noted: &[Option<i64>], found: &[Option<i64>]) -> bool {
+/// The row must say that it is of the snapshot: a change in its place means that what was before it is lost.
+fn follows_a_snapshot(noted: &[Option<i64>], found: &[Found]) -> bool {
     (0..=noted.len()).any(|seen| {
         let row = seen.checked_sub(1).and_then(|last| noted[last]);
-        let expected = row.map(Some).into_iter().chain(noted[seen..].iter().copied());
-        expected.eq(found.iter().copied())
+        let row = row.map(|value| Found { of_snapshot: true, value: Some(value) });
+        let changes = noted[seen..].iter().map(|value| Found { of_snapshot: false, value: *value });
+        row.into_iter().chain(changes).eq(found.iter().copied())
     })
+}
+
+/// Whether all that was noted was found; the snapshot can only have brought the first.
+fn is_whole(noted: &[Option<i64>], found: &[Found]) -> bool {
+    noted.iter().eq(found.iter().map(|found| &found.value)) && found.iter().skip(1).all(|found| !found.of_snapshot)
 }
 
 /// Each message has a name of its own, and in a partition they stand in the order of the log.
@@ -186,10 +203,19 @@ fn integer(value: &Value, field: &str) -> i64 {
 mod tests {
     use super::*;
 
+    fn row(value: i64) -> Found {
+        Found { of_snapshot: true, value: Some(value) }
+    }
+
+    fn change(value: impl Into<Option<i64>>) -> Found {
+        Found { of_snapshot: false, value: value.into() }
+    }
+
     #[test]
     fn a_snapshot_stands_for_what_was_before_it() {
         let noted = [Some(1), None, Some(3)];
-        for found in [&[Some(1), None, Some(3)][..], &[Some(3)]] {
+        let none = change(None);
+        for found in [&[change(1), none, change(3)][..], &[row(1), none, change(3)], &[change(3)], &[row(3)]] {
             assert!(follows_a_snapshot(&noted, found), "{found:?}");
         }
     }
@@ -197,9 +223,29 @@ mod tests {
     #[test]
     fn loss_and_repetition_are_seen() {
         let noted = [Some(1), Some(2), Some(3)];
-        for found in [&[][..], &[Some(1), Some(3)], &[Some(2)], &[Some(3), Some(3)], &[Some(2), Some(2), Some(3)]] {
+        for found in [
+            &[][..],
+            &[row(1), change(3)],
+            &[row(2)],
+            &[row(3), change(3)],
+            &[row(2), change(2), change(3)],
+            &[change(1), row(2), change(3)],
+            // The row of the snapshot is lost, and with it the changes before this one.
+            &[change(3)],
+            &[change(2), change(3)],
+        ] {
             assert!(!follows_a_snapshot(&noted, found), "{found:?}");
         }
+    }
+
+    #[test]
+    fn without_a_seam_every_change_is_asked_for() {
+        let noted = [Some(1), None];
+        assert!(is_whole(&noted, &[row(1), change(None)]) && is_whole(&noted, &[change(1), change(None)]));
+        for found in [&[row(1)][..], &[change(None)], &[row(1), row(1), change(None)]] {
+            assert!(!is_whole(&noted, found), "{found:?}");
+        }
+        assert!(!is_whole(&[Some(1), Some(2)], &[row(1), row(2)]), "a snapshot has one row of a key");
     }
 
     #[test]
