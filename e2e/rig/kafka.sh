@@ -1,17 +1,23 @@
-# Kafka brokers: KRaft, one process each.
+# Kafka brokers: KRaft. The plain one has its controller in a process of its own, so that it can be killed as brokers are:
+# the controller notices, and the broker comes back as one that was away. (A process that is both would at first take
+# itself for what it was before it died, and Kafka 4.3 then leaves out the markers of transactions that were about to be
+# committed: docs/kafka.md, "A transaction that never ends".)
 # shellcheck shell=bash
+
+# After this time without a word from it the controller takes a broker for gone.
+session_seconds=3
 
 kafka_java() {
     java_of 17 || fail 'no java of at least version 17: run e2e/rig/install.sh'
 }
 
 kafka_settings() {
-    local name=$1 port=$2
+    local name=$1 port=$2 roles=$3 id=$4
     cat <<CONF
-process.roles=broker,controller
-node.id=1
+process.roles=$roles
+node.id=$id
 controller.listener.names=CONTROLLER
-controller.quorum.voters=1@$host:$((port + 1))
+controller.quorum.voters=$(controller_id "$name")@$host:$((port + 1))
 log.dirs=$state/data/$name
 auto.create.topics.enable=false
 num.partitions=1
@@ -29,14 +35,21 @@ num.network.threads=2
 num.io.threads=4
 log.cleaner.dedupe.buffer.size=16777216
 # A broker that was killed is let in again when its old session has ended.
-broker.session.timeout.ms=3000
+broker.session.timeout.ms=$((session_seconds * 1000))
 broker.heartbeat.interval.ms=500
+CONF
+}
+
+controller_listeners() {
+    cat <<CONF
+listeners=CONTROLLER://$host:$(($1 + 1))
+listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT
 CONF
 }
 
 plain_listeners() {
     cat <<CONF
-listeners=PLAINTEXT://$host:$1,CONTROLLER://$host:$(($1 + 1))
+listeners=PLAINTEXT://$host:$1
 advertised.listeners=PLAINTEXT://$host:$1
 inter.broker.listener.name=PLAINTEXT
 listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT
@@ -71,15 +84,42 @@ allow.everyone.if.no.acl.found=false
 CONF
 }
 
+# The controller of a broker is another node only where it is another process.
+controller_id() { case $1 in broker | broker-controller) echo 100 ;; *) echo 1 ;; esac; }
+
+broker_up() {
+    is_up broker broker.properties && listens "$broker_port" && return
+    kafka_up broker-controller "$((broker_port + 1))" controller 100 controller_listeners "$broker_port"
+    # One that was killed is let in again when the controller has given it up.
+    local killed=$state/run/broker.killed left
+    if [[ -f $killed ]]; then
+        left=$(($(stat -c %Y "$killed") + session_seconds + 2 - $(date +%s)))
+        [[ $left -le 0 ]] || sleep "$left"
+        rm "$killed"
+    fi
+    kafka_up broker "$broker_port" broker 1 plain_listeners "$broker_port"
+}
+
+broker_down() {
+    local signal=$1
+    end_process broker broker.properties "$signal"
+    [[ $signal != KILL ]] || touch "$state/run/broker.killed"
+}
+
+secure_broker_up() {
+    kafka_up secure-broker "$secure_broker_port" broker,controller 1 secure_listeners "$secure_broker_port"
+}
+
+# Brings up a process; it has come when it listens on this port.
 kafka_up() {
-    local name=$1 port=$2 listeners=$3 java settings users=()
+    local name=$1 port=$2 roles=$3 id=$4 listeners=$5 base=$6 java settings users=()
     is_up "$name" "$name.properties" && listens "$port" && return
     free_port "$name" "$port"
     java=$(kafka_java)
     settings=$state/run/$name.properties
     mkdir -p "$state/run"
     "$here/certificates.sh"
-    { kafka_settings "$name" "$port"; "$listeners" "$port"; } >"$settings"
+    { kafka_settings "$name" "$base" "$roles" "$id"; "$listeners" "$base"; } >"$settings"
     if [[ ! -f $state/data/$name/meta.properties ]]; then
         if [[ $listeners == secure_listeners ]]; then
             for user in admin afterbay limited; do
@@ -91,8 +131,10 @@ kafka_up() {
         "$java" -Xmx128m -XX:TieredStopAtLevel=1 "-Dlog4j2.configurationFile=$here/log4j2.yaml" -cp "$state/kafka/*" \
             kafka.tools.StorageTool format -t MkU3OEVBNTcwNTJENDM2Qk -c "$settings" "${users[@]}" >/dev/null
     fi
-    spawn "$name" "$java" -Xms256m -Xmx256m -XX:+UseSerialGC -XX:TieredStopAtLevel=1 \
+    spawn "$name" "$java" "-Xms$(heap "$roles")" "-Xmx$(heap "$roles")" -XX:+UseSerialGC -XX:TieredStopAtLevel=1 \
         "-Dlog4j2.configurationFile=$here/log4j2.yaml" -cp "$state/kafka/*" kafka.Kafka "$settings"
-    await "$name" 60 grep -q 'Transition from STARTING to STARTED\|Kafka Server started' "$state/log/$name.log"
+    await "$name" 60 grep -q 'Kafka Server started' "$state/log/$name.log"
     await "$name" 30 listens "$port"
 }
+
+heap() { [[ $1 == controller ]] && echo 128m || echo 256m; }
