@@ -6,7 +6,7 @@ mod cases;
 use std::collections::BTreeMap;
 
 use afterbay_e2e::{Database, Format, Message, Scenario, Sink, http};
-use serde_json::{Value, json};
+use serde_json::{Number, Value, json};
 
 use cases::{CASES, Case, Read, TYPES};
 
@@ -233,10 +233,14 @@ fn same_float(found: &Value, text: &Value) -> bool {
     }
 }
 
-/// Equal, where one number may be written in two ways.
+/// Equal, where one number may be written in two ways; integers to the last digit.
 fn same(one: &Value, other: &Value) -> bool {
     match (one, other) {
-        (Value::Number(one), Value::Number(other)) => one == other || one.as_f64() == other.as_f64(),
+        (Value::Number(one), Value::Number(other)) => match (exact(one), exact(other)) {
+            (Some(one), Some(other)) => one == other,
+            (None, None) => one.as_f64() == other.as_f64(),
+            _ => false,
+        },
         (Value::Array(one), Value::Array(other)) => {
             one.len() == other.len() && one.iter().zip(other).all(|(one, other)| same(one, other))
         }
@@ -245,6 +249,26 @@ fn same(one: &Value, other: &Value) -> bool {
                 && one.iter().all(|(name, one)| other.get(name).is_some_and(|other| same(one, other)))
         }
         _ => one == other,
+    }
+}
+
+/// The integer that a number is, however it is written.
+fn exact(number: &Number) -> Option<i128> {
+    let written = || number.as_f64().filter(|float| float.fract() == 0.0 && float.abs() < 1e38);
+    number.as_i128().or_else(|| written().map(|float| float as i128))
+}
+
+#[test]
+fn a_number_differs_by_its_last_digit() {
+    assert!(same(&json!(i64::MAX), &json!(i64::MAX)) && same(&json!(2), &json!(2.0)) && same(&json!(0.5), &json!(0.5)));
+    for (one, other) in [
+        (json!(i64::MAX), json!(i64::MAX - 1)),
+        (json!(i64::MIN), json!(i64::MIN + 1)),
+        (json!(i64::MAX), json!(9_223_372_036_854_775_807_f64)),
+        (json!([1_u64 << 60]), json!([(1_u64 << 60) + 1])),
+        (json!({"a": 1}), json!({"a": 1.5})),
+    ] {
+        assert!(!same(&one, &other), "{one} is not {other}");
     }
 }
 
