@@ -47,6 +47,12 @@ impl Manifests {
         self
     }
 
+    /// The values of all Secrets.
+    pub fn secrets(&self) -> Vec<&str> {
+        let entries = self.0.iter().filter_map(|value| value["stringData"].as_object());
+        entries.flat_map(|data| data.values().filter_map(Value::as_str)).collect()
+    }
+
     /// One YAML document a resource.
     pub fn to_yaml(&self) -> String {
         // JSON is YAML, with every string in quotes: a plain `n` or `no` would be a boolean to kubectl, and to Afterbay.

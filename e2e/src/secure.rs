@@ -1,9 +1,10 @@
 //! The secured parts of the rig, as manifests name them, and rights on the secured broker.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use afterbay_clients::kafka::acls::{Acl, AclOperation, AclResource};
-use afterbay_clients::kafka::admin::Admin;
+use afterbay_clients::kafka::admin::{Admin, TopicCreation};
 use afterbay_crds::plan::{KafkaAuthenticationPlan, KafkaConnectionPlan, KafkaTlsPlan};
 use serde_json::{Value, json};
 
@@ -102,6 +103,17 @@ impl Rights {
     fn acls(&self, operations: &[AclOperation], resource: &AclResource) -> Vec<Acl> {
         let acl = |operation| Acl { principal: self.principal.clone(), operation, resource: resource.clone() };
         operations.iter().copied().map(acl).collect()
+    }
+
+    /// Makes a topic, to which the user has no right yet.
+    pub async fn create_topic(&self, name: &str) {
+        let creation = TopicCreation {
+            name: name.to_owned(),
+            partitions: Some(1),
+            replication_factor: Some(1),
+            config: BTreeMap::default(),
+        };
+        self.admin.create_topic(&creation).await.expect("the broker makes the topic");
     }
 
     /// Lets the user do this with that.

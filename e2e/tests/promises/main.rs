@@ -7,6 +7,8 @@ mod errors;
 mod exactly_once;
 mod isolation;
 mod progress;
+mod rejoining;
 mod security;
 mod snapshot_and_stream;
+mod telling;
 mod types;
