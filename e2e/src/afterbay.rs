@@ -22,6 +22,7 @@ pub struct Options {
     arguments: Vec<String>,
     environment: Vec<(String, String)>,
     state_dir: Option<PathBuf>,
+    text: bool,
 }
 
 impl Options {
@@ -29,6 +30,13 @@ impl Options {
     #[must_use]
     pub fn argument(mut self, argument: &str) -> Self {
         self.arguments.push(argument.to_owned());
+        self
+    }
+
+    /// Telling people, instead of machines: the lines are in the log.
+    #[must_use]
+    pub fn text(mut self) -> Self {
+        self.text = true;
         self
     }
 
@@ -93,7 +101,7 @@ impl Afterbay {
         let mut child = command(scenario, "run", manifests)
             .arg("--state-dir")
             .arg(options.state_dir.clone().unwrap_or_else(|| scenario.state_dir()))
-            .args(["--output", "json"])
+            .args(["--output", if options.text { "text" } else { "json" }])
             .args(&options.arguments)
             .envs(options.environment.iter().map(|(name, value)| (name, value)))
             .spawn()
@@ -129,7 +137,12 @@ impl Afterbay {
 
     /// Asks it to end, and waits for it.
     pub async fn stop(self) -> Finished {
-        processes::signal(self.pid(), "TERM");
+        self.end_by("TERM").await
+    }
+
+    /// Sends it a signal, and waits for its end.
+    pub async fn end_by(self, signal: &str) -> Finished {
+        processes::signal(self.pid(), signal);
         self.wait().await
     }
 
@@ -212,6 +225,11 @@ impl Afterbay {
         (text("message"), text("hint"))
     }
 
+    /// Waits for a line of the log.
+    pub async fn logged(&self, what: &str, wanted: impl Fn(&str) -> bool) -> String {
+        await_condition(what, PATIENCE, async || self.log.all().into_iter().find(|line| wanted(line))).await
+    }
+
     /// The log so far, lines.
     pub fn log(&self) -> Vec<String> {
         self.log.all()
@@ -243,18 +261,32 @@ impl Drop for Afterbay {
 
 /// `afterbay validate`, up to its end.
 pub async fn validate(scenario: &Scenario, manifests: &Path, arguments: &[&str]) -> Finished {
-    let mut child = command(scenario, "validate", manifests).args(arguments).spawn().expect("afterbay can be started");
+    finish(command(scenario, "validate", manifests).args(arguments)).await
+}
+
+/// `afterbay status` of a state directory, up to its end.
+pub async fn status(state_dir: &Path, arguments: &[&str]) -> Finished {
+    let mut command = program();
+    finish(command.args(["status", "--state-dir"]).arg(state_dir).args(arguments)).await
+}
+
+async fn finish(command: &mut Command) -> Finished {
+    let mut child = command.spawn().expect("afterbay can be started");
     let (output, log) = (Lines::of(child.stdout.take()), Lines::of(child.stderr.take()));
-    let status = await_condition("afterbay validate ends", PATIENCE, async || {
-        child.try_wait().expect("the child can be waited for")
-    })
-    .await;
+    let status =
+        await_condition("afterbay ends", PATIENCE, async || child.try_wait().expect("the child can be waited for"))
+            .await;
     Finished { status, output: output.ended().await, log: log.ended().await }
 }
 
 fn command(scenario: &Scenario, verb: &str, manifests: &Path) -> Command {
-    let mut command = Command::new(programs::folder().join("afterbay"));
+    let mut command = program();
     command.arg(verb).arg("-f").arg(manifests).args(["--namespace", &scenario.unique]);
+    command
+}
+
+fn program() -> Command {
+    let mut command = Command::new(programs::folder().join("afterbay"));
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     command
 }

@@ -6,6 +6,7 @@ mod envelopes;
 mod errors;
 mod exactly_once;
 mod isolation;
+mod operating;
 mod progress;
 mod rejoining;
 mod security;
