@@ -41,6 +41,7 @@ const FLOAT: &str = "to_jsonb($::float8::text)";
 const DECIMAL: &str = "to_jsonb(trim_scale($ * 10 ^ scale($)::numeric)::text)";
 const JSON_TIMESTAMP: &str =
     "to_jsonb(CASE WHEN isfinite($) THEN round(extract(epoch FROM $) * 1000, 3)::text ELSE $::text END)";
+const JSON_TIMESTAMPS: &str = "(SELECT jsonb_agg(round(extract(epoch FROM e) * 1000, 3)::text ORDER BY o) FROM unnest($) WITH ORDINALITY u(e, o))";
 const MILLIS: &str = "to_jsonb(CASE WHEN $ = 'infinity' THEN 9223372036854775807 \
                       WHEN $ = '-infinity' THEN -9223372036854775808 ELSE trunc(extract(epoch FROM $) * 1000) END)";
 const MICROS: &str = "to_jsonb(CASE WHEN $ = 'infinity' THEN 9223372036854775807 \
@@ -48,12 +49,20 @@ const MICROS: &str = "to_jsonb(CASE WHEN $ = 'infinity' THEN 9223372036854775807
 const TIMESTAMPS: &[&str] = &[
     "2011-11-11 11:11:11.12345",
     "1969-12-31 23:59:59.999999",
-    "4713-01-01 00:00:00 BC",
+    "4714-11-24 00:00:00 BC",
     "294247-01-10 04:00:54.775806",
     "infinity",
     "-infinity",
 ];
-const ROUND_TIMESTAMPS: &[&str] = &["2011-11-11 11:11:11.123", "1969-12-31 23:59:59.999", "0044-03-15 BC", "infinity"];
+const ROUND_TIMESTAMPS: &[&str] = &[
+    "2011-11-11 11:11:11.123",
+    "1969-12-31 23:59:59.999",
+    "0044-03-15 BC",
+    "4714-11-24 BC",
+    "294276-12-31 23:59:59",
+    "infinity",
+    "-infinity",
+];
 const MILLIS_TYPE: &str = r#"{"type":"long","logicalType":"timestamp-millis"}"#;
 const MICROS_TYPE: &str = r#"{"type":"long","logicalType":"timestamp-micros"}"#;
 const JSON_TYPE: &str = r#"{"type":"string","connect.name":"io.debezium.data.Json"}"#;
@@ -73,6 +82,18 @@ const THING_TYPE: &str = r#"{"type":"record","name":"com.afterbay.sink.record0",
         {"name":"at","type":["null",{"type":"long","logicalType":"timestamp-micros"}]}]}]},
     {"name":"list","type":["null",{"type":"array","items":["null","int"]}]}]}"#;
 
+const MIXED_JSON: &str = "jsonb_build_object('flag', ($).flag, 'amount', ($).amount::text, 'raw', ($).raw::text, \
+     'mood', ($).mood)";
+/// The decimal in the fewest bytes that hold it: one or two, for the values here.
+const MIXED_AVRO: &str = "jsonb_build_object('flag', ($).flag, 'amount', CASE WHEN abs(($).amount) < 1.28 OR ($).amount = -1.28 \
+     THEN right(encode(int2send((($).amount * 100)::int2), 'hex'), 2) ELSE encode(int2send((($).amount * 100)::int2), \
+     'hex') END, 'raw', encode(($).raw, 'hex'), 'mood', ($).mood)";
+const MIXED_TYPE: &str = r#"{"type":"record","name":"com.afterbay.sink.record2","fields":[
+    {"name":"flag","type":["null","boolean"]},
+    {"name":"amount","type":["null",{"type":"bytes","logicalType":"decimal","precision":6,"scale":2}]},
+    {"name":"raw","type":["null","bytes"]},
+    {"name":"mood","type":["null","string"]}]}"#;
+
 const PAIRS: &str =
     "(SELECT jsonb_agg(jsonb_build_object('a', a, 'at', at) ORDER BY o) FROM unnest($) WITH ORDINALITY u(a, at, o))";
 
@@ -85,6 +106,7 @@ pub const TYPES: &str = r#"
     CREATE DOMAIN price_list AS price[];
     CREATE TYPE pair AS (a bigint, at timestamp);
     CREATE TYPE thing AS (x int, "la bel" text, pair pair, list int[]);
+    CREATE TYPE mixed AS (flag boolean, amount numeric(6, 2), raw bytea, mood mood);
 "#;
 
 const fn same(
@@ -94,6 +116,20 @@ const fn same(
     schema: &'static str,
 ) -> Case {
     Case { sql_type, values, json: told, avro: told, schema, read: Read::Plain }
+}
+
+/// An array, with how SQL tells an element `e` of it in Avro, and the Avro type of one.
+macro_rules! array {
+    ($sql_type:literal, $value:literal, $json:expr, $avro:literal, $items:literal $(,)?) => {
+        Case {
+            avro: concat!(
+                "(SELECT coalesce(jsonb_agg(",
+                $avro,
+                " ORDER BY o), '[]') FROM unnest($) WITH ORDINALITY u(e, o))"
+            ),
+            ..same($sql_type, &[$value], $json, concat!(r#"{"type":"array","items":["null","#, $items, "]}"))
+        }
+    };
 }
 
 const fn text(sql_type: &'static str, values: &'static [&'static str]) -> Case {
@@ -133,8 +169,11 @@ pub const CASES: &[Case] = &[
             "-0.000001",
             "1e60",
             "12345678901234567890123456789012345678901234567890.5",
+            "1e20000",
+            "-1e-16383",
             "NaN",
             "Infinity",
+            "-Infinity",
         ],
     ),
     Case {
@@ -171,7 +210,7 @@ pub const CASES: &[Case] = &[
                ELSE $ - date '1970-01-01' END)",
         ..same(
             "date",
-            &["1970-01-01", "1969-12-31", "2024-02-29", "4713-01-01 BC", "5874897-12-31", "infinity", "-infinity"],
+            &["1970-01-01", "1969-12-31", "2024-02-29", "4714-11-24 BC", "5874897-12-31", "infinity", "-infinity"],
             TEXT,
             r#"{"type":"int","logicalType":"date"}"#,
         )
@@ -204,6 +243,8 @@ pub const CASES: &[Case] = &[
                 "178956970 years 7 mons 2147483647 days",
                 "-178956970 years -8 mons",
                 "25:00:00.000001",
+                "2562047788:00:54.775807",
+                "-9223372036854775808 microseconds",
             ],
             TEXT,
             r#"{"type":"fixed","size":16,"name":"com.afterbay.sink.interval"}"#,
@@ -246,8 +287,7 @@ pub const CASES: &[Case] = &[
         ..same("bytea[]", &[r#"{"\\x00","\\x",NULL}"#], TEXTS, r#"{"type":"array","items":["null","bytes"]}"#)
     },
     Case {
-        json: "(SELECT jsonb_agg(round(extract(epoch FROM e) * 1000, 3)::text ORDER BY o) FROM unnest($) \
-               WITH ORDINALITY u(e, o))",
+        json: JSON_TIMESTAMPS,
         avro: "(SELECT jsonb_agg(trunc(extract(epoch FROM e) * 1000000) ORDER BY o) FROM unnest($) \
                WITH ORDINALITY u(e, o))",
         ..same(
@@ -259,6 +299,87 @@ pub const CASES: &[Case] = &[
     },
     Case { avro: FLAT_TEXTS, ..same("mood[]", &["{sad,\"so \\\"so\\\"\",NULL}"], TEXTS, STRINGS) },
     Case { avro: FLAT_TEXTS, ..same("box[]", &["{(1,1),(0,0);(3,3),(2,2)}"], TEXTS, STRINGS) },
+    array!("smallint[]", "{32767,-32768,NULL}", VALUE, "to_jsonb(e)", r#""int""#),
+    array!("bigint[]", "{9223372036854775807,-9223372036854775808,NULL}", VALUE, "to_jsonb(e)", r#""long""#),
+    array!(
+        "oid[]",
+        "{0,4294967295,NULL}",
+        TEXTS,
+        "to_jsonb(encode(oidsend(e), 'hex'))",
+        r#""com.afterbay.sink.uint4""#,
+    ),
+    Case {
+        read: Read::Float,
+        ..array!("real[]", "{1.1,-0,NaN,-Infinity,NULL}", TEXTS, "to_jsonb(e::float8::text)", r#""float""#)
+    },
+    Case {
+        read: Read::Float,
+        ..array!("double precision[]", "{0.1,5e-324,NaN,Infinity,NULL}", TEXTS, "to_jsonb(e::text)", r#""double""#)
+    },
+    array!(
+        "date[]",
+        "{1969-12-31,4714-11-24 BC,NULL}",
+        TEXTS,
+        "to_jsonb(e - date '1970-01-01')",
+        r#"{"type":"int","logicalType":"date"}"#,
+    ),
+    array!(
+        "time[]",
+        "{24:00,12:34:56.789012,NULL}",
+        TEXTS,
+        "to_jsonb(trunc(extract(epoch FROM e) * 1000000))",
+        r#"{"type":"long","logicalType":"time-micros"}"#,
+    ),
+    array!(
+        "timestamp[]",
+        "{1969-12-31 23:59:59.999999,4714-11-24 BC,NULL}",
+        JSON_TIMESTAMPS,
+        "to_jsonb(trunc(extract(epoch FROM e) * 1000000))",
+        r#"{"type":"long","logicalType":"timestamp-micros"}"#,
+    ),
+    array!(
+        "timestamp(3)[]",
+        "{1969-12-31 23:59:59.999,2024-01-02 03:04:05,NULL}",
+        JSON_TIMESTAMPS,
+        "to_jsonb(trunc(extract(epoch FROM e) * 1000))",
+        r#"{"type":"long","logicalType":"timestamp-millis"}"#,
+    ),
+    Case {
+        read: Read::Interval,
+        ..array!(
+            "interval[]",
+            "{1 mon -2 days 00:00:00.000003,0,NULL}",
+            TEXTS,
+            "to_jsonb(encode(interval_send(e), 'hex'))",
+            r#""com.afterbay.sink.interval""#,
+        )
+    },
+    array!(
+        "uuid[]",
+        "{6ec0bd7f-11c0-43da-975e-2a8ad9ebae0b,NULL}",
+        TEXTS,
+        "to_jsonb(e::text)",
+        r#"{"type":"string","logicalType":"uuid"}"#,
+    ),
+    array!(
+        "jsonb[]",
+        r#"{"{\"a\": [1, \"\\\"\"]}","null",NULL}"#,
+        TEXTS,
+        "to_jsonb(e::text)",
+        r#"{"type":"string","connect.name":"io.debezium.data.Json"}"#
+    ),
+    array!(
+        "hstore[]",
+        r#"{"\"a\"=>\"1,\", \"b\"=>NULL","",NULL}"#,
+        TEXTS,
+        "hstore_to_jsonb(e)",
+        r#"{"type":"map","values":["null","string"]}"#,
+    ),
+    array!("varchar(10)[]", r#"{"ten chars!","",NULL}"#, VALUE, "to_jsonb(e)", r#""string""#),
+    array!("inet[]", "{10.0.0.1,10.0.0.1/24,::1,NULL}", TEXTS, "to_jsonb(e::text)", r#""string""#),
+    array!("int4range[]", r#"{"[1,5)",empty,NULL}"#, TEXTS, "to_jsonb(e::text)", r#""string""#),
+    array!("money[]", "{\"$1,234.56\",-0.01,NULL}", TEXTS, "to_jsonb(e::text)", r#""string""#),
+    array!("positive[]", "{1,2147483647,NULL}", VALUE, "to_jsonb(e)", r#""int""#),
     Case {
         json: THING_JSON,
         avro: THING_AVRO,
@@ -277,6 +398,11 @@ pub const CASES: &[Case] = &[
         json: PAIRS,
         avro: PAIRS,
         ..same("pair[]", &[r#"{"(1,)","(,)"}"#], "", r#"{"type":"array","items":["null","com.afterbay.sink.record1"]}"#)
+    },
+    Case {
+        json: MIXED_JSON,
+        avro: MIXED_AVRO,
+        ..same("mixed", &[r#"(t,1.50,"\\x00ff",sad)"#, r#"(f,-1.28,"\\x","so ""so""")"#, "(,,,)"], "", MIXED_TYPE)
     },
     same("positive", &["1", "2147483647"], VALUE, r#""int""#),
     Case {
@@ -301,6 +427,10 @@ pub const CASES: &[Case] = &[
     },
     text("mood", &["sad", "so \"so\"", "glücklich"]),
     text("int4range", &["[1,5)", "empty", "(,)"]),
+    text("int8range", &["[-9223372036854775808,9223372036854775807)"]),
+    text("numrange", &["(1.50,]", "[-1e30,1e-30]"]),
+    text("daterange", &["[2024-01-01,2024-02-29]", "[4714-11-24 BC,infinity]"]),
+    text("tsrange", &["[2024-01-01 00:00,2024-01-02 00:00:00.5]", "(-infinity,)"]),
     text("tstzrange", &["[2024-01-01 00:00:00+02,infinity)"]),
     text("nummultirange", &["{[1.50,2],(3,)}"]),
     Case {
@@ -315,11 +445,18 @@ pub const CASES: &[Case] = &[
     text("inet", &["10.0.0.1", "10.0.0.1/24", "::1", "2001:db8::/32"]),
     text("cidr", &["10.0.0.0/8", "2001:db8::/32"]),
     text("macaddr", &["08:00:2b:01:02:03"]),
-    text("money", &["1234.56", "-0.01"]),
+    text("macaddr8", &["08:00:2b:01:02:03:04:05"]),
+    text("money", &["1234.56", "-0.01", "92233720368547758.07", "-92233720368547758.08"]),
     text("xml", &["<a b=\"c\">ä</a>"]),
     text("bit(5)", &["10101"]),
     text("varbit", &["", "1"]),
     text("tsvector", &["'fat':2 'rat':3"]),
     text("pg_lsn", &["16/B374D848"]),
-    text("point", &["(1.5,-2)"]),
+    text("point", &["(1.5,-2)", "(NaN,1e300)"]),
+    text("line", &["{1,-2.5,3}"]),
+    text("lseg", &["[(1,2),(3,4)]"]),
+    text("box", &["(3,4),(1,2)"]),
+    text("path", &["[(1,2),(3,4)]", "((1,2),(3,4))"]),
+    text("polygon", &["((0,0),(1,0),(0,1))"]),
+    text("circle", &["<(1,2),3.5>"]),
 ];

@@ -189,6 +189,9 @@ fn told(value: &Value, case: &Case, format: Format) -> Value {
             bytes(object["bytes"].as_str().expect("bytes are told in hex"), case.read)
         }
         Value::Array(items) => items.iter().map(|item| told(item, case, format)).collect(),
+        Value::Object(fields) => {
+            Value::Object(fields.iter().map(|(name, value)| (name.clone(), told(value, case, format))).collect())
+        }
         other => other.clone(),
     }
 }
@@ -222,6 +225,9 @@ fn octets(hex: &str) -> Vec<u8> {
 
 /// Equal, as near as the test's own JSON reader reads a number.
 fn same_float(found: &Value, text: &Value) -> bool {
+    if let (Value::Array(found), Value::Array(text)) = (found, text) {
+        return found.len() == text.len() && found.iter().zip(text).all(|(found, text)| same_float(found, text));
+    }
     let number = |value: &Value| value.as_f64().or_else(|| value.as_str()?.parse().ok());
     match (number(found), number(text)) {
         (Some(found), Some(wanted)) if wanted.is_finite() => {
