@@ -12,12 +12,12 @@ fn manifests(scenario: &Scenario, topic: &str) -> Manifests {
     scenario.manifests().with(Sink::new("ledger", "public.ledger", topic).key(&["id"]).partitions(3))
 }
 
-/// The worker dies at this point while it carries the snapshot.
-async fn dies_in_snapshot_at(point: &str) {
+/// The worker dies when it comes by this point for the nth time while it carries a snapshot of so many rows.
+async fn dies_in_snapshot_at(point: &str, nth: u32, rows: u32) {
     let scenario = Scenario::new(&format!("snapshot-{point}")).await;
-    let history = History::begin(&scenario.database, ROWS).await;
+    let history = History::begin(&scenario.database, rows).await;
     let topic = scenario.topic("ledger");
-    let afterbay = scenario.run_with(&manifests(&scenario, &topic), &Options::default().dies_at(&scenario, point, 1));
+    let afterbay = scenario.run_with(&manifests(&scenario, &topic), &Options::default().dies_at(&scenario, point, nth));
     afterbay.worker_has_died().await;
     history.work(20).await;
     afterbay.caught_up(&scenario).await;
@@ -46,11 +46,11 @@ async fn dies_in_stream_at(point: &str, nth: u32) {
 }
 
 macro_rules! snapshot {
-    ($($name:ident: $point:literal;)+) => {
+    ($($name:ident: $point:literal, $nth:literal of $rows:literal;)+) => {
         mod the_worker_dies_in_the_snapshot { $(
             #[tokio::test]
             async fn $name() {
-                super::dies_in_snapshot_at($point).await;
+                super::dies_in_snapshot_at($point, $nth, $rows).await;
             }
         )+ }
     };
@@ -68,15 +68,17 @@ macro_rules! stream {
 }
 
 snapshot! {
-    when_fenced: "fenced";
-    with_progress_read: "progress-read";
-    when_attached: "attached";
-    with_a_transaction_begun: "begun";
-    with_a_row_staged: "staged";
-    before_the_progress_record: "before-progress";
-    before_the_commit: "progress-staged";
-    behind_the_commit: "committed";
-    when_started: "started";
+    when_fenced: "fenced", 1 of 50;
+    with_progress_read: "progress-read", 1 of 50;
+    when_attached: "attached", 1 of 50;
+    with_a_transaction_begun: "begun", 1 of 50;
+    with_a_row_staged: "staged", 1 of 50;
+    in_the_middle_of_the_rows: "staged", 2500 of 5000;
+    with_the_last_row_staged: "staged", 5000 of 5000;
+    before_the_progress_record: "before-progress", 1 of 50;
+    before_the_commit: "progress-staged", 1 of 50;
+    behind_the_commit: "committed", 1 of 50;
+    when_started: "started", 1 of 50;
 }
 
 stream! {
@@ -105,6 +107,26 @@ async fn the_worker_is_killed_at_any_time_under_load() {
     for writer in writers {
         writer.stop().await;
     }
+    afterbay.caught_up(&scenario).await;
+    history.check(&scenario.messages(&topic, Format::Json).await, true).await;
+}
+
+#[tokio::test]
+async fn the_worker_is_killed_in_the_middle_of_the_snapshot_under_load() {
+    let scenario = Scenario::new("killed-snapshot").await;
+    let rows = 100_000;
+    let history = History::begin(&scenario.database, rows).await;
+    let topic = scenario.topic("ledger");
+    let writer = history.writer().await;
+    let afterbay = scenario.run(&manifests(&scenario, &topic));
+    for round in 1..=2_u64 {
+        let seen = afterbay.sink("is in the snapshot", "ledger", |sink| sink.snapshot_rows > round * 5_000).await;
+        assert!(seen.snapshot_rows < u64::from(rows), "the snapshot was through before the worker could be killed");
+        assert_eq!(seen.messages_committed, 0, "readers see all rows at once");
+        afterbay.kill_worker().await;
+    }
+    afterbay.sink("carries the stream", "ledger", |sink| sink.messages_committed > u64::from(rows)).await;
+    writer.stop().await;
     afterbay.caught_up(&scenario).await;
     history.check(&scenario.messages(&topic, Format::Json).await, true).await;
 }

@@ -30,7 +30,8 @@ async fn the_record_tells_what_is_committed_and_of_which_database() {
     let record = record(&scenario, "t").await.expect("there is a record");
     assert_eq!(record["version"], 1);
     assert_eq!(record["sink"], format!("{}/t", scenario.unique));
-    assert_eq!(record["relation"], database.number("SELECT 't'::regclass::oid::bigint").await);
+    assert_eq!(record["topic"], scenario.topic("t"));
+    assert_eq!(record["relation"]["oid"], database.number("SELECT 't'::regclass::oid::bigint").await);
     let system = database.text("SELECT system_identifier FROM pg_control_system()").await;
     let timeline = database.number("SELECT timeline_id FROM pg_control_checkpoint()").await;
     let source = json!({"system": system, "timeline": timeline, "database": database.name, "slot": scenario.slot()});
@@ -119,20 +120,46 @@ async fn a_table_that_nobody_writes_to_holds_no_log_back() {
 }
 
 #[tokio::test]
-async fn what_is_acknowledged_is_committed() {
-    let (scenario, _, manifests) = scenario("acknowledged").await;
-    let database = &scenario.database;
-    let afterbay = scenario.run(&manifests);
+async fn what_a_sink_has_not_committed_is_not_acknowledged() {
+    let (scenario, topic, manifests) = scenario("acknowledged").await;
+    let well = scenario.topic("well");
+    let afterbay = scenario.run(&manifests.with(Sink::new("well", "public.t", &well).key(&["id"])));
     afterbay.caught_up(&scenario).await;
+    broker::configure_topic(scenario.rig, &topic, "max.message.bytes", "100").await;
+    let database = &scenario.database;
+    let before = database.log_end().await;
+    database.run("INSERT INTO t VALUES (10, 0)").await;
+    afterbay.stalled("t", "MessageTooLarge").await;
     let confirmed =
         format!("SELECT confirmed_flush_lsn FROM pg_replication_slots WHERE slot_name = '{}'", scenario.slot());
-    for n in 0..20 {
-        database.run(&format!("INSERT INTO t VALUES ({}, {n})", n + 10)).await;
+    for n in 0..10 {
+        database.run(&format!("INSERT INTO t VALUES ({}, {n})", n + 20)).await;
+        afterbay.sink_caught_up(&scenario, "well").await;
+        acknowledged_anew(&scenario).await;
         let confirmed = lsn(&database.text(&confirmed).await);
-        let position = record(&scenario, "t").await.expect("there is a record")["position"].clone();
-        let committed = position["done"].as_str().or(position["within"]["commit"].as_str()).map(lsn).expect("an LSN");
-        assert!(confirmed <= committed, "the slot stands at {confirmed:X}, the record at {committed:X}");
+        assert!(confirmed <= before, "the slot stands at {confirmed:X}, a Sink at {before:X}");
     }
+    broker::configure_topic(scenario.rig, &topic, "max.message.bytes", "1000000").await;
+    afterbay.caught_up(&scenario).await;
+    await_condition("the slot follows the Sink", PATIENCE, async || {
+        (lsn(&database.text(&confirmed).await) > before).then_some(())
+    })
+    .await;
+    assert_eq!(scenario.messages(&topic, Format::Json).await.len(), 12);
+}
+
+/// Waits until the worker has told the server again how far it is.
+async fn acknowledged_anew(scenario: &Scenario) {
+    let now = scenario.database.text("SELECT clock_timestamp()").await;
+    let told = format!(
+        "SELECT count(*) FROM pg_stat_replication r JOIN pg_replication_slots s ON s.active_pid = r.pid \
+         WHERE s.slot_name = '{}' AND r.reply_time > '{now}'",
+        scenario.slot()
+    );
+    await_condition("the worker tells the server of its progress", PATIENCE, async || {
+        (scenario.database.number(&told).await > 0).then_some(())
+    })
+    .await;
 }
 
 #[tokio::test]
