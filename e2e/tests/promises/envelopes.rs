@@ -7,18 +7,18 @@ use afterbay_e2e::{Format, Message, Scenario, Sink};
 use serde_json::{Value, json};
 
 /// Keys and values, in the order of their partition.
-fn pairs(messages: &[Message]) -> Vec<(Value, Value)> {
+pub fn pairs(messages: &[Message]) -> Vec<(Value, Value)> {
     messages.iter().map(|message| (message.key.clone(), message.value.clone())).collect()
 }
 
 /// What comes behind the commit LSN in the names of the changes.
-fn ordinals(messages: &[Message]) -> Vec<&str> {
+pub fn ordinals(messages: &[Message]) -> Vec<&str> {
     messages.iter().filter_map(|message| message.position().split_once(':')).map(|(_, ordinal)| ordinal).collect()
 }
 
 /// Runs a Sink of table `t (id int PRIMARY KEY, n int)` that holds (1, 10), makes the changes, and gives the
 /// messages that are not the snapshot's.
-async fn stream(test: &str, sink: impl FnOnce(&str) -> Sink, changes: &[&str]) -> Vec<Message> {
+pub async fn stream(test: &str, sink: impl FnOnce(&str) -> Sink, changes: &[&str]) -> Vec<Message> {
     let scenario = Scenario::new(test).await;
     scenario.database.run("CREATE TABLE t (id int PRIMARY KEY, n int); ALTER TABLE t REPLICA IDENTITY FULL").await;
     scenario.database.run("INSERT INTO t VALUES (1, 10)").await;
@@ -39,7 +39,7 @@ fn upsert(topic: &str) -> Sink {
     Sink::new("t", "public.t", topic).key(&["id"])
 }
 
-fn debezium(topic: &str) -> Sink {
+pub fn debezium(topic: &str) -> Sink {
     upsert(topic).debezium()
 }
 

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod debezium;
 mod envelopes;
 mod errors;
 mod exactly_once;
@@ -11,5 +12,6 @@ mod progress;
 mod rejoining;
 mod security;
 mod snapshot_and_stream;
+mod tables;
 mod telling;
 mod types;
