@@ -182,9 +182,10 @@ impl KafkaError {
             Self::Call { operation, subject, connection, code, text, cause } => {
                 problem(connection, operation, subject, *code, text, cause.as_deref())
             }
-            Self::Undecided { connection, .. } => Reason::KafkaUnreachable.problem(
+            Self::Undecided { connection, .. } => Reason::ProgressUndecided.problem(
                 format!("Kafka connection {connection}: {self}"),
-                "a transaction of another Sink is probably open: it ends by its timeout, and it is tried again by itself",
+                "the transaction of another Sink ends by its timeout, and it is looked again by itself; one that stays \
+                 for a quarter of an hour hangs: find and abort it with kafka-transactions.sh",
             ),
             Self::Told(problem) => problem.clone(),
         }
@@ -260,7 +261,8 @@ fn problem(connection: &str, operation: &str, subject: &str, code: Code, text: &
         }
         reason @ Reason::KafkaUnreachable if cause.is_some_and(Cause::wants_tls) => reason.problem(
             format!("{at}: the broker hangs up before it has said anything ({operation}): {words}"),
-            "the port probably expects TLS: set spec.tls of the KafkaConnection, or name the port for plain text",
+            "unless the broker is just starting, the port probably expects TLS: set spec.tls of the KafkaConnection, or name \
+             the port for plain text",
         ),
         reason @ Reason::KafkaUnreachable => reason.problem(
             format!("{at}: no broker answers ({operation}): {words}"),

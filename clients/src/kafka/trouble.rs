@@ -24,6 +24,8 @@ struct Inner {
 #[derive(Debug, Default)]
 struct State {
     cause: Option<Cause>,
+    /// A broker has answered before, so it is not the way of speaking that is wrong.
+    answered: bool,
     /// No broker can be reached, and the log says so.
     down: bool,
 }
@@ -103,7 +105,10 @@ impl Trouble {
     /// Something happened. What says more stays, though something else comes after it.
     pub fn note(&self, code: Code, words: &str) {
         let mut state = self.state();
-        let cause = Cause::new(code, words);
+        let mut cause = Cause::new(code, words);
+        if state.answered && cause.kind == Kind::NoTls {
+            cause.kind = Kind::Lost;
+        }
         if state.cause.as_ref().is_none_or(|known| cause.kind >= known.kind) {
             state.cause = Some(cause);
         }
@@ -118,6 +123,7 @@ impl Trouble {
     pub fn clear(&self) {
         let mut state = self.state();
         state.cause = None;
+        state.answered = true;
         if std::mem::take(&mut state.down) {
             tracing::info!("Kafka connection {}: the brokers answer again", self.0.connection);
         }
@@ -202,6 +208,17 @@ mod tests {
         ] {
             assert_eq!(Cause::new(code, words).kind, kind, "{words}");
         }
+    }
+
+    #[test]
+    fn a_broker_that_has_answered_is_not_taken_for_one_that_wants_tls() {
+        let trouble = Trouble::new("c");
+        let hung_up = "b: Disconnected (after 1ms in state APIVERSION_QUERY)";
+        trouble.error(Code::BrokerTransportFailure, hung_up, false);
+        assert!(trouble.cause().unwrap().wants_tls());
+        trouble.clear();
+        trouble.error(Code::BrokerTransportFailure, hung_up, false);
+        assert!(!trouble.cause().unwrap().wants_tls(), "it is only restarting");
     }
 
     #[test]
