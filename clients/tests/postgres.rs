@@ -332,7 +332,6 @@ async fn what_was_not_acknowledged_comes_again() {
         .await;
 
         let pid = slot::status(&admin, &database.name).await.unwrap().unwrap().active_pid.expect("a reader");
-        assert!(!slot::is_synchronous(&admin, pid).await.unwrap(), "no commit waits for us");
         assert!(slot::terminate_backend(&admin, pid).await.unwrap());
         let error = loop {
             match reader.next().await {

@@ -44,6 +44,8 @@ reasons! {
     PublicationNotOwned,
     /// The publication does not hold the table, or not all of it.
     PublicationIncomplete,
+    /// The table left the publication for a while: changes of it are missing.
+    PublicationChanged,
     /// The slot is read by somebody else.
     SlotInUse,
     /// The slot is not what Afterbay needs (another plugin, another database).
@@ -94,12 +96,16 @@ reasons! {
     TopicCreationRefused,
     /// The topic is there, but not as the manifest has it.
     TopicDiffers,
+    /// The manifest names another topic than the one that the Sink has begun to fill.
+    TopicChanged,
     /// The progress topic has more than one partition, or retention.
     ProgressTopicUnfit,
     /// The Sink has committed before, but its progress record is gone.
     ProgressMissing,
     /// The progress record cannot be read.
     ProgressUnreadable,
+    /// The progress topic holds a transaction that does not end.
+    ProgressUndecided,
     /// Another worker owns the Sink's transactional id.
     Fenced,
     /// A Kafka transaction failed and was rolled back.

@@ -30,6 +30,17 @@ pub struct TableDescription {
 }
 
 impl TableDescription {
+    /// Whether a column belongs to the replica identity, so that old rows hold it.
+    pub fn is_identity(&self, column: &str) -> bool {
+        let named = |columns: &[String]| columns.iter().any(|name| name == column);
+        match &self.replica_identity {
+            ReplicaIdentity::Full => true,
+            ReplicaIdentity::Nothing => false,
+            ReplicaIdentity::Index { columns } => named(columns),
+            ReplicaIdentity::Default => self.unique_keys.iter().any(|key| key.primary && named(&key.columns)),
+        }
+    }
+
     /// The columns that the replication stream brings, in its order: all but generated ones.
     pub fn streamed_columns(&self) -> impl Iterator<Item = &ColumnDescription> {
         self.columns.iter().filter(|column| !column.generated)

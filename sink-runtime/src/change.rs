@@ -6,6 +6,7 @@
 use std::sync::Arc;
 
 use afterbay_clients::postgres::Lsn;
+use afterbay_clients::postgres::pgoutput::RelationColumn;
 use afterbay_formats::row::Row;
 
 use crate::position::ChangeId;
@@ -62,22 +63,11 @@ pub enum Item {
     Boundary(Lsn),
 }
 
-/// The columns of a relation as the source's stream describes them.
+/// The columns of a relation as the source's stream describes them, in the order of the cells.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Shape {
-    /// Name, type oid and type modifier of each column, in the order of the cells.
-    pub columns: Vec<ShapeColumn>,
-}
-
-/// A column as the source's stream describes it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ShapeColumn {
-    /// The name.
-    pub name: String,
-    /// The type's oid.
-    pub type_oid: u32,
-    /// The type modifier (`-1`: none).
-    pub type_modifier: i32,
+    /// The columns.
+    pub columns: Vec<RelationColumn>,
 }
 
 /// Where the cells of a row stand in its batch.

@@ -73,6 +73,7 @@ fn start(plan: Plan, stop: &Stop) -> std::io::Result<(WorkerStatus, mpsc::Unboun
     let floors = Floors::new(count);
     let context = Arc::new(Context {
         plan: Arc::clone(&source),
+        sinks: plan.sinks.iter().cloned().collect(),
         floors: floors.clone(),
         status: SourceStatus::default(),
         queue_bytes: shares.queue_bytes,
@@ -81,9 +82,16 @@ fn start(plan: Plan, stop: &Stop) -> std::io::Result<(WorkerStatus, mpsc::Unboun
     let source_status = context.status.clone();
     let (requests, receiver) = mpsc::unbounded_channel();
     let manager = Manager::new(context, count, receiver, requests.downgrade());
-    tokio::spawn(manager.run());
     let handle = SourceHandle::new(source, requests);
     let (tell, ended) = mpsc::unbounded_channel();
+    let told = tell.clone();
+    tokio::spawn(async move {
+        // Without it no Sink would ever be fed again: a panic is a defect, and the process ends with it.
+        if tokio::spawn(manager.run()).await.is_err() {
+            // Nobody listens any more when the worker is ending.
+            let _ = told.send(Outcome::Stopped);
+        }
+    });
     let mut sinks = Vec::with_capacity(count);
     for (index, plan) in plan.sinks.into_iter().enumerate() {
         let status = SinkStatus::new(&plan);

@@ -12,6 +12,7 @@ mod progress;
 mod rejoining;
 mod security;
 mod snapshot_and_stream;
+mod table_changes;
 mod tables;
 mod telling;
 mod types;

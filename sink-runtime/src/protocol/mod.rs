@@ -9,7 +9,7 @@ mod machine;
 mod record;
 
 pub use machine::{Action, End, Event, Protocol, Start};
-pub use record::{ProgressRecord, RECORD_VERSION, RecordError, SchemaIds, SourceIdentity};
+pub use record::{ProgressRecord, RECORD_VERSION, RecordError, RelationIdentity, SchemaIds, SourceIdentity};
 
 #[cfg(test)]
 mod simulation;

@@ -31,6 +31,15 @@ pub struct SchemaIds {
     pub value: Option<u32>,
 }
 
+/// The table that a Sink carries, as more than a name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RelationIdentity {
+    /// Its oid: a table that is dropped and made again is another table.
+    pub oid: u32,
+    /// The oid of its entry in the publication: one that left and came back was not published meanwhile.
+    pub entry: u32,
+}
+
 /// A Sink's progress record; written in the Kafka transaction of the data that it speaks of.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProgressRecord {
@@ -44,8 +53,10 @@ pub struct ProgressRecord {
     pub position: Position,
     /// Where the position holds.
     pub source: SourceIdentity,
-    /// The relation's oid: a table that is dropped and made again is another table.
-    pub relation: u32,
+    /// The relation.
+    pub relation: RelationIdentity,
+    /// The topic that it fills.
+    pub topic: String,
     /// Schemas of the messages.
     #[serde(default)]
     pub schemas: SchemaIds,
@@ -99,7 +110,8 @@ mod tests {
             uid: "u".into(),
             position,
             source: SourceIdentity { system: "7".into(), timeline: 1, database: "shop".into(), slot: "s".into() },
-            relation: 16_400,
+            relation: RelationIdentity { oid: 16_400, entry: 16_411 },
+            topic: "orders".into(),
             schemas: SchemaIds { key: None, value: Some(3) },
         }
     }
@@ -109,7 +121,7 @@ mod tests {
         let done = record(Position::Done(Lsn(0x16_B374)));
         assert_eq!(
             String::from_utf8(done.to_bytes().unwrap()).unwrap(),
-            r#"{"version":1,"sink":"default/orders","uid":"u","position":{"done":"0/16B374"},"source":{"system":"7","timeline":1,"database":"shop","slot":"s"},"relation":16400,"schemas":{"value":3}}"#
+            r#"{"version":1,"sink":"default/orders","uid":"u","position":{"done":"0/16B374"},"source":{"system":"7","timeline":1,"database":"shop","slot":"s"},"relation":{"oid":16400,"entry":16411},"topic":"orders","schemas":{"value":3}}"#
         );
         assert_eq!(ProgressRecord::from_bytes(&done.to_bytes().unwrap()).unwrap(), done);
         let within = record(Position::Within(ChangeId { commit: Lsn(9), change: Lsn(5), index: 2, ordinal: 4 }));

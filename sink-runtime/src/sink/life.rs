@@ -3,27 +3,25 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use afterbay_clients::kafka::{
-    ErrorClass, ProducerSettings, TopicHandle, TransactionError, TransactionalProducer, admin, progress,
-};
+use afterbay_clients::kafka::{ErrorClass, TopicHandle, TransactionError, TransactionalProducer};
 use afterbay_clients::postgres::{Lsn, quote};
-use afterbay_crds::plan::FormatPlan;
 use afterbay_crds::reason::Reason;
-use afterbay_crds::report::{Problem, SinkState};
+use afterbay_crds::report::Problem;
 use afterbay_formats::encoders::EncodeErrorKind;
 
-use super::SinkContext;
-use super::messages::{MessageError, Messages, MessagesSpec, Staged};
-use super::relation::SinkRelation;
+use super::begin::{Begun, KAFKA_TIMEOUT, begin, messages};
+use super::messages::{MessageError, Messages, Staged};
+use super::relation::{self, SinkRelation};
+use super::{SinkContext, problems};
 use crate::change::{Change, ChangeBatch, ChangeKind, Item, RowSpan, Shape};
 use crate::fault;
 use crate::feed::{Delivery, Feed, Nothing};
 use crate::position::{ChangeId, Position};
-use crate::protocol::{Action, End, Event, ProgressRecord, Protocol, RECORD_VERSION, SchemaIds, SourceIdentity, Start};
-use crate::source::Origin;
+use crate::protocol::{
+    Action, End, Event, ProgressRecord, Protocol, RECORD_VERSION, RelationIdentity, SchemaIds, SourceIdentity,
+};
+use crate::source::{Attached, checks};
 
-/// How long Kafka may take to answer a call that begins a life.
-const KAFKA_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long a transaction stays open though nothing waits behind it: a breath, so that small source transactions that
 /// follow each other closely share a Kafka transaction.
 const LINGER: Duration = Duration::from_millis(10);
@@ -31,11 +29,6 @@ const LINGER: Duration = Duration::from_millis(10);
 const IDLE: Duration = Duration::from_millis(100);
 /// How often a position that moved without changes is committed.
 const POSITION_INTERVAL: Duration = Duration::from_secs(10);
-/// Kafka's default for `transaction.max.timeout.ms`, where the broker does not tell its own.
-const MAX_TRANSACTION_MS: u64 = 900_000;
-/// Rows per second that the slowest snapshot that is begun must reach.
-const SLOWEST_SNAPSHOT_ROWS: u64 = 5_000;
-
 /// How a life ends.
 #[derive(Debug)]
 pub enum Ending {
@@ -47,6 +40,8 @@ pub enum Ending {
     Fenced(Problem),
     /// Something stands against it; to be tried again with patience.
     Parked(Problem),
+    /// The source has ended what fed it; all that it fed come back at once.
+    Lost(Problem),
 }
 
 impl From<Problem> for Ending {
@@ -66,200 +61,15 @@ impl From<TransactionError> for Ending {
 
 /// Lives once; says how it ended, and whether anything was committed.
 pub fn live(context: &SinkContext) -> (Ending, bool) {
-    let mut timeout_ms = context.plan.kafka.commit.timeout_ms;
-    loop {
-        match recover(context, timeout_ms) {
-            Ok(Recovered { origin: Origin::Fresh { snapshot: true }, .. })
-                if timeout_ms != snapshot_timeout(context) =>
-            {
-                // All rows go out in one transaction, which needs the longest timeout that the broker gives. The
-                // producer that has it fences anew, and so all that follows it is done anew.
-                timeout_ms = snapshot_timeout(context);
-            }
-            Ok(recovered) => {
-                let mut life = match attach(context, recovered, timeout_ms) {
-                    Ok(life) => life,
-                    Err(ending) => return (ending, false),
-                };
-                let ending = match life.run() {
-                    Ok(never) => match never {},
-                    Err(ending) => ending,
-                };
-                return (ending, life.has_committed);
-            }
-            Err(ending) => return (ending, false),
-        }
-    }
-}
-
-/// Fenced, and what is committed is known.
-struct Recovered {
-    producer: TransactionalProducer,
-    protocol: Protocol,
-    origin: Origin,
-}
-
-fn recover(context: &SinkContext, timeout_ms: u64) -> Result<Recovered, Ending> {
-    let kafka = &context.plan.kafka;
-    // A status that knows of a commit knows more than the plan.
-    let (mut protocol, _fence) = Protocol::start(context.status.begun());
-    let mut settings = ProducerSettings::new(&kafka.transactional_id);
-    settings.transaction_timeout_ms = timeout_ms;
-    settings.compression = kafka.compression;
-    settings.queue_bytes = context.producer_bytes;
-    let producer = TransactionalProducer::new(&kafka.connection, &settings).map_err(|error| error.problem())?;
-    producer.init_transactions(KAFKA_TIMEOUT)?;
-    fault::point("fenced");
-    protocol.step(Event::Fenced);
-    let record = read_record(context)?;
-    fault::point("progress-read");
-    let position = record.as_ref().map(|record| record.position);
-    let origin = match protocol.step(Event::ProgressRead(position)) {
-        Action::Attach(Start::Fresh) => Origin::Fresh { snapshot: context.plan.snapshot },
-        Action::Attach(Start::At(position)) => {
-            let Some(record) = record else { return Err(out_of_order(context)) };
-            context.status.committed(position, 0, 0, None);
-            context.floors.raise(context.index, position.replay_from());
-            Origin::Record { position, identity: record.source, relation: record.relation }
-        }
-        Action::End(End::ProgressMissing) => return Err(progress_missing(context).into()),
-        _ => return Err(out_of_order(context)),
+    let mut life = match begin(context) {
+        Ok(begun) => Life::new(context, begun),
+        Err(ending) => return (ending, false),
     };
-    Ok(Recovered { producer, protocol, origin })
-}
-
-/// The Sink's record, if it has one: that of another life of the same name is none.
-fn read_record(context: &SinkContext) -> Result<Option<ProgressRecord>, Ending> {
-    let kafka = &context.plan.kafka;
-    let found = progress::read_progress(
-        &kafka.connection,
-        &kafka.progress_topic,
-        &kafka.progress_group_id,
-        &kafka.progress_key,
-        KAFKA_TIMEOUT,
-    )
-    .map_err(|error| error.problem())?;
-    let Some(bytes) = found else { return Ok(None) };
-    let record = ProgressRecord::from_bytes(&bytes).map_err(|error| {
-        Reason::ProgressUnreadable.problem(
-            format!("{error} (key {} of topic {})", kafka.progress_key, kafka.progress_topic),
-            "use the newest version of Afterbay that has run this Sink",
-        )
-    })?;
-    Ok((record.uid == context.plan.uid).then_some(record))
-}
-
-fn progress_missing(context: &SinkContext) -> Problem {
-    let kafka = &context.plan.kafka;
-    Reason::ProgressMissing.problem(
-        format!(
-            "the Sink has committed before, but topic {} holds no record under key {}",
-            kafka.progress_topic, kafka.progress_key
-        ),
-        "the progress topic was emptied or made anew: restore it, or give the Sink a new name and topic to start afresh",
-    )
-}
-
-/// A defect: the thread goes on with a new life, as after anything else.
-fn out_of_order(context: &SinkContext) -> Ending {
-    Reason::TransactionFailed
-        .problem(
-            format!("the protocol of Sink {} was told something out of order", context.plan.name),
-            "this is a defect, please report it; nothing is lost, the Sink goes on from what is committed",
-        )
-        .into()
-}
-
-fn snapshot_timeout(context: &SinkContext) -> u64 {
-    let connection = &context.plan.kafka.connection;
-    // Without the right to ask, the broker's default is as good as any: a broker that allows less says so.
-    context
-        .runtime
-        .block_on(admin::broker_config(connection, "transaction.max.timeout.ms"))
-        .ok()
-        .flatten()
-        .and_then(|value| value.parse().ok())
-        .unwrap_or(MAX_TRANSACTION_MS)
-}
-
-/// Has the source feed the Sink, and makes ready what messages need.
-fn attach(context: &SinkContext, recovered: Recovered, timeout_ms: u64) -> Result<Life<'_>, Ending> {
-    let Recovered { producer, mut protocol, origin } = recovered;
-    context.status.is(SinkState::Starting);
-    let kafka = &context.plan.kafka;
-    let topic = producer.topic(&kafka.topic)?;
-    let partitions = producer.partition_count(&kafka.topic, KAFKA_TIMEOUT)?;
-    let fresh = matches!(origin, Origin::Fresh { .. });
-    let snapshot = matches!(origin, Origin::Fresh { snapshot: true });
-    let attached = context.source.attach(context.index, context.plan.table.clone(), origin)?;
-    fault::point("attached");
-    let relation = SinkRelation::new(&context.plan, attached.table)?;
-    if snapshot {
-        snapshot_fits(context, attached.rows_estimated, timeout_ms)?;
-        context.status.snapshot_begins(attached.rows_estimated);
-    }
-    let (messages, schemas) = messages(context, &relation, topic.clone(), partitions)?;
-    protocol.step(Event::Attached);
-    context.status.is(if snapshot { SinkState::Snapshotting } else { SinkState::Running });
-    let now = Instant::now();
-    Ok(Life {
-        context,
-        producer,
-        protocol,
-        feed: attached.feed,
-        fresh,
-        start: attached.start,
-        identity: attached.identity,
-        snapshot_time_us: attached.snapshot_time_us,
-        relation,
-        shape: None,
-        messages,
-        schemas,
-        topic,
-        partitions,
-        transaction: Transaction::new(now),
-        snapshot_rows: 0,
-        last_commit: now,
-        has_committed: false,
-    })
-}
-
-fn snapshot_fits(context: &SinkContext, rows_estimated: Option<u64>, timeout_ms: u64) -> Result<(), Ending> {
-    let limit = SLOWEST_SNAPSHOT_ROWS * timeout_ms / 1_000;
-    match rows_estimated {
-        Some(rows) if rows > limit => Err(Reason::SnapshotTooLong
-            .problem(
-                format!(
-                    "table {} has about {rows} rows, which cannot be sent within the broker's longest transaction ({} s)",
-                    context.plan.table,
-                    timeout_ms / 1_000
-                ),
-                "raise the broker's transaction.max.timeout.ms, or set snapshot: false",
-            )
-            .into()),
-        _ => Ok(()),
-    }
-}
-
-fn messages(
-    context: &SinkContext,
-    relation: &SinkRelation,
-    topic: TopicHandle,
-    partitions: i32,
-) -> Result<(Messages, SchemaIds), Ending> {
-    let plan = &context.plan;
-    let (encoders, schemas) = relation.encoders(plan, &context.runtime)?;
-    let spec = MessagesSpec {
-        encoders,
-        key: relation.key.clone(),
-        columns: relation.width(),
-        envelope: plan.envelope,
-        avro: matches!(plan.format, FormatPlan::Avro { .. }),
-        topic,
-        partitions,
-        name_prefix: plan.kafka.name_prefix.clone(),
+    let ending = match life.run() {
+        Ok(never) => match never {},
+        Err(ending) => ending,
     };
-    Ok((Messages::new(spec), schemas))
+    (ending, life.has_committed)
 }
 
 /// What the open transaction holds.
@@ -267,11 +77,29 @@ struct Transaction {
     begun: Instant,
     staged: Staged,
     oldest_us: Option<i64>,
+    /// The size in bytes of the largest message, and the change or row that it is of.
+    largest: (u64, Place),
+}
+
+/// What a message is of.
+#[derive(Clone, Copy, Debug)]
+enum Place {
+    Change(ChangeId),
+    SnapshotRow(u64),
+}
+
+impl std::fmt::Display for Place {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Change(id) => write!(f, "the change {}:{}", id.commit, id.ordinal),
+            Self::SnapshotRow(row) => write!(f, "row {row} of the snapshot"),
+        }
+    }
 }
 
 impl Transaction {
     fn new(now: Instant) -> Self {
-        Self { begun: now, staged: Staged::default(), oldest_us: None }
+        Self { begun: now, staged: Staged::default(), oldest_us: None, largest: (0, Place::SnapshotRow(0)) }
     }
 }
 
@@ -291,6 +119,8 @@ struct Life<'a> {
     fresh: bool,
     start: Lsn,
     identity: SourceIdentity,
+    /// What the progress record says of the relation.
+    recorded: RelationIdentity,
     snapshot_time_us: i64,
     relation: SinkRelation,
     /// Columns of the stream that the relation is not held against yet.
@@ -303,6 +133,37 @@ struct Life<'a> {
     snapshot_rows: u64,
     last_commit: Instant,
     has_committed: bool,
+    /// After what time the broker ends a transaction.
+    timeout_ms: u64,
+}
+
+impl<'a> Life<'a> {
+    fn new(context: &'a SinkContext, begun: Begun) -> Self {
+        let now = Instant::now();
+        let Attached { feed, relation: recorded, start, identity, snapshot_time_us, .. } = begun.attached;
+        Self {
+            context,
+            producer: begun.producer,
+            protocol: begun.protocol,
+            feed,
+            fresh: begun.fresh,
+            start,
+            identity,
+            recorded,
+            snapshot_time_us,
+            relation: begun.relation,
+            shape: None,
+            messages: begun.messages,
+            schemas: begun.schemas,
+            topic: begun.topic,
+            partitions: begun.partitions,
+            transaction: Transaction::new(now),
+            snapshot_rows: 0,
+            last_commit: now,
+            has_committed: false,
+            timeout_ms: begun.timeout_ms,
+        }
+    }
 }
 
 impl Life<'_> {
@@ -320,9 +181,9 @@ impl Life<'_> {
                 }
                 Ok(Delivery::SnapshotEnd(start)) => self.drive(Event::SnapshotEnd(start), Arrived::Nothing)?,
                 Ok(Delivery::Continue(feed)) => self.feed = feed,
-                Ok(Delivery::Lost(problem)) => return Err(problem.into()),
+                Ok(Delivery::Lost(problem)) => return Err(Ending::Lost(problem)),
                 Err(Nothing::Yet) => self.rest(delivered)?,
-                Err(Nothing::Anymore) => return Err(source_gone().into()),
+                Err(Nothing::Anymore) => return Err(problems::source_gone().into()),
             }
             if self.is_due() {
                 self.drive(Event::CommitDue, Arrived::Nothing)?;
@@ -412,18 +273,17 @@ impl Life<'_> {
         }
         let plan = &self.context.plan;
         let table = self.context.source.describe(&plan.table)?;
-        let relation = SinkRelation::new(plan, table)?;
-        if !relation.is(shape) {
-            // The catalogue is of now, the change of then, and between the two the columns changed again.
-            return Err(Reason::SchemaChanged
-                .problem(
-                    format!("the columns of table {} at this place of the log are not those that it has now", plan.table),
-                    "the Sink cannot tell the types that the columns had then: give it a new name and topic, or restore the columns",
-                )
-                .into());
+        if table.oid != self.recorded.oid {
+            return Err(checks::made_again(&plan.table, table.oid, self.recorded.oid).into());
         }
+        // The catalogue is of now, the change of then.
+        let table = if relation::is(&table, shape) {
+            table
+        } else {
+            self.context.source.describe_then(&table, shape)?.ok_or_else(|| problems::types_gone(self.context))?
+        };
+        self.relation = SinkRelation::new(plan, table)?;
         tracing::info!(sink = %plan.name, table = %plan.table, "columns changed, following");
-        self.relation = relation;
         self.compile()
     }
 
@@ -441,7 +301,7 @@ impl Life<'_> {
             let event = match action {
                 Action::Await | Action::PassOver => return Ok(()),
                 Action::Begin => {
-                    self.producer.begin()?;
+                    self.producer.begin().map_err(|error| self.failed(error))?;
                     fault::point("begun");
                     self.transaction = Transaction::new(Instant::now());
                     Event::Begun
@@ -472,8 +332,8 @@ impl Life<'_> {
                     fault::point("started");
                     return Err(Ending::Again);
                 }
-                Action::End(End::ReplayDiffers(id)) => return Err(replay_differs(id).into()),
-                _ => return Err(out_of_order(self.context)),
+                Action::End(End::ReplayDiffers(id)) => return Err(problems::replay_differs(id).into()),
+                _ => return Err(problems::out_of_order(self.context).into()),
             };
             action = self.protocol.step(event);
         }
@@ -486,14 +346,14 @@ impl Life<'_> {
         loop {
             let staged = match arrived {
                 Arrived::Change(_, change) if change.kind == ChangeKind::Truncate => {
-                    return Err(truncated(self.context, change).into());
+                    return Err(problems::truncated(self.context, change).into());
                 }
                 Arrived::Change(batch, change) => self.messages.stage(&self.producer, batch, change),
                 Arrived::Row(batch, row) => {
                     let name = (self.start, self.snapshot_rows);
                     self.messages.stage_snapshot_row(&self.producer, batch, row, self.snapshot_time_us, name)
                 }
-                Arrived::Nothing => return Err(out_of_order(self.context)),
+                Arrived::Nothing => return Err(problems::out_of_order(self.context).into()),
             };
             match staged {
                 Ok(staged) => {
@@ -506,7 +366,7 @@ impl Life<'_> {
                 {
                     self.compile()?;
                 }
-                Err(MessageError::Kafka(error)) => return Err(error.into()),
+                Err(MessageError::Kafka(error)) => return Err(self.refused(error, self.place(arrived))),
                 Err(error) => return Err(self.not_encodable(&error, arrived).into()),
             }
         }
@@ -515,6 +375,9 @@ impl Life<'_> {
     fn count(&mut self, staged: Staged, arrived: Arrived<'_>) {
         self.transaction.staged.messages += staged.messages;
         self.transaction.staged.bytes += staged.bytes;
+        if staged.bytes > self.transaction.largest.0 {
+            self.transaction.largest = (staged.bytes, self.place(arrived));
+        }
         self.context.status.staged(staged.messages, staged.bytes);
         match arrived {
             Arrived::Change(_, change) if self.transaction.oldest_us.is_none() => {
@@ -536,23 +399,61 @@ impl Life<'_> {
             sink: plan.name.clone(),
             uid: plan.uid.clone(),
             position,
-            relation: self.relation.table.oid,
+            relation: self.recorded,
+            topic: plan.kafka.topic.clone(),
             source: self.identity.clone(),
             schemas: self.schemas,
         };
         let value = record.to_bytes().map_err(|error| {
             Reason::ProgressUnreadable.problem(error.to_string(), "this is a defect, please report it")
         })?;
-        let topic = self.producer.topic(&plan.kafka.progress_topic)?;
-        self.producer.produce(&topic, 0, Some(plan.kafka.progress_key.as_bytes()), Some(&value), &[])?;
-        Ok(())
+        let key = plan.kafka.progress_key.as_bytes();
+        let staged = self.producer.topic(&plan.kafka.progress_topic);
+        let staged = staged.and_then(|topic| self.producer.produce(&topic, 0, Some(key), Some(&value), &[]));
+        staged.map_err(|error| self.failed(error))
     }
 
     /// Commits; what is not known to be committed ends this life, and the next one reads what came of it.
     fn commit(&mut self) -> Result<(), Ending> {
         let timeout = Duration::from_millis(self.context.plan.kafka.commit.timeout_ms).max(KAFKA_TIMEOUT);
-        self.producer.commit(timeout)?;
-        Ok(())
+        self.producer.commit(timeout).map_err(|error| self.failed(error))
+    }
+
+    /// What a failure within a transaction means.
+    fn failed(&self, error: TransactionError) -> Ending {
+        let age = self.transaction.begun.elapsed();
+        if error.class == ErrorClass::Fenced && self.protocol.is_open() && age >= Duration::from_millis(self.timeout_ms)
+        {
+            // The broker fences whose transaction it ends: there need be no other worker.
+            return problems::timed_out(self.context, self.timeout_ms, self.fresh).into();
+        }
+        let (bytes, place) = self.transaction.largest;
+        match error.problem() {
+            problem if error.class != ErrorClass::Fenced && problem.reason == Reason::MessageTooLarge.as_str() => {
+                let message =
+                    format!("{}; the largest message at hand is that of {place}: {bytes} bytes", problem.message);
+                Problem { message, ..problem }.into()
+            }
+            _ => error.into(),
+        }
+    }
+
+    /// A message that is not even taken.
+    fn refused(&self, error: TransactionError, place: Place) -> Ending {
+        match error.problem() {
+            problem if problem.reason == Reason::MessageTooLarge.as_str() => {
+                let message = format!("{}; it is that of {place}", problem.message);
+                Problem { message, ..problem }.into()
+            }
+            _ => self.failed(error),
+        }
+    }
+
+    fn place(&self, arrived: Arrived<'_>) -> Place {
+        match arrived {
+            Arrived::Change(_, change) => Place::Change(change.id),
+            _ => Place::SnapshotRow(self.snapshot_rows),
+        }
     }
 
     fn acknowledge(&mut self, position: Position) {
@@ -576,10 +477,7 @@ impl Life<'_> {
 
     fn not_encodable(&self, error: &MessageError, arrived: Arrived<'_>) -> Problem {
         let table = &self.context.plan.table;
-        let place = match arrived {
-            Arrived::Change(_, change) => format!("the change {}:{}", change.id.commit, change.id.ordinal),
-            _ => format!("row {} of the snapshot", self.snapshot_rows),
-        };
+        let place = self.place(arrived);
         match error {
             MessageError::Unchanged { .. } | MessageError::OldRowMissing => Reason::ReplicaIdentityInsufficient.problem(
                 format!("{place} of table {table} came without an old value that is needed: {error}"),
@@ -592,25 +490,4 @@ impl Life<'_> {
             _ => Reason::SourceFailed.problem(format!("{place} of table {table}: {error}"), "please report it"),
         }
     }
-}
-
-fn truncated(context: &SinkContext, change: &Change) -> Problem {
-    Reason::SourceTruncated.problem(
-        format!("table {} was truncated at {}", context.plan.table, change.id.commit),
-        "a topic cannot say which rows are gone: give the Sink a new name and topic to start afresh",
-    )
-}
-
-fn replay_differs(id: ChangeId) -> Problem {
-    Reason::ReplayDiffers.problem(
-        format!(
-            "the source transaction at {} was committed up to change {}, but its replay does not show that change",
-            id.commit, id.ordinal
-        ),
-        "the publication or the slot was changed meanwhile: give the Sink a new name and topic to start afresh",
-    )
-}
-
-fn source_gone() -> Problem {
-    Reason::SourceFailed.problem("the replication session ended", "nothing is to be done: it is begun again by itself")
 }

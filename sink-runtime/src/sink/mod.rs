@@ -1,11 +1,13 @@
 //! A Sink: a thread that carries the changes of one relation into one topic.
 //!
-//! [`thread`] lives one [`life`] after the other. A life does what the [`crate::protocol`] says, with a producer and a
+//! [`thread`] lives one [`life`] after the other. A life begins in [`begin`] and does what the [`crate::protocol`] says, with a producer and a
 //! feed of its own, and ends with the first thing that goes wrong.
 
+pub mod begin;
 pub mod life;
 pub mod messages;
 pub mod patience;
+pub mod problems;
 pub mod relation;
 pub mod status;
 pub mod thread;

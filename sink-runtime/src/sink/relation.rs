@@ -39,14 +39,9 @@ impl SinkRelation {
         self.nullable.len()
     }
 
-    /// Whether the stream describes the same columns.
+    /// Whether the stream describes the same columns and the same replica identity.
     pub fn is(&self, shape: &Shape) -> bool {
-        self.width() == shape.columns.len()
-            && self.table.streamed_columns().zip(&shape.columns).all(|(column, streamed)| {
-                column.name == streamed.name
-                    && column.type_oid == streamed.type_oid
-                    && column.typmod == streamed.type_modifier
-            })
+        is(&self.table, shape)
     }
 
     /// The name of a column.
@@ -54,8 +49,12 @@ impl SinkRelation {
         self.table.streamed_columns().nth(index).map_or_else(|| format!("#{index}"), |column| column.name.clone())
     }
 
-    /// Tells a column as nullable from now on; false if it is that already.
+    /// Tells a column as nullable from now on; false if it is that already, or belongs to the key, which never holds a
+    /// NULL: there it is one that means that the value is not known.
     pub fn widen(&mut self, column: usize) -> bool {
+        if self.key.contains(&column) {
+            return false;
+        }
         self.nullable.get_mut(column).is_some_and(|nullable| !std::mem::replace(nullable, true))
     }
 
@@ -101,6 +100,17 @@ impl SinkRelation {
         };
         Ok((encoders, ids))
     }
+}
+
+/// Whether the stream describes the same columns and the same replica identity as the catalogue.
+pub fn is(table: &TableDescription, shape: &Shape) -> bool {
+    table.streamed_columns().count() == shape.columns.len()
+        && table.streamed_columns().zip(&shape.columns).all(|(column, streamed)| {
+            column.name == streamed.name
+                && column.type_oid == streamed.type_oid
+                && column.typmod == streamed.type_modifier
+                && table.is_identity(&column.name) == streamed.key
+        })
 }
 
 /// Registers the schemas, the key's first, under the subjects `<topic>-key` and `<topic>-value`.

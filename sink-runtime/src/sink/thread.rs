@@ -41,6 +41,11 @@ pub fn run(context: &SinkContext) -> Outcome {
                 context.status.stalled(&problem);
                 wait(context, patience.wait());
             }
+            // The next session is to wait for it, so nothing is said of being away.
+            Ending::Lost(problem) => {
+                context.status.stalled(&problem);
+                wait(context, patience.wait());
+            }
         }
     }
 }

@@ -14,7 +14,7 @@ use super::manager::Newcomer;
 use super::router::Router;
 use super::session::{Context, Queues, Session};
 use super::start::temporary_name;
-use super::{JoinRequest, Request, SourceError};
+use super::{JoinRequest, Request, SourceError, checks};
 use crate::feed::{Delivered, Delivery, Feed, FeedSender};
 
 /// How near, in bytes of log, a Sink must be before the session of all is asked to take it up: what lies between is
@@ -49,19 +49,20 @@ async fn follow(
     requests: &mpsc::WeakUnboundedSender<Request>,
 ) -> Result<Option<Feed>, SourceError> {
     let plan = &context.plan;
+    let start = newcomer.position.replay_from();
     let mut connection = ReplicationConnection::connect(&plan.connection).await?;
+    // Since the newcomer was looked at, the address may have come to lead to another server, and somebody else may have
+    // read from the slot: what counts is what is read here.
+    let server = connection.identify_system().await?;
+    let history = checks::history(&mut connection, &server, [newcomer.identity.timeline]).await?;
+    checks::identity_fits(&newcomer.identity, &newcomer.position, &server, &history).map_err(SourceError::Refused)?;
     let name = temporary_name("copy");
-    connection
-        .query(&format!(
-            "SELECT 1 FROM pg_catalog.pg_copy_logical_replication_slot({}, {}, true)",
-            literal(&plan.slot),
-            literal(&name)
-        ))
-        .await?;
-    let stream = connection.start_replication(&name, newcomer.position.replay_from(), &[&plan.publication]).await?;
+    let confirmed = copy_slot(&mut connection, &plan.slot, &name).await?;
+    checks::slot_is_not_ahead(&plan.slot, confirmed, &newcomer.position).map_err(SourceError::Refused)?;
+    let stream = connection.start_replication(&name, start, &[&plan.publication]).await?;
     let mut queues = Queues::new(context.batch_bytes, delivered);
     queues.add(newcomer.sink, sender.clone());
-    let mut session = Session::new(context, stream, Router::new(vec![newcomer.member()]), queues, false);
+    let mut session = Session::new(context, stream, start, Router::new(vec![newcomer.member()]), queues, false);
 
     let mut joining: Option<oneshot::Receiver<(Feed, Lsn)>> = None;
     let mut joined: Option<(Feed, Lsn)> = None;
@@ -91,6 +92,19 @@ async fn follow(
         session.turn(context).await?;
     }
     Ok(None)
+}
+
+/// A copy of a slot that lives as long as the connection; gives up to where it is acknowledged.
+async fn copy_slot(connection: &mut ReplicationConnection, slot: &str, copy: &str) -> Result<Option<Lsn>, SourceError> {
+    let rows = connection
+        .query(&format!(
+            "SELECT lsn FROM pg_catalog.pg_copy_logical_replication_slot({}, {}, true)",
+            literal(slot),
+            literal(copy)
+        ))
+        .await?;
+    let lsn = rows.first().and_then(|row| row.first()).and_then(Option::as_deref);
+    Ok(lsn.and_then(|lsn| lsn.parse().ok()))
 }
 
 fn ask(newcomer: &Newcomer, requests: &mpsc::WeakUnboundedSender<Request>) -> Option<oneshot::Receiver<(Feed, Lsn)>> {

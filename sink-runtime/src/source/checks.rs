@@ -1,4 +1,4 @@
-//! What must hold before a Sink is fed, and what is said where it does not. Pure, but for the two look-ups.
+//! What must hold before a Sink is fed, and what is said where it does not. Pure, but for the look-ups.
 
 use afterbay_clients::postgres::SqlClient;
 use afterbay_clients::postgres::catalogue::publication::{self, Operations, Publication};
@@ -8,9 +8,11 @@ use afterbay_clients::postgres::{Lsn, PostgresError, quote};
 use afterbay_crds::plan::{PostgresPlan, TableName};
 use afterbay_crds::reason::Reason;
 use afterbay_crds::report::Problem;
+use afterbay_formats::table::TableDescription;
 
+use super::{SourceError, describe};
 use crate::position::Position;
-use crate::protocol::SourceIdentity;
+use crate::protocol::{RelationIdentity, SourceIdentity};
 
 /// The slot can be read by this worker, as far as its state tells.
 pub fn slot_is_fit(plan: &PostgresPlan, slot: &SlotStatus) -> Result<(), Problem> {
@@ -52,14 +54,6 @@ pub fn slot_is_not_ahead(name: &str, confirmed: Option<Lsn>, position: &Position
     }
 }
 
-/// The server would have its commits wait for what this worker acknowledges.
-pub fn synchronous_standby() -> Problem {
-    Reason::SynchronousStandby.problem(
-        "the server's synchronous_standby_names counts Afterbay as a standby, so every commit would wait for it",
-        "name the standbys in synchronous_standby_names instead of '*'",
-    )
-}
-
 /// The database is the one that the record was made on, and holds all that the record speaks of.
 pub fn identity_fits(
     record: &SourceIdentity,
@@ -78,6 +72,12 @@ pub fn identity_fits(
         return Err(changed(format!(
             "the progress was made on the database system {}, but this is {}",
             record.system, server.system_id
+        )));
+    }
+    if record.database != server.database {
+        return Err(changed(format!(
+            "the progress was made in database {}, but this is {}",
+            record.database, server.database
         )));
     }
     if record.timeline != server.timeline {
@@ -113,17 +113,53 @@ pub async fn history(
     Ok(Vec::new())
 }
 
-/// What keeps the publication from holding the whole table and all kinds of its changes, if anything does.
-pub async fn publication_problem(
+/// The table's entry in the publication, which must hold the whole table and all kinds of its changes.
+pub async fn published(
     client: &SqlClient,
     name: &str,
     table: &TableName,
-) -> Result<Option<Problem>, PostgresError> {
+) -> Result<Result<u32, Problem>, PostgresError> {
     let found = publication::find(client, name).await?;
-    Ok(publication_holds(name, found.as_ref(), table).err())
+    Ok(publication_holds(name, found.as_ref(), table))
 }
 
-fn publication_holds(name: &str, publication: Option<&Publication>, table: &TableName) -> Result<(), Problem> {
+/// The table that a Sink has begun to carry is still what it was, and was published all the time.
+pub async fn standing(
+    client: &SqlClient,
+    publication: &str,
+    table: &TableName,
+    record: RelationIdentity,
+) -> Result<TableDescription, SourceError> {
+    let description = describe(client, table).await?;
+    if description.oid != record.oid {
+        return Err(SourceError::Refused(made_again(table, description.oid, record.oid)));
+    }
+    match published(client, publication, table).await? {
+        Ok(entry) if entry == record.entry => Ok(description),
+        Ok(_) => Err(SourceError::Refused(was_away(format!(
+            "table {table} was taken out of publication {publication} and added again, or that was made anew"
+        )))),
+        Err(problem) => Err(SourceError::Refused(was_away(problem.message))),
+    }
+}
+
+/// The name leads to another table than the one that the Sink has begun to carry.
+pub fn made_again(table: &TableName, oid: u32, was: u32) -> Problem {
+    Reason::SchemaChanged.problem(
+        format!("table {table} was dropped and made again, or another took its name (oid {oid} was {was})"),
+        "its rows can no longer be told from those sent before: give the Sink a new name and topic",
+    )
+}
+
+fn was_away(what: String) -> Problem {
+    Reason::PublicationChanged.problem(
+        what,
+        "what was changed meanwhile was not published and cannot be had any more: give the Sink a new name and topic to \
+         start afresh with a snapshot",
+    )
+}
+
+fn publication_holds(name: &str, publication: Option<&Publication>, table: &TableName) -> Result<u32, Problem> {
     let incomplete = |message: String, hint: String| Err(Reason::PublicationIncomplete.problem(message, hint));
     let quoted = quote::identifier(name);
     let Some(publication) = publication else {
@@ -154,7 +190,7 @@ fn publication_holds(name: &str, publication: Option<&Publication>, table: &Tabl
             ),
         );
     }
-    Ok(())
+    Ok(published.entry)
 }
 
 #[cfg(test)]
@@ -186,6 +222,8 @@ mod tests {
         let done = |lsn| Position::Done(Lsn(lsn));
         assert_eq!(reason(identity_fits(&record(1), &done(1_000), &server(1), &[])), "fit");
         let other = SourceIdentity { system: "8".into(), ..record(1) };
+        assert_eq!(reason(identity_fits(&other, &done(1), &server(1), &[])), "SourceIdentityChanged");
+        let other = SourceIdentity { database: "shop2".into(), ..record(1) };
         assert_eq!(reason(identity_fits(&other, &done(1), &server(1), &[])), "SourceIdentityChanged");
         assert_eq!(reason(identity_fits(&record(1), &done(1_001), &server(1), &[])), "ProgressBeyondSource");
     }

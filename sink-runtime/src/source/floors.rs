@@ -4,28 +4,85 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use afterbay_clients::postgres::Lsn;
 
-/// The floor of each Sink of a worker. One that is not known yet holds all back.
+/// The floors of the Sinks of a worker.
 #[derive(Clone, Debug)]
-pub struct Floors(Arc<Mutex<Vec<Option<Lsn>>>>);
+pub struct Floors(Arc<Mutex<Inner>>);
+
+#[derive(Debug)]
+struct Inner {
+    floors: Vec<Floor>,
+    /// What was acknowledged last.
+    told: Lsn,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Floor {
+    /// What the Sink has committed is not known yet: nothing can be acknowledged.
+    Unknown,
+    /// It has not begun: it needs nothing that lies in the past.
+    Free,
+    /// It needs all that commits from here on.
+    At(Lsn),
+}
 
 impl Floors {
     /// Floors of this many Sinks, none of them known.
     pub fn new(sinks: usize) -> Self {
-        Self(Arc::new(Mutex::new(vec![None; sinks])))
+        Self(Arc::new(Mutex::new(Inner { floors: vec![Floor::Unknown; sinks], told: Lsn(0) })))
     }
 
     /// A Sink has committed all transactions that commit before `lsn`; never taken back.
     pub fn raise(&self, sink: usize, lsn: Lsn) {
-        let mut floors = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(floor) = floors.get_mut(sink) {
-            *floor = Some(floor.map_or(lsn, |known| known.max(lsn)));
+        self.change(sink, |floor, _| match floor {
+            Floor::At(known) => Floor::At(known.max(lsn)),
+            Floor::Unknown | Floor::Free => Floor::At(lsn),
+        });
+    }
+
+    /// A Sink has not begun, and is not about to: what it lacks is no reason to keep the log for it.
+    pub fn free(&self, sink: usize) {
+        self.change(sink, |_, _| Floor::Free);
+    }
+
+    /// A Sink begins: from now on nothing more is acknowledged until its start is committed ([`Self::raise`]), or given
+    /// up ([`Self::free`]). Its start must be taken after this call.
+    pub fn hold(&self, sink: usize) {
+        self.change(sink, |_, told| Floor::At(told));
+    }
+
+    /// What a Sink has committed, as far as this process knows.
+    pub fn of(&self, sink: usize) -> Option<Lsn> {
+        match self.inner().floors.get(sink) {
+            Some(Floor::At(lsn)) => Some(*lsn),
+            _ => None,
         }
     }
 
-    /// What can be acknowledged; none while a Sink's place is not known.
+    /// What can be acknowledged; none while a Sink's place is not known, or none has begun.
     pub fn lowest(&self) -> Option<Lsn> {
-        let floors = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        floors.iter().copied().min().flatten()
+        let mut inner = self.inner();
+        if inner.floors.contains(&Floor::Unknown) {
+            return None;
+        }
+        let places = inner.floors.iter().filter_map(|floor| match floor {
+            Floor::At(lsn) => Some(*lsn),
+            _ => None,
+        });
+        let lowest = places.min()?;
+        inner.told = inner.told.max(lowest);
+        Some(lowest)
+    }
+
+    fn change(&self, sink: usize, change: impl FnOnce(Floor, Lsn) -> Floor) {
+        let mut inner = self.inner();
+        let told = inner.told;
+        if let Some(floor) = inner.floors.get_mut(sink) {
+            *floor = change(*floor, told);
+        }
+    }
+
+    fn inner(&self) -> std::sync::MutexGuard<'_, Inner> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -42,5 +99,23 @@ mod tests {
         assert_eq!(floors.lowest(), Some(Lsn(5)));
         floors.raise(1, Lsn(3));
         assert_eq!(floors.lowest(), Some(Lsn(5)), "a floor never sinks");
+    }
+
+    #[test]
+    fn a_sink_that_begins_holds_what_is_acknowledged_where_it_is() {
+        let floors = Floors::new(2);
+        floors.free(1);
+        assert_eq!(floors.lowest(), None, "nobody has begun");
+        floors.raise(0, Lsn(5));
+        assert_eq!(floors.lowest(), Some(Lsn(5)), "what has not begun holds nothing");
+        floors.hold(1);
+        floors.raise(0, Lsn(9));
+        assert_eq!(floors.lowest(), Some(Lsn(5)), "its start lies after what was acknowledged");
+        floors.free(1);
+        assert_eq!(floors.lowest(), Some(Lsn(9)), "it was given up");
+        floors.hold(1);
+        floors.raise(1, Lsn(10));
+        floors.raise(0, Lsn(12));
+        assert_eq!(floors.lowest(), Some(Lsn(10)), "its start is committed");
     }
 }

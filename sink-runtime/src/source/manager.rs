@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use afterbay_clients::postgres::catalogue::slot;
+use afterbay_clients::postgres::catalogue::{server, slot};
 use afterbay_clients::postgres::wire::{ReplicationConnection, ReplicationReader, StatusWriter, SystemIdentity};
 use afterbay_clients::postgres::{Lsn, SqlClient, sql};
 use afterbay_crds::plan::TableName;
@@ -18,10 +18,11 @@ use tokio::time::Instant;
 
 use super::router::{Member, Router};
 use super::session::{self, Context, Queues, Session};
-use super::{Attached, Origin, Request, SourceError, catch_up, checks, describe, start};
+use super::watch::Watch;
+use super::{Attached, Origin, Request, SourceError, catch_up, checks, start};
 use crate::feed::{Delivered, FeedSender, feed};
 use crate::position::Position;
-use crate::protocol::SourceIdentity;
+use crate::protocol::{RelationIdentity, SourceIdentity};
 
 /// How long a session waits for Sinks that have not asked yet; they can catch up later.
 const GATHER: Duration = Duration::from_secs(2);
@@ -35,8 +36,8 @@ pub struct Newcomer {
     pub sink: usize,
     /// Its relation.
     pub table: TableName,
-    /// Its relation's oid.
-    pub relation: u32,
+    /// What its record says of it.
+    pub relation: RelationIdentity,
     /// How far it has come.
     pub position: Position,
     /// Where that holds.
@@ -147,7 +148,7 @@ impl Manager {
 
     async fn serve(&mut self, waiting: Vec<Waiting>) -> Result<(), SourceError> {
         let context = Arc::clone(&self.context);
-        let Some(Opened { stream, fit }) = open(&context, waiting).await? else { return Ok(()) };
+        let Some(Opened { stream, start, fit }) = open(&context, waiting).await? else { return Ok(()) };
         let mut queues = Queues::new(context.batch_bytes, Delivered::default());
         let mut members = Vec::new();
         for fit in fit {
@@ -158,9 +159,10 @@ impl Manager {
             }
         }
         context.status.up(&context.plan.name);
-        let mut session = Session::new(&context, stream, Router::new(members), queues, true);
+        let mut session = Session::new(&context, stream, start, Router::new(members), queues, true);
+        let mut watch = Watch::default();
         loop {
-            match session::run(&context, &mut session, &mut self.requests).await {
+            match session::run(&context, &mut session, &mut self.requests, &mut watch).await {
                 Ok(session::Pause::Alone) => return Ok(()),
                 Ok(session::Pause::Request(request)) => self.meanwhile(&mut session, request),
                 Err(error) => {
@@ -208,6 +210,7 @@ impl Fit {
         let attached = Attached {
             feed,
             table: self.table,
+            relation: self.newcomer.relation,
             start: self.newcomer.position.replay_from(),
             identity: self.identity,
             rows_estimated: None,
@@ -224,6 +227,8 @@ impl Fit {
 
 struct Opened {
     stream: (ReplicationReader, StatusWriter),
+    /// Where it was started: at the lowest of the positions.
+    start: Lsn,
     fit: Vec<Fit>,
 }
 
@@ -234,9 +239,9 @@ async fn open(context: &Context, waiting: Vec<Waiting>) -> Result<Option<Opened>
         Ok((connection, verdicts)) => (connection, sort(waiting, verdicts)),
         Err(error) => return Err(refuse_all(waiting, error)),
     };
-    let Some(from) = fit.iter().map(|fit| fit.newcomer.position.replay_from()).min() else { return Ok(None) };
+    let Some(start) = fit.iter().map(|fit| fit.newcomer.position.replay_from()).min() else { return Ok(None) };
     let opened = async {
-        let stream = start_stream(context, connection, from).await?;
+        let stream = start_stream(context, connection, start).await?;
         // Between the first look and START somebody else may have read from the slot. Nothing is acknowledged before
         // this look.
         Ok((stream, confirmed(context).await?))
@@ -253,7 +258,7 @@ async fn open(context: &Context, waiting: Vec<Waiting>) -> Result<Option<Opened>
             Err(problem) => fit.back().refuse(problem),
         }
     }
-    Ok(if still_fit.is_empty() { None } else { Some(Opened { stream, fit: still_fit }) })
+    Ok(if still_fit.is_empty() { None } else { Some(Opened { stream, start, fit: still_fit }) })
 }
 
 fn refuse_all(waiting: Vec<Waiting>, error: SourceError) -> SourceError {
@@ -290,6 +295,9 @@ async fn prepare(
     let server = connection.identify_system().await?;
     let timelines = newcomers.clone().map(|newcomer| newcomer.identity.timeline);
     let history = checks::history(&mut connection, &server, timelines).await?;
+    if let Some(problem) = server::facts(&client).await?.synchronous() {
+        return Err(SourceError::Refused(problem));
+    }
     let slot = slot::status(&client, &plan.slot).await?;
     let Some(slot) = slot else {
         return Err(SourceError::Refused(checks::slot_lost(&plan.slot, "it does not exist, though there is progress")));
@@ -314,24 +322,11 @@ async fn relation_fits(
     server: &SystemIdentity,
 ) -> Result<Verdict, SourceError> {
     let plan = &context.plan;
-    let table = match describe(client, &newcomer.table).await {
-        Ok(table) => table,
-        Err(SourceError::Refused(problem)) => return Ok(Err(problem)),
-        Err(error) => return Err(error),
-    };
-    if table.oid != newcomer.relation {
-        return Ok(Err(Reason::SchemaChanged.problem(
-            format!(
-                "table {} was dropped and made again (oid {} was {})",
-                newcomer.table, table.oid, newcomer.relation
-            ),
-            "its rows can no longer be told from those sent before: give the Sink a new name and topic",
-        )));
+    match checks::standing(client, &plan.publication, &newcomer.table, newcomer.relation).await {
+        Ok(table) => Ok(Ok((table, start::identity(plan, server)))),
+        Err(SourceError::Refused(problem)) => Ok(Err(problem)),
+        Err(error) => Err(error),
     }
-    if let Some(problem) = checks::publication_problem(client, &plan.publication, &newcomer.table).await? {
-        return Ok(Err(problem));
-    }
-    Ok(Ok((table, start::identity(plan, server))))
 }
 
 /// Starts the stream; ends a predecessor that still reads the slot: the Sinks that wait have fenced its producers.
@@ -371,12 +366,9 @@ async fn release_slot(context: &Context) -> Result<(), SourceError> {
 /// Up to where the slot's reader, which is now this worker, has acknowledged.
 async fn confirmed(context: &Context) -> Result<Option<Lsn>, SourceError> {
     let client = sql::connect(&context.plan.connection).await?;
-    let Some(slot) = slot::status(&client, &context.plan.slot).await? else { return Ok(None) };
-    if let Some(pid) = slot.active_pid
-        && slot::is_synchronous(&client, pid).await?
-    {
-        return Err(SourceError::Refused(checks::synchronous_standby()));
-    }
+    let Some(slot) = slot::status(&client, &context.plan.slot).await? else {
+        return Err(SourceError::Refused(checks::slot_lost(&context.plan.slot, "it was dropped just now")));
+    };
     Ok(slot.confirmed_flush)
 }
 

@@ -14,6 +14,7 @@ pub mod router;
 pub mod session;
 pub mod start;
 pub mod status;
+pub mod watch;
 
 use std::sync::Arc;
 
@@ -26,9 +27,10 @@ use afterbay_formats::fitness;
 use afterbay_formats::table::TableDescription;
 use tokio::sync::{mpsc, oneshot};
 
+use crate::change::Shape;
 use crate::feed::Feed;
 use crate::position::Position;
-use crate::protocol::SourceIdentity;
+use crate::protocol::{RelationIdentity, SourceIdentity};
 
 /// Why the source cannot feed a Sink.
 #[derive(Debug, thiserror::Error)]
@@ -75,8 +77,8 @@ pub enum Origin {
         position: Position,
         /// Where that holds.
         identity: SourceIdentity,
-        /// The relation's oid.
-        relation: u32,
+        /// The relation.
+        relation: RelationIdentity,
     },
 }
 
@@ -100,6 +102,8 @@ pub struct Attached {
     pub feed: Feed,
     /// The relation as the catalogue has it now.
     pub table: TableDescription,
+    /// What the progress record is to say of it.
+    pub relation: RelationIdentity,
     /// From where the stream feeds: the snapshot shows what committed before it.
     pub start: Lsn,
     /// The database that the positions belong to.
@@ -117,8 +121,8 @@ pub struct JoinRequest {
     pub sink: usize,
     /// Its relation.
     pub table: TableName,
-    /// The relation's oid.
-    pub relation: u32,
+    /// What its record says of it.
+    pub relation: RelationIdentity,
     /// Where the queue goes, and from where on it is filled.
     pub reply: oneshot::Sender<(Feed, Lsn)>,
 }
@@ -168,6 +172,16 @@ impl SourceHandle {
         self.runtime.block_on(async move {
             let client = sql::connect(&plan.connection).await.map_err(|error| error.problem())?;
             describe(&client, table).await.map_err(|error| error.problem())
+        })
+    }
+
+    /// The relation as it was when the stream described it so; none where that cannot be told any more. For threads, not
+    /// for tasks.
+    pub fn describe_then(&self, now: &TableDescription, shape: &Shape) -> Result<Option<TableDescription>, Problem> {
+        let plan = Arc::clone(&self.plan);
+        self.runtime.block_on(async move {
+            let client = sql::connect(&plan.connection).await.map_err(|error| error.problem())?;
+            tables::describe_then(&client, now, &shape.columns).await.map_err(|error| error.problem())
         })
     }
 }

@@ -11,8 +11,9 @@ use afterbay_crds::plan::TableName;
 use afterbay_crds::reason::Reason;
 use afterbay_crds::report::Problem;
 
-use crate::change::{Change, ChangeBatch, ChangeKind, Item, OldRow, RowSpan, Shape, ShapeColumn};
+use crate::change::{Change, ChangeBatch, ChangeKind, Item, OldRow, RowSpan, Shape};
 use crate::position::ChangeId;
+use crate::protocol::RelationIdentity;
 
 /// A Sink that a session feeds, as the router sees it.
 #[derive(Debug)]
@@ -21,8 +22,8 @@ pub struct Member {
     pub sink: usize,
     /// Its relation.
     pub table: TableName,
-    /// The relation's oid: a table of the same name with another oid is another table.
-    pub relation: u32,
+    /// What its record says of it: a table of the same name with another oid is another table.
+    pub relation: RelationIdentity,
     /// What is to be sent to it.
     pub batch: ChangeBatch,
     /// Changes of its relation in the current transaction.
@@ -33,7 +34,7 @@ pub struct Member {
 
 impl Member {
     /// A member without anything to send.
-    pub fn new(sink: usize, table: TableName, relation: u32) -> Self {
+    pub fn new(sink: usize, table: TableName, relation: RelationIdentity) -> Self {
         Self { sink, table, relation, batch: ChangeBatch::default(), ordinal: 0, lost: None }
     }
 }
@@ -103,7 +104,7 @@ impl Router {
 
     /// Takes up a member, between transactions; it is told of columns that the stream has described already.
     pub fn join(&mut self, mut member: Member) {
-        if let Some(route) = self.routes.get_mut(&member.relation) {
+        if let Some(route) = self.routes.get_mut(&member.relation.oid) {
             member.batch.push(Item::Shape(Arc::clone(&route.shape)));
             route.members.push(self.members.len());
         }
@@ -115,6 +116,13 @@ impl Router {
         self.members.retain(|member| keep(member));
         for (oid, route) in &mut self.routes {
             route.members = readers(&self.members, *oid);
+        }
+    }
+
+    /// A member cannot go on; the next flush tells it.
+    pub fn lose(&mut self, sink: usize, problem: Problem) {
+        if let Some(member) = self.members.iter_mut().find(|member| member.sink == sink) {
+            member.lost = Some(problem);
         }
     }
 
@@ -227,10 +235,10 @@ impl Router {
     fn describe(&mut self, relation: &RelationBody) {
         let name = TableName { schema: relation.namespace.clone(), name: relation.name.clone() };
         for member in &mut self.members {
-            let other = if member.relation == relation.oid && member.table != name {
+            let other = if member.relation.oid == relation.oid && member.table != name {
                 format!("table {} is now named {name}", member.table)
-            } else if member.relation != relation.oid && member.table == name {
-                format!("table {name} was dropped and made again (oid {} was {})", relation.oid, member.relation)
+            } else if member.relation.oid != relation.oid && member.table == name {
+                format!("table {name} was dropped and made again (oid {} was {})", relation.oid, member.relation.oid)
             } else {
                 continue;
             };
@@ -239,16 +247,7 @@ impl Router {
                 "its rows can no longer be told from those sent before: give the Sink a new name and topic, or undo the change",
             ));
         }
-        let columns = relation
-            .columns
-            .iter()
-            .map(|column| ShapeColumn {
-                name: column.name.clone(),
-                type_oid: column.type_oid,
-                type_modifier: column.type_modifier,
-            })
-            .collect();
-        let shape = Arc::new(Shape { columns });
+        let shape = Arc::new(Shape { columns: relation.columns.clone() });
         let members = readers(&self.members, relation.oid);
         for &member in &members {
             self.members[member].batch.push(Item::Shape(Arc::clone(&shape)));
@@ -258,7 +257,7 @@ impl Router {
 }
 
 fn readers(members: &[Member], relation: u32) -> Vec<usize> {
-    members.iter().enumerate().filter(|(_, member)| member.relation == relation).map(|(index, _)| index).collect()
+    members.iter().enumerate().filter(|(_, member)| member.relation.oid == relation).map(|(index, _)| index).collect()
 }
 
 fn copy(batch: &mut ChangeBatch, tuple: Tuple<'_>, old: Option<RowSpan>) -> RowSpan {

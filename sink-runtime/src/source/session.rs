@@ -2,20 +2,21 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use afterbay_clients::postgres::catalogue::server;
 use afterbay_clients::postgres::wire::{ReplicationMessage, ReplicationReader, StatusWriter};
 use afterbay_clients::postgres::{Lsn, sql};
-use afterbay_crds::plan::PostgresPlan;
+use afterbay_crds::plan::{PostgresPlan, SinkPlan};
 use afterbay_crds::reason::Reason;
 use afterbay_crds::report::Problem;
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::floors::Floors;
 use super::router::{Member, Place, Router};
 use super::status::SourceStatus;
+use super::watch::{Seen, Watch};
 use super::{JoinRequest, Request, SourceError};
 use crate::feed::{Delivered, Delivery, FeedSender, feed};
 
@@ -23,6 +24,9 @@ use crate::feed::{Delivered, Delivery, FeedSender, feed};
 const STATUS_INTERVAL: Duration = Duration::from_secs(1);
 /// How often the end of the log is asked for.
 const LOG_END_INTERVAL: Duration = Duration::from_secs(2);
+/// A server that asks so often within this time is shutting down.
+const ASKED_TIMES: u32 = 5;
+const ASKED_WITHIN: Duration = Duration::from_secs(1);
 /// Messages after which a busy session looks up from its reading.
 const MESSAGES_PER_TURN: usize = 4_096;
 
@@ -31,6 +35,8 @@ const MESSAGES_PER_TURN: usize = 4_096;
 pub struct Context {
     /// The plan's source.
     pub plan: Arc<PostgresPlan>,
+    /// The plan's Sinks.
+    pub sinks: Arc<[SinkPlan]>,
     /// What the Sinks have committed.
     pub floors: Floors,
     /// What is told of the source.
@@ -100,6 +106,9 @@ impl Queues {
 }
 
 /// A running session.
+///
+/// All that it says of itself holds from where it started: the server reads its log anew from further back and passes
+/// over what lies before the start, also for those who join. So nothing that it hears meanwhile counts.
 pub struct Session {
     /// The members.
     pub router: Router,
@@ -107,26 +116,34 @@ pub struct Session {
     pub queues: Queues,
     reader: ReplicationReader,
     boundary: Lsn,
+    /// Who waits for a place between two transactions.
+    joining: Vec<JoinRequest>,
+    asked: Asked,
     _status: AbortOnDropHandle<()>,
     _log_end: AbortOnDropHandle<()>,
 }
 
 impl Session {
-    /// A session over an open replication stream. With `acknowledge` it tells the server what is committed: a
-    /// session on a copy of the slot does not.
+    /// A session over a replication stream that was started at `start`, with all of whose members beginning there or
+    /// later. With `acknowledge` it tells the server what is committed: a session on a copy of the slot does not.
     pub fn new(
         context: &Arc<Context>,
         (reader, writer): (ReplicationReader, StatusWriter),
+        start: Lsn,
         router: Router,
         queues: Queues,
         acknowledge: bool,
     ) -> Self {
+        queues.delivered.set(start);
+        let asked = Asked::default();
         Self {
             router,
             queues,
             reader,
-            boundary: Lsn(0),
-            _status: AbortOnDropHandle::new(tokio::spawn(report(Arc::clone(context), writer, acknowledge))),
+            boundary: start,
+            joining: Vec::new(),
+            asked: asked.clone(),
+            _status: AbortOnDropHandle::new(tokio::spawn(report(Arc::clone(context), writer, asked, acknowledge))),
             _log_end: AbortOnDropHandle::new(tokio::spawn(watch_log_end(Arc::clone(context)))),
         }
     }
@@ -139,7 +156,7 @@ impl Session {
     /// Waits for a message and takes it in. Nothing is lost when the future is dropped.
     pub async fn next(&mut self, context: &Context) -> Result<(), SourceError> {
         match self.reader.next().await? {
-            Some(message) => take_in(&mut self.router, &mut self.boundary, &context.status, &message),
+            Some(message) => take_in(&mut self.router, &mut self.boundary, &mut self.asked, &context.status, &message),
             None => Err(SourceError::Refused(ended())),
         }
     }
@@ -149,7 +166,7 @@ impl Session {
     pub async fn turn(&mut self, context: &Context) -> Result<(), SourceError> {
         for _ in 0..MESSAGES_PER_TURN {
             let Some(message) = self.reader.try_next()? else { break };
-            take_in(&mut self.router, &mut self.boundary, &context.status, &message)?;
+            take_in(&mut self.router, &mut self.boundary, &mut self.asked, &context.status, &message)?;
             self.queues.flush(&mut self.router, false).await;
         }
         self.queues.flush(&mut self.router, true).await;
@@ -164,8 +181,16 @@ impl Session {
         self.queues.senders.remove(&sink);
     }
 
-    /// Takes up a Sink that has caught up, if the stream stands between transactions.
-    pub fn join(&mut self, context: &Context, request: JoinRequest) {
+    /// Takes up those who wait, if the stream stands between transactions.
+    fn join_waiting(&mut self, context: &Context) {
+        if self.router.is_at_boundary() {
+            for request in std::mem::take(&mut self.joining) {
+                self.join(context, request);
+            }
+        }
+    }
+
+    fn join(&mut self, context: &Context, request: JoinRequest) {
         self.leave(request.sink);
         let (sender, feed) = feed(context.queue_bytes, self.queues.delivered.clone());
         if request.reply.send((feed, self.boundary)).is_ok() {
@@ -178,6 +203,7 @@ impl Session {
 fn take_in(
     router: &mut Router,
     boundary: &mut Lsn,
+    asked: &mut Asked,
     status: &SourceStatus,
     message: &ReplicationMessage<'_>,
 ) -> Result<(), SourceError> {
@@ -188,7 +214,10 @@ fn take_in(
                 *boundary = (*boundary).max(end);
             }
         }
-        ReplicationMessage::Keepalive { wal_end, .. } => {
+        ReplicationMessage::Keepalive { wal_end, reply_requested } => {
+            if reply_requested && asked.again() {
+                return Err(SourceError::Refused(shutting_down()));
+            }
             status.heard_log_end(wal_end);
             // Within a transaction a keepalive tells of the reading of the log, not of what is sent.
             if router.is_at_boundary() {
@@ -197,6 +226,37 @@ fn take_in(
         }
     }
     Ok(())
+}
+
+/// How urgently the server asks what is committed.
+///
+/// A server that shuts down waits until all that it has sent is acknowledged, and asks again with each answer. What a Sink
+/// has not committed is not acknowledged, so it would wait for ever if the session did not end.
+#[derive(Clone, Default)]
+struct Asked {
+    wanted: Arc<Notify>,
+    recently: u32,
+    since: Option<Instant>,
+}
+
+impl Asked {
+    /// The server asks; whether it does so as one that shuts down.
+    fn again(&mut self) -> bool {
+        self.wanted.notify_one();
+        let now = Instant::now();
+        if self.since.is_none_or(|since| now - since > ASKED_WITHIN) {
+            (self.since, self.recently) = (Some(now), 0);
+        }
+        self.recently += 1;
+        self.recently >= ASKED_TIMES
+    }
+}
+
+fn shutting_down() -> Problem {
+    Reason::SourceUnreachable.problem(
+        "the database server is shutting down",
+        "nothing is to be done: the session is begun again by itself as soon as there is a server",
+    )
 }
 
 fn ended() -> Problem {
@@ -220,33 +280,36 @@ pub async fn run(
     context: &Arc<Context>,
     session: &mut Session,
     requests: &mut mpsc::UnboundedReceiver<Request>,
+    watch: &mut Watch,
 ) -> Result<Pause, SourceError> {
-    let mut joining: Vec<JoinRequest> = Vec::new();
     while !session.router.is_empty() {
         tokio::select! {
             request = requests.recv() => match request {
-                Some(Request::Join(join)) => joining.push(join),
+                Some(Request::Join(join)) => session.joining.push(join),
                 Some(request) => return Ok(Pause::Request(request)),
                 None => return Ok(Pause::Alone),
+            },
+            seen = watch.next() => match seen {
+                Seen::Due => watch.look(context, session.router.members()),
+                Seen::Lost(lost) => lost.into_iter().for_each(|(sink, problem)| session.router.lose(sink, problem)),
             },
             taken_in = session.next(context) => taken_in?,
         }
         session.turn(context).await?;
-        if session.router.is_at_boundary() {
-            for join in joining.drain(..) {
-                session.join(context, join);
-            }
-        }
+        session.join_waiting(context);
     }
     Ok(Pause::Alone)
 }
 
 /// Tells the server on a timer what is committed; the timer does not depend on the reader.
-async fn report(context: Arc<Context>, mut writer: StatusWriter, acknowledge: bool) {
+async fn report(context: Arc<Context>, mut writer: StatusWriter, asked: Asked, acknowledge: bool) {
     let mut timer = tokio::time::interval(STATUS_INTERVAL);
     timer.tick().await;
     loop {
-        timer.tick().await;
+        tokio::select! {
+            _ = timer.tick() => {}
+            () = asked.wanted.notified() => {}
+        }
         let lowest = if acknowledge { context.floors.lowest() } else { None };
         // A connection that does not take the status ends for the reader too, which tells of it.
         if writer.send(lowest.unwrap_or(Lsn(0)), false).await.is_err() {

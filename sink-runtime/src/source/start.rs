@@ -13,6 +13,7 @@ use afterbay_clients::postgres::wire::{ReplicationConnection, SlotOptions, SlotS
 use afterbay_clients::postgres::{Lsn, quote};
 use afterbay_crds::plan::{PostgresPlan, TableName};
 use afterbay_crds::reason::Reason;
+use afterbay_crds::report::Problem;
 use afterbay_formats::fitness;
 use afterbay_formats::table::{TableDescription, TableKind};
 use tokio::sync::Mutex;
@@ -21,15 +22,19 @@ use super::session::Context;
 use super::{AttachRequest, Attached, SourceError, checks, copy_text, describe};
 use crate::change::{ChangeBatch, Item};
 use crate::feed::{Delivered, Delivery, FeedSender, feed};
-use crate::protocol::SourceIdentity;
+use crate::protocol::{RelationIdentity, SourceIdentity};
 
 /// Serves one request for a fresh start, on connections of its own. `slot` keeps two starts from making the slot at
 /// once.
 pub async fn run(context: Arc<Context>, request: AttachRequest, snapshot: bool, slot: Arc<Mutex<()>>) {
-    let AttachRequest { sink: _, table, origin: _, reply } = request;
+    let AttachRequest { sink, table, origin: _, reply } = request;
+    // Before the temporary slot is made: what the others commit meanwhile must not let the server forget what this Sink
+    // needs from then on.
+    context.floors.hold(sink);
     let mut begun = match begin(&context, &table, &slot).await {
         Ok(begun) => begun,
         Err(error) => {
+            context.floors.free(sink);
             // A Sink that does not wait any more needs no answer.
             let _ = reply.send(Err(error.problem()));
             return;
@@ -39,6 +44,7 @@ pub async fn run(context: Arc<Context>, request: AttachRequest, snapshot: bool, 
     let attached = Attached {
         feed,
         table: begun.table.clone(),
+        relation: begun.relation,
         start: begun.consistent_point,
         identity: begun.identity.clone(),
         rows_estimated: if snapshot { begun.rows_estimated } else { None },
@@ -47,7 +53,11 @@ pub async fn run(context: Arc<Context>, request: AttachRequest, snapshot: bool, 
     if reply.send(Ok(attached)).is_err() {
         return;
     }
-    let delivery = match rows(&context, &mut begun, snapshot, &sender).await {
+    let outcome = match rows(&context, &mut begun, snapshot, &sender).await {
+        Ok(()) => still_held(&context, begun.consistent_point).await,
+        Err(error) => Err(error),
+    };
+    let delivery = match outcome {
         Ok(()) => Delivery::SnapshotEnd(begun.consistent_point),
         Err(error) => Delivery::Lost(error.problem()),
     };
@@ -59,6 +69,7 @@ struct Begun {
     connection: ReplicationConnection,
     consistent_point: Lsn,
     table: TableDescription,
+    relation: RelationIdentity,
     identity: SourceIdentity,
     rows_estimated: Option<u64>,
     time_us: i64,
@@ -67,7 +78,7 @@ struct Begun {
 async fn begin(context: &Context, table: &TableName, slot: &Mutex<()>) -> Result<Begun, SourceError> {
     let plan = &context.plan;
     let client = sql::connect(&plan.connection).await?;
-    preconditions(&client, plan, table).await?;
+    let relation = preconditions(&client, plan, table).await?;
     let mut connection = ReplicationConnection::connect(&plan.connection).await?;
     let server = connection.identify_system().await?;
     {
@@ -78,6 +89,9 @@ async fn begin(context: &Context, table: &TableName, slot: &Mutex<()>) -> Result
     // From here on no ALTER TABLE can come between; what came since the snapshot shows in the file of the table.
     connection.execute(&format!("LOCK TABLE {} IN ACCESS SHARE MODE", quote::table(table))).await?;
     let description = describe(&client, table).await?;
+    if description.oid != relation.oid {
+        return Err(SourceError::Refused(checks::made_again(table, description.oid, relation.oid)));
+    }
     if rewritten(&mut connection, &description).await? {
         return Err(SourceError::Refused(Reason::SourceFailed.problem(
             format!("table {table} was rewritten or truncated while its snapshot began"),
@@ -90,13 +104,19 @@ async fn begin(context: &Context, table: &TableName, slot: &Mutex<()>) -> Result
         connection,
         consistent_point: point,
         table: description,
+        relation,
         identity: identity(plan, &server),
         rows_estimated,
         time_us,
     })
 }
 
-async fn preconditions(client: &SqlClient, plan: &PostgresPlan, table: &TableName) -> Result<(), SourceError> {
+/// What must hold before; the relation as the progress record is to know it.
+async fn preconditions(
+    client: &SqlClient,
+    plan: &PostgresPlan,
+    table: &TableName,
+) -> Result<RelationIdentity, SourceError> {
     let facts = server::facts(client).await?;
     let mut problems = facts.problems(client);
     let description = describe(client, table).await?;
@@ -104,8 +124,35 @@ async fn preconditions(client: &SqlClient, plan: &PostgresPlan, table: &TableNam
     if let Some(access) = server::table_access(client, description.oid).await? {
         problems.extend(access.problems(&facts, table));
     }
-    problems.extend(checks::publication_problem(client, &plan.publication, table).await?);
-    problems.into_iter().next().map_or(Ok(()), |problem| Err(SourceError::Refused(problem)))
+    let published = checks::published(client, &plan.publication, table).await?;
+    if let Some(problem) = problems.into_iter().next() {
+        return Err(SourceError::Refused(problem));
+    }
+    let entry = published.map_err(SourceError::Refused)?;
+    Ok(RelationIdentity { oid: description.oid, entry })
+}
+
+/// The worker's slot still holds the log from the start on; an older worker may have read from it meanwhile. While
+/// nothing is committed a start costs nothing but to be made anew.
+async fn still_held(context: &Context, start: Lsn) -> Result<(), SourceError> {
+    let client = sql::connect(&context.plan.connection).await?;
+    let slot = &context.plan.slot;
+    let Some(status) = slot::status(&client, slot).await? else {
+        return Err(SourceError::Refused(start_overtaken(&format!("replication slot {slot} was dropped"))));
+    };
+    match status.confirmed_flush {
+        Some(confirmed) if confirmed > start => Err(SourceError::Refused(start_overtaken(&format!(
+            "replication slot {slot} was read up to {confirmed} by another worker, beyond the start {start}"
+        )))),
+        _ => Ok(()),
+    }
+}
+
+fn start_overtaken(what: &str) -> Problem {
+    Reason::SourceFailed.problem(
+        format!("{what}, while the Sink began"),
+        "nothing is sent yet and nothing is lost: the start is tried again by itself",
+    )
 }
 
 async fn ensure_slot(

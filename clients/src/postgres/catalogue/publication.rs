@@ -53,6 +53,9 @@ pub struct PublishedTable {
     pub columns: Option<Vec<String>>,
     /// The condition that rows must meet to be published.
     pub row_filter: Option<String>,
+    /// The oid of what puts the table into the publication: of its own entry, of its schema's, or of a publication of all
+    /// tables itself. One that leaves and comes back has another.
+    pub entry: u32,
 }
 
 /// The publication of this name, with its tables.
@@ -67,10 +70,14 @@ pub async fn find(client: &SqlClient, name: &str) -> Result<Option<Publication>,
         .await?;
     let Some(row) = row else { return Ok(None) };
     let parts = parts_sql(row.get(8));
+    let schema_entry = schema_entry_sql(row.get(8));
     let tables = client
         .query(
             &format!(
-                "SELECT t.schemaname::text, t.tablename::text, {parts} FROM pg_publication_tables t \
+                "SELECT t.schemaname::text, t.tablename::text, {parts}, CASE WHEN p.puballtables THEN p.oid ELSE coalesce(\
+                    (SELECT r.oid FROM pg_publication_rel r WHERE r.prpubid = p.oid AND r.prrelid = c.oid), \
+                    {schema_entry}, p.oid) END \
+                 FROM pg_publication_tables t JOIN pg_publication p ON p.pubname = t.pubname \
                  JOIN pg_namespace n ON n.nspname = t.schemaname \
                  JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = t.tablename \
                  WHERE t.pubname = $1::text ORDER BY 1, 2"
@@ -91,6 +98,7 @@ pub async fn find(client: &SqlClient, name: &str) -> Result<Option<Publication>,
                 table: TableName { schema: row.get(0), name: row.get(1) },
                 columns: row.get(2),
                 row_filter: row.get(3),
+                entry: row.get(4),
             })
             .collect(),
     }))
@@ -111,6 +119,14 @@ fn parts_sql(version: i32) -> &'static str {
              THEN t.attnames::text[] END, t.rowfilter"
         }
         _ => "NULL::text[], NULL::text",
+    }
+}
+
+/// The entry of a table's schema; schemas can be published from version 15 on.
+fn schema_entry_sql(version: i32) -> &'static str {
+    match version {
+        150_000.. => "(SELECT s.oid FROM pg_publication_namespace s WHERE s.pnpubid = p.oid AND s.pnnspid = n.oid)",
+        _ => "NULL::oid",
     }
 }
 

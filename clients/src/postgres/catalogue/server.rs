@@ -6,6 +6,7 @@ use afterbay_crds::report::Problem;
 
 use crate::postgres::lsn::Lsn;
 use crate::postgres::quote;
+use crate::postgres::session::APPLICATION_NAME;
 use crate::postgres::{PostgresError, SqlClient};
 
 /// What a server says about itself and about our role.
@@ -117,6 +118,21 @@ async fn lsn(client: &SqlClient, sql: &str) -> Result<Lsn, PostgresError> {
 }
 
 impl ServerFacts {
+    /// The problem, if the server would have its commits wait for what we acknowledge. Which standbys it waits for at
+    /// this moment does not tell: a client counts from its first acknowledgement on.
+    pub fn synchronous(&self) -> Option<Problem> {
+        names_standby(&self.synchronous_standby_names, APPLICATION_NAME).then(|| {
+            Reason::SynchronousStandby.problem(
+                format!(
+                    "synchronous_standby_names is {}, which counts Afterbay (application name {APPLICATION_NAME}) as a \
+                     standby: commits would wait for it",
+                    self.synchronous_standby_names
+                ),
+                "name the standbys in synchronous_standby_names, without '*'",
+            )
+        })
+    }
+
     /// What keeps the server and the role from being a source.
     pub fn problems(&self, client: &SqlClient) -> Vec<Problem> {
         let servers = &client.place().servers;
@@ -134,6 +150,7 @@ impl ServerFacts {
                  parameter for logical replication)",
             ));
         }
+        problems.extend(self.synchronous());
         if !self.replication && !self.superuser {
             problems.push(Reason::SourceNotPermitted.problem(
                 format!("role \"{}\" at {servers} may not replicate", self.role),
@@ -142,6 +159,14 @@ impl ServerFacts {
         }
         problems
     }
+}
+
+/// Whether `synchronous_standby_names` names a client, alone or among all: `s1, s2`, `FIRST 1 (s1, s2)`, `ANY 1 (*)`.
+fn names_standby(setting: &str, application_name: &str) -> bool {
+    let list = setting.split_once('(').map_or(setting, |(_, list)| list.trim_end().trim_end_matches(')'));
+    list.split(',')
+        .map(|name| name.trim().trim_matches('"'))
+        .any(|name| name == "*" || name.eq_ignore_ascii_case(application_name))
 }
 
 impl TableAccess {
@@ -168,5 +193,22 @@ impl TableAccess {
             ));
         }
         problems
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_counts_as_a_standby() {
+        for setting in
+            ["*", "afterbay", "s1, Afterbay", "FIRST 1 (s1, *)", "ANY 2 (\"afterbay\", s2)", "2 (s1,afterbay )"]
+        {
+            assert!(names_standby(setting, "afterbay"), "{setting}");
+        }
+        for setting in ["", "s1", "FIRST 1 (s1, s2)", "ANY 1 (afterbay2)"] {
+            assert!(!names_standby(setting, "afterbay"), "{setting}");
+        }
     }
 }

@@ -59,12 +59,6 @@ pub async fn status(client: &SqlClient, name: &str) -> Result<Option<SlotStatus>
     }))
 }
 
-/// Whether commits wait for the client of this server process, as `synchronous_standby_names` names it (or all).
-pub async fn is_synchronous(client: &SqlClient, pid: i32) -> Result<bool, PostgresError> {
-    let row = client.query_opt("SELECT sync_state <> 'async' FROM pg_stat_replication WHERE pid = $1", &[&pid]).await?;
-    Ok(row.and_then(|row| row.get::<_, Option<bool>>(0)).unwrap_or(false))
-}
-
 /// Ends the server process that reads a slot; whether there was one that could be told. It leaves a moment later.
 ///
 /// The role must be the one that the process runs under, a member of it, or of `pg_signal_backend`.

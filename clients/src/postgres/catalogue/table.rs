@@ -7,6 +7,7 @@ use afterbay_formats::table::{
 use tokio_postgres::Row;
 
 use super::types::{self, TypeRef, Types};
+use crate::postgres::pgoutput::RelationColumn;
 use crate::postgres::quote;
 use crate::postgres::{PostgresError, SqlClient};
 
@@ -56,6 +57,46 @@ pub async fn describe(client: &SqlClient, table: &TableName) -> Result<Option<Ta
         replica_identity: replica_identity(row.get(4), row.get(5)),
         leaves: leaves.into_iter().map(|(_, leaf)| leaf).collect(),
         row_security: row.get(3),
+    }))
+}
+
+/// The table as it was when the stream described it with these columns: `now`, with the columns, their types and the
+/// replica identity of then. None where a type of then does not exist any more.
+///
+/// What the stream does not tell is taken from the column of the same name, if there is one, else the cautious way: the
+/// column may hold NULLs, and its values may be stored out of line.
+pub async fn describe_then(
+    client: &SqlClient,
+    now: &TableDescription,
+    columns: &[RelationColumn],
+) -> Result<Option<TableDescription>, PostgresError> {
+    let types = Types::load(client, columns.iter().map(|column| column.type_oid)).await?;
+    if !columns.iter().all(|column| types.has(column.type_oid)) {
+        return Ok(None);
+    }
+    let describe = |column: &RelationColumn| {
+        let type_ref = TypeRef { oid: column.type_oid, modifier: column.type_modifier };
+        let same = now.columns.iter().find(|known| known.name == column.name && known.type_oid == column.type_oid);
+        ColumnDescription {
+            name: column.name.clone(),
+            attnum: same.map_or(0, |known| known.attnum),
+            type_oid: column.type_oid,
+            typmod: column.type_modifier,
+            sql_type: types.resolve(type_ref),
+            not_null: same.is_some_and(|known| known.not_null),
+            generated: false,
+            can_toast: same.map_or_else(|| !types::always_inline(types.base(type_ref)), |known| known.can_toast),
+        }
+    };
+    let identity = || columns.iter().filter(|column| column.key).map(|column| column.name.clone()).collect();
+    Ok(Some(TableDescription {
+        columns: columns.iter().map(describe).collect(),
+        replica_identity: if columns.iter().all(|column| column.key) {
+            ReplicaIdentity::Full
+        } else {
+            ReplicaIdentity::Index { columns: identity() }
+        },
+        ..now.clone()
     }))
 }
 

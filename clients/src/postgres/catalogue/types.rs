@@ -113,6 +113,11 @@ impl Types {
         Ok(parts)
     }
 
+    /// Whether the server (still) has this type.
+    pub(super) fn has(&self, oid: u32) -> bool {
+        self.known.contains_key(&oid)
+    }
+
     /// The type as the encoders know it.
     pub(super) fn resolve(&self, column: TypeRef) -> SqlType {
         self.resolve_within(column, DEPTH_MAX)

@@ -1,0 +1,189 @@
+//! The beginning of a life: fenced, what is committed is known, the source feeds.
+
+use std::time::Duration;
+
+use afterbay_clients::kafka::{ProducerSettings, TopicHandle, TransactionalProducer, admin, progress};
+use afterbay_crds::plan::FormatPlan;
+use afterbay_crds::reason::Reason;
+use afterbay_crds::report::SinkState;
+
+use super::life::Ending;
+use super::messages::{Messages, MessagesSpec};
+use super::relation::SinkRelation;
+use super::{SinkContext, problems};
+use crate::fault;
+use crate::protocol::{Action, End, Event, ProgressRecord, Protocol, SchemaIds, Start};
+use crate::source::{Attached, Origin};
+
+/// How long Kafka may take to answer a call that begins a life.
+pub const KAFKA_TIMEOUT: Duration = Duration::from_secs(30);
+/// Kafka's default for `transaction.max.timeout.ms`, where the broker does not tell its own.
+const MAX_TRANSACTION_MS: u64 = 900_000;
+/// Rows per second that the slowest snapshot that is begun must reach.
+const SLOWEST_SNAPSHOT_ROWS: u64 = 5_000;
+
+/// What a life begins with.
+pub struct Begun {
+    /// Its producer.
+    pub producer: TransactionalProducer,
+    /// Its protocol, which waits for the first event of the source.
+    pub protocol: Protocol,
+    /// What the source gives.
+    pub attached: Attached,
+    /// Whether the Sink has committed nothing before.
+    pub fresh: bool,
+    /// The relation as the catalogue has it.
+    pub relation: SinkRelation,
+    /// What makes messages of its rows.
+    pub messages: Messages,
+    /// The schemas of those.
+    pub schemas: SchemaIds,
+    /// Where they go.
+    pub topic: TopicHandle,
+    /// How many partitions that has.
+    pub partitions: i32,
+    /// After what time the broker ends a transaction.
+    pub timeout_ms: u64,
+}
+
+/// Fences, reads what is committed, and has the source feed from there.
+pub fn begin(context: &SinkContext) -> Result<Begun, Ending> {
+    let timeout_ms = context.plan.kafka.commit.timeout_ms;
+    let recovered = recover(context, timeout_ms)?;
+    if recovered.origin != (Origin::Fresh { snapshot: true }) {
+        return attach(context, recovered, timeout_ms);
+    }
+    // All rows go out in one transaction, which needs the longest timeout that the broker gives. The producer that has it
+    // fences anew, and so all that follows it is done anew.
+    let longest_ms = longest_transaction(context).max(timeout_ms);
+    drop(recovered);
+    let recovered = recover(context, longest_ms)?;
+    attach(context, recovered, longest_ms)
+}
+
+/// Fenced, and what is committed is known.
+struct Recovered {
+    producer: TransactionalProducer,
+    protocol: Protocol,
+    origin: Origin,
+}
+
+/// Fences, and reads what is committed.
+fn recover(context: &SinkContext, timeout_ms: u64) -> Result<Recovered, Ending> {
+    let kafka = &context.plan.kafka;
+    // A status that knows of a commit knows more than the plan.
+    let (mut protocol, _fence) = Protocol::start(context.status.begun());
+    let mut settings = ProducerSettings::new(&kafka.transactional_id);
+    settings.transaction_timeout_ms = timeout_ms;
+    settings.compression = kafka.compression;
+    settings.queue_bytes = context.producer_bytes;
+    let producer = TransactionalProducer::new(&kafka.connection, &settings).map_err(|error| error.problem())?;
+    producer.init_transactions(KAFKA_TIMEOUT)?;
+    fault::point("fenced");
+    protocol.step(Event::Fenced);
+    let record = read_record(context)?;
+    fault::point("progress-read");
+    let position = record.as_ref().map(|record| record.position);
+    let origin = match protocol.step(Event::ProgressRead(position)) {
+        Action::Attach(Start::Fresh) => {
+            context.floors.free(context.index);
+            Origin::Fresh { snapshot: context.plan.snapshot }
+        }
+        Action::Attach(Start::At(position)) => {
+            let Some(record) = record else { return Err(problems::out_of_order(context).into()) };
+            if context.floors.of(context.index).is_some_and(|committed| position.replay_from() < committed) {
+                return Err(problems::record_too_old(context).into());
+            }
+            context.status.committed(position, 0, 0, None);
+            context.floors.raise(context.index, position.replay_from());
+            if record.topic != kafka.topic {
+                return Err(problems::topic_changed(context, &record.topic).into());
+            }
+            Origin::Record { position, identity: record.source, relation: record.relation }
+        }
+        Action::End(End::ProgressMissing) => return Err(problems::progress_missing(context).into()),
+        _ => return Err(problems::out_of_order(context).into()),
+    };
+    Ok(Recovered { producer, protocol, origin })
+}
+
+/// The Sink's record, if it has one: that of another life of the same name is none.
+fn read_record(context: &SinkContext) -> Result<Option<ProgressRecord>, Ending> {
+    let kafka = &context.plan.kafka;
+    let found = progress::read_progress(
+        &kafka.connection,
+        &kafka.progress_topic,
+        &kafka.progress_group_id,
+        &kafka.progress_key,
+        KAFKA_TIMEOUT,
+    )
+    .map_err(|error| error.problem())?;
+    let Some(bytes) = found else { return Ok(None) };
+    let record = ProgressRecord::from_bytes(&bytes).map_err(|error| {
+        Reason::ProgressUnreadable.problem(
+            format!("{error} (key {} of topic {})", kafka.progress_key, kafka.progress_topic),
+            "use the newest version of Afterbay that has run this Sink",
+        )
+    })?;
+    Ok((record.uid == context.plan.uid).then_some(record))
+}
+
+/// How long a transaction may be open at the most.
+fn longest_transaction(context: &SinkContext) -> u64 {
+    let connection = &context.plan.kafka.connection;
+    // Without the right to ask, the broker's default is as good as any: a broker that allows less says so.
+    context
+        .runtime
+        .block_on(admin::broker_config(connection, "transaction.max.timeout.ms"))
+        .ok()
+        .flatten()
+        .and_then(|value| value.parse().ok())
+        .unwrap_or(MAX_TRANSACTION_MS)
+}
+
+/// Has the source feed the Sink, and makes ready what messages need.
+fn attach(context: &SinkContext, recovered: Recovered, timeout_ms: u64) -> Result<Begun, Ending> {
+    let Recovered { producer, mut protocol, origin } = recovered;
+    context.status.is(SinkState::Starting);
+    let kafka = &context.plan.kafka;
+    let topic = producer.topic(&kafka.topic)?;
+    let partitions = producer.partition_count(&kafka.topic, KAFKA_TIMEOUT)?;
+    let fresh = matches!(origin, Origin::Fresh { .. });
+    let snapshot = matches!(origin, Origin::Fresh { snapshot: true });
+    let attached = context.source.attach(context.index, context.plan.table.clone(), origin)?;
+    fault::point("attached");
+    let relation = SinkRelation::new(&context.plan, attached.table.clone())?;
+    if snapshot {
+        let limit = SLOWEST_SNAPSHOT_ROWS * timeout_ms / 1_000;
+        if let Some(rows) = attached.rows_estimated.filter(|rows| *rows > limit) {
+            return Err(problems::snapshot_too_long(context, rows, timeout_ms).into());
+        }
+        context.status.snapshot_begins(attached.rows_estimated);
+    }
+    let (messages, schemas) = messages(context, &relation, topic.clone(), partitions)?;
+    protocol.step(Event::Attached);
+    context.status.is(if snapshot { SinkState::Snapshotting } else { SinkState::Running });
+    Ok(Begun { producer, protocol, attached, fresh, relation, messages, schemas, topic, partitions, timeout_ms })
+}
+
+/// What makes messages of rows of a relation, its schemas registered.
+pub fn messages(
+    context: &SinkContext,
+    relation: &SinkRelation,
+    topic: TopicHandle,
+    partitions: i32,
+) -> Result<(Messages, SchemaIds), Ending> {
+    let plan = &context.plan;
+    let (encoders, schemas) = relation.encoders(plan, &context.runtime)?;
+    let spec = MessagesSpec {
+        encoders,
+        key: relation.key.clone(),
+        columns: relation.width(),
+        envelope: plan.envelope,
+        avro: matches!(plan.format, FormatPlan::Avro { .. }),
+        topic,
+        partitions,
+        name_prefix: plan.kafka.name_prefix.clone(),
+    };
+    Ok((Messages::new(spec), schemas))
+}

@@ -1,0 +1,111 @@
+//! What a Sink says when it cannot go on.
+
+use afterbay_crds::reason::Reason;
+use afterbay_crds::report::Problem;
+
+use super::SinkContext;
+use crate::change::Change;
+use crate::position::ChangeId;
+
+/// The record speaks of another topic than the manifest.
+pub fn topic_changed(context: &SinkContext, begun: &str) -> Problem {
+    Reason::TopicChanged.problem(
+        format!("the Sink has begun to fill topic {begun}, its manifest now names {}", context.plan.kafka.topic),
+        format!(
+            "set spec.kafka.topic.name back to {begun}, or give the Sink a new name to start afresh in the new topic"
+        ),
+    )
+}
+
+/// A broker that has just become the leader may not know yet how far its predecessor had come.
+pub fn record_too_old(context: &SinkContext) -> Problem {
+    Reason::ProgressUndecided.problem(
+        format!(
+            "topic {} shows an older record of the Sink than the one that was committed last",
+            context.plan.kafka.progress_topic
+        ),
+        "nothing, if it passes (it is read again by itself); else the topic was set back to an older state",
+    )
+}
+
+/// The Sink has begun, and there is no record of it.
+pub fn progress_missing(context: &SinkContext) -> Problem {
+    let kafka = &context.plan.kafka;
+    Reason::ProgressMissing.problem(
+        format!(
+            "the Sink has committed before, but topic {} holds no record under key {}",
+            kafka.progress_topic, kafka.progress_key
+        ),
+        "the progress topic was emptied or made anew: restore it, or give the Sink a new name and topic to start afresh",
+    )
+}
+
+/// A defect: the thread goes on with a new life, as after anything else.
+pub fn out_of_order(context: &SinkContext) -> Problem {
+    Reason::TransactionFailed.problem(
+        format!("the protocol of Sink {} was told something out of order", context.plan.name),
+        "this is a defect, please report it; nothing is lost, the Sink goes on from what is committed",
+    )
+}
+
+/// All rows went at once.
+pub fn truncated(context: &SinkContext, change: &Change) -> Problem {
+    Reason::SourceTruncated.problem(
+        format!("table {} was truncated at {}", context.plan.table, change.id.commit),
+        "a topic cannot say which rows are gone: give the Sink a new name and topic to start afresh",
+    )
+}
+
+/// A change of then has a type that there is none of now.
+pub fn types_gone(context: &SinkContext) -> Problem {
+    Reason::SchemaChanged.problem(
+        format!("a column of table {} had a type at this place of the log that was dropped since", context.plan.table),
+        "the Sink cannot tell how its values were written: give it a new name and topic",
+    )
+}
+
+/// What is replayed is not what was committed.
+pub fn replay_differs(id: ChangeId) -> Problem {
+    Reason::ReplayDiffers.problem(
+        format!(
+            "the source transaction at {} was committed up to change {}, but its replay does not show that change",
+            id.commit, id.ordinal
+        ),
+        "the publication or the slot was changed meanwhile: give the Sink a new name and topic to start afresh",
+    )
+}
+
+/// The source does not feed the Sink any more, and does not say why.
+pub fn source_gone() -> Problem {
+    Reason::SourceFailed.problem("the replication session ended", "nothing is to be done: it is begun again by itself")
+}
+
+/// The snapshot has more rows than a transaction can take, by the planner's estimate.
+pub fn snapshot_too_long(context: &SinkContext, rows: u64, timeout_ms: u64) -> Problem {
+    Reason::SnapshotTooLong.problem(
+        format!(
+            "table {} has about {rows} rows, which cannot be sent within the broker's longest transaction ({} s)",
+            context.plan.table,
+            timeout_ms / 1_000
+        ),
+        "raise the broker's transaction.max.timeout.ms, or set snapshot: false",
+    )
+}
+
+/// The broker has ended the Sink's own transaction for its age.
+pub fn timed_out(context: &SinkContext, timeout_ms: u64, snapshot: bool) -> Problem {
+    let table = &context.plan.table;
+    let seconds = timeout_ms / 1_000;
+    if snapshot {
+        return Reason::SnapshotTooLong.problem(
+            format!("the snapshot of table {table} was not sent within the broker's longest transaction ({seconds} s)"),
+            "raise the broker's transaction.max.timeout.ms, or set snapshot: false",
+        );
+    }
+    Reason::TransactionFailed.problem(
+        format!(
+            "a transaction with changes of table {table} was not committed within {seconds} s, so the broker ended it"
+        ),
+        "nothing is lost, it is sent again by itself; see whether the brokers are overloaded",
+    )
+}
