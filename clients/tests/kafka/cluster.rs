@@ -189,3 +189,12 @@ pub fn committed(plan: &KafkaConnectionPlan, topic: &str) -> Vec<String> {
     let text = |(_, (_, value, _)): (i64, Read)| String::from_utf8(value.unwrap_or_default()).expect("text");
     read(plan, topic, "read_committed").into_iter().map(text).collect()
 }
+
+/// Looks a few times a second until it is so; fails after a minute and a half, telling what was awaited.
+pub async fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(90);
+    while !is_so() {
+        assert!(Instant::now() < deadline, "waited in vain until {what}");
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+}

@@ -1,12 +1,13 @@
 //! Reading a progress record, whatever the topic's tail looks like.
 
-use std::time::{Duration, Instant};
+use std::thread::JoinHandle;
+use std::time::Duration;
 
 use afterbay_clients::kafka::KafkaError;
 use afterbay_clients::kafka::progress::read_progress;
 use afterbay_crds::plan::KafkaConnectionPlan;
 
-use crate::cluster::{TIMEOUT, commit, plain, producer, read, stage, topic, unique};
+use crate::cluster::{TIMEOUT, commit, eventually, plain, producer, read, stage, topic, unique};
 
 const COMPACTED: &[(&str, &str)] = &[("cleanup.policy", "compact")];
 const KEY: &str = "afterbay-sink-ours";
@@ -84,15 +85,33 @@ async fn a_compacted_topic_is_read_over_its_gaps() {
     commit(&producer, &topic, &[(KEY, Some("first"))]);
     commit(&producer, &topic, &[(KEY, Some("ours"))]);
     let mut written = 2;
-    let deadline = Instant::now() + Duration::from_secs(90);
     // The open segment is never compacted, so more is written until what is before it has become less.
-    while read(&plan, &topic, "read_committed").len() >= written {
-        assert!(Instant::now() < deadline, "nothing was compacted");
-        commit(&producer, &topic, &[("other", Some("theirs")), ("other", Some("theirs"))]);
-        written += 2;
-        tokio::time::sleep(Duration::from_millis(200)).await;
-    }
+    eventually("something is compacted", || {
+        let is_compacted = read(&plan, &topic, "read_committed").len() < written;
+        if !is_compacted {
+            commit(&producer, &topic, &[("other", Some("theirs")), ("other", Some("theirs"))]);
+            written += 2;
+        }
+        is_compacted
+    })
+    .await;
     check(&plan, &topic, Some("ours"));
+}
+
+/// Reads a topic in which a transaction is open, until that is decided. It has begun before others that nothing keeps
+/// waiting were through twice.
+async fn waiting_reader(plan: &KafkaConnectionPlan, held_up: &str) -> JoinHandle<Option<String>> {
+    let free = topic(plan, "free", 1, COMPACTED).await;
+    commit(&producer(plan, &unique("id")), &free, &[(KEY, Some("free"))]);
+    let reader = {
+        let (plan, held_up) = (plan.clone(), held_up.to_owned());
+        std::thread::spawn(move || progress(&plan, &held_up).unwrap())
+    };
+    for _ in 0..2 {
+        check(plan, &free, Some("free"));
+    }
+    assert!(!reader.is_finished(), "it did not wait");
+    reader
 }
 
 #[tokio::test]
@@ -108,12 +127,7 @@ async fn an_open_transaction_of_another_is_waited_for() {
     assert!(error.problem().hint.contains("transaction of another Sink"), "{:?}", error.problem());
     assert!(error.transient());
 
-    let reader = {
-        let (plan, topic) = (plan.clone(), topic.clone());
-        std::thread::spawn(move || progress(&plan, &topic).unwrap())
-    };
-    tokio::time::sleep(Duration::from_millis(500)).await;
-    assert!(!reader.is_finished(), "it did not wait");
+    let reader = waiting_reader(&plan, &topic).await;
     other.commit(TIMEOUT).unwrap();
     assert_eq!(reader.join().unwrap().as_deref(), Some("ours"));
 }
@@ -126,11 +140,7 @@ async fn what_is_decided_while_reading_is_seen() {
     commit(&producer, &topic, &[(KEY, Some("old"))]);
     stage(&producer, &topic, &[(KEY, Some("new"))]);
     producer.flush(TIMEOUT).unwrap();
-    let reader = {
-        let (plan, topic) = (plan.clone(), topic.clone());
-        std::thread::spawn(move || progress(&plan, &topic).unwrap())
-    };
-    tokio::time::sleep(Duration::from_millis(500)).await;
+    let reader = waiting_reader(&plan, &topic).await;
     producer.commit(TIMEOUT).unwrap();
     assert_eq!(reader.join().unwrap().as_deref(), Some("new"));
 }
