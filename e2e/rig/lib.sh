@@ -92,6 +92,7 @@ end_process() {
                 [[ -d /proc/$pid ]] || break 2
                 sleep 0.05
             done
+            [[ $signal == KILL ]] || printf 'rig: %s does not end by %s, it is killed\n' "$name" "$signal" >&2
         done
         [[ ! -d /proc/$pid ]] || fail "$name does not end, process $pid"
     fi

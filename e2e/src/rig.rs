@@ -52,9 +52,9 @@ impl Rig {
         assert!(listens, "part {part} of the rig is not up at {address}: run e2e/rig/rig up {part}");
     }
 
-    /// Runs the rig's script; fails unless it works.
-    pub fn run(&self, arguments: &[&str]) {
-        script(arguments);
+    /// Runs the rig's script; fails unless it works. What it says on standard error.
+    pub fn run(&self, arguments: &[&str]) -> String {
+        String::from_utf8_lossy(&script(arguments).stderr).into_owned()
     }
 
     /// The superuser of Postgres, in the database `postgres`.

@@ -7,7 +7,7 @@
 
 use std::sync::LazyLock;
 
-use afterbay_e2e::{Afterbay, Format, History, Manifests, Rig, Scenario, Sink};
+use afterbay_e2e::{Afterbay, Format, History, Manifests, Rig, Scenario, Sink, broker};
 use serde_json::{Value, json};
 use tokio::sync::{Mutex, MutexGuard};
 
@@ -17,24 +17,23 @@ async fn alone() -> MutexGuard<'static, ()> {
     TURN.lock().await
 }
 
-/// A part of the rig that is away; it comes back at the latest when the test ends.
-struct Away(&'static str);
+/// A part of the rig that is away, and how it comes back, at the latest when the test ends.
+struct Away {
+    part: &'static str,
+    back: &'static str,
+}
 
 impl Away {
-    fn stop(part: &'static str) -> Self {
-        Rig::get().run(&["stop", part]);
-        Self(part)
-    }
-
-    fn kill(part: &'static str) -> Self {
-        Rig::get().run(&["kill", part]);
-        Self(part)
+    fn new(part: &'static str, how: &str) -> Self {
+        let words = Rig::get().run(&[how, part]);
+        assert!(words.is_empty(), "{words}");
+        Self { part, back: if how == "pause" { "resume" } else { "start" } }
     }
 }
 
 impl Drop for Away {
     fn drop(&mut self) {
-        Rig::get().run(&["start", self.0]);
+        Rig::get().run(&[self.back, self.part]);
     }
 }
 
@@ -63,7 +62,7 @@ async fn the_broker_goes_and_comes() {
     let worker = afterbay.worker().await;
     for round in 1..=2 {
         history.work(100).await;
-        let away = if round == 1 { Away::stop("broker") } else { Away::kill("broker") };
+        let away = Away::new("broker", if round == 1 { "stop" } else { "kill" });
         history.work(100).await;
         afterbay.sink("is told of the broker", "ledger", |sink| sink.error.is_some()).await;
         history.work(100).await;
@@ -89,8 +88,7 @@ async fn the_database_goes_and_comes() {
         let history = History::of(&scenario.database);
         let writer = history.writer().await;
         afterbay.sink("is under way", "ledger", |sink| sink.messages_committed > 100).await;
-        Rig::get().run(&[how, "postgres"]);
-        let away = Away("postgres");
+        let away = Away::new("postgres", how);
         afterbay.sink("is told of the database", "ledger", |sink| sink.error.is_some()).await;
         drop(away);
         writer.stop().await;
@@ -104,6 +102,32 @@ async fn the_database_goes_and_comes() {
     History::of(&scenario.database).check(&scenario.messages(&topic, Format::Json).await, true).await;
 }
 
+/// A server that shuts down waits for all who read its log to acknowledge it; what is not committed never is.
+#[tokio::test]
+async fn the_database_shuts_down_though_a_sink_is_stalled() {
+    let _turn = alone().await;
+    let mut scenario = Scenario::new("shutdown").await;
+    let (well, ailing) = (scenario.topic("well"), scenario.topic("ailing"));
+    let sink = |name: &str, topic: &str| Sink::new(name, "public.ledger", topic).key(&["id"]);
+    let history = History::begin(&scenario.database, 50).await;
+    let afterbay = scenario.run(&scenario.manifests().with(sink("well", &well)).with(sink("ailing", &ailing)));
+    afterbay.caught_up(&scenario).await;
+    broker::configure_topic(scenario.rig, &ailing, "max.message.bytes", "100").await;
+    history.work(50).await;
+    afterbay.stalled("ailing", "MessageTooLarge").await;
+    afterbay.sink_caught_up(&scenario, "well").await;
+    // What does not end by itself is killed, and that is told.
+    let away = Away::new("postgres", "stop");
+    broker::configure_topic(scenario.rig, &ailing, "max.message.bytes", "1000000").await;
+    drop(away);
+    scenario.database.reconnect().await;
+    let history = History::of(&scenario.database);
+    history.work(50).await;
+    afterbay.caught_up(&scenario).await;
+    history.check(&scenario.messages(&well, Format::Json).await, false).await;
+    history.check(&scenario.messages(&ailing, Format::Json).await, false).await;
+}
+
 #[tokio::test]
 async fn the_registry_is_away_at_the_start_and_later() {
     let _turn = alone().await;
@@ -112,7 +136,7 @@ async fn the_registry_is_away_at_the_start_and_later() {
     let topic = scenario.topic("ledger");
     let manifests =
         manifests(&scenario, &topic).set("Sink/ledger", "spec.kafka.format", json!({"avro": {"registry": "schemas"}}));
-    let away = Away::stop("registry");
+    let away = Away::new("registry", "stop");
     let afterbay = scenario.run(&manifests);
     let (message, hint) = afterbay.problem("RegistryUnreachable").await;
     assert!(!message.is_empty() && !hint.is_empty());
@@ -120,9 +144,11 @@ async fn the_registry_is_away_at_the_start_and_later() {
     drop(away);
     afterbay.caught_up(&scenario).await;
     assert!(told(&afterbay, &["RegistryUnreachable"]) <= 2, "{:?}", afterbay.output());
-    // The schemas are known by now: nothing is asked of it any more.
-    let away = Away::stop("registry");
+    // The schemas are known by now: nothing is asked of it any more. (It forgets them when it is stopped, and the reader
+    // needs them.)
+    let away = Away::new("registry", "pause");
     history.work(50).await;
     afterbay.caught_up(&scenario).await;
     drop(away);
+    history.check(&scenario.messages(&topic, Format::Avro).await, true).await;
 }

@@ -76,7 +76,8 @@ snapshot! {
     in_the_middle_of_the_rows: "staged", 2500 of 5000;
     with_the_last_row_staged: "staged", 5000 of 5000;
     before_the_progress_record: "before-progress", 1 of 50;
-    before_the_commit: "progress-staged", 1 of 50;
+    with_the_record_staged: "progress-staged", 1 of 50;
+    before_the_commit: "flushed", 1 of 50;
     behind_the_commit: "committed", 1 of 50;
     when_started: "started", 1 of 50;
 }
@@ -88,9 +89,11 @@ stream! {
     with_a_transaction_begun: "begun", 2;
     with_a_change_staged: "staged", 33;
     before_the_progress_record: "before-progress", 2;
-    before_the_commit: "progress-staged", 2;
+    with_the_record_staged: "progress-staged", 2;
+    before_the_commit: "flushed", 2;
     behind_the_commit: "committed", 2;
     when_acknowledged: "acknowledged", 2;
+    when_the_database_knows: "confirmed", 2;
 }
 
 #[tokio::test]

@@ -262,6 +262,44 @@ proptest! {
     }
 }
 
+/// Carries all of the source with one life after the other; the first lives crash after so many steps each. How many steps
+/// the others took.
+fn carry(source: &Source, broker: &mut Broker, crashes: &[usize], commit_every: usize) -> usize {
+    let choice = |step: usize| if step % commit_every == 1 { 4 } else { 1 };
+    let end = Position::Done(Source::start_of(source.transactions.len()));
+    for crash in crashes {
+        let mut life = Life::new(broker.progress.is_some());
+        let mut steps = 0;
+        while steps < *crash && life.step(broker, source, 0, choice(steps)) {
+            steps += 1;
+        }
+    }
+    let mut steps = 0;
+    while broker.progress != Some(end) {
+        let mut life = Life::new(broker.progress.is_some());
+        while broker.progress != Some(end) && life.step(broker, source, 0, choice(steps)) {
+            steps += 1;
+            assert!(steps < 1_000, "no progress any more");
+        }
+    }
+    steps
+}
+
+#[test]
+fn a_crash_after_each_step_is_survived_and_one_after_each_step_of_what_follows() {
+    for (sizes, commit_every) in [(&[1][..], 9), (&[2, 0, 3], 1_000), (&[2, 0, 3], 7), (&[5, 4], 5), (&[5, 4], 3)] {
+        let source = Source::new(sizes);
+        let undisturbed = carry(&source, &mut Broker::default(), &[], commit_every);
+        for first in 0..=undisturbed {
+            for second in 0..=undisturbed {
+                let mut broker = Broker::default();
+                carry(&source, &mut broker, &[first, second], commit_every);
+                assert_eq!(broker.topic, expected(&source, &broker.topic), "{sizes:?}, {first} and {second} steps");
+            }
+        }
+    }
+}
+
 #[test]
 fn a_record_that_should_be_there_and_is_not_ends_the_life() {
     let (mut protocol, _) = Protocol::start(true);

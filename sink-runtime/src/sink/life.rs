@@ -416,6 +416,8 @@ impl Life<'_> {
     /// Commits; what is not known to be committed ends this life, and the next one reads what came of it.
     fn commit(&mut self) -> Result<(), Ending> {
         let timeout = Duration::from_millis(self.context.plan.kafka.commit.timeout_ms).max(KAFKA_TIMEOUT);
+        self.producer.flush(timeout).map_err(|error| self.failed(error))?;
+        fault::point("flushed");
         self.producer.commit(timeout).map_err(|error| self.failed(error))
     }
 

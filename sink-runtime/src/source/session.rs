@@ -18,6 +18,7 @@ use super::router::{Member, Place, Router};
 use super::status::SourceStatus;
 use super::watch::{Seen, Watch};
 use super::{JoinRequest, Request, SourceError};
+use crate::fault;
 use crate::feed::{Delivered, Delivery, FeedSender, feed};
 
 /// How often the source hears what is committed, also while a full queue holds the reader.
@@ -317,6 +318,9 @@ async fn report(context: Arc<Context>, mut writer: StatusWriter, asked: Asked, a
         }
         if let Some(lsn) = lowest {
             context.status.acknowledged(lsn);
+            if lsn > Lsn(0) {
+                fault::point("confirmed");
+            }
         }
     }
 }
