@@ -1,5 +1,7 @@
 //! `afterbay validate`: what is wrong with manifests, alone or held against the real systems.
 
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt as _;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -15,11 +17,14 @@ use afterbay_crds::reason::Reason;
 use afterbay_crds::report::Problem;
 use afterbay_crds::resolve::{KafkaProvisioning, PublicationSpec, ResolveSettings, TopicKind, Worker, resolve};
 use afterbay_formats::fitness;
+use anyhow::Context as _;
 use serde_json::json;
+use tempfile::TempDir;
 use tokio::task::JoinSet;
 
 use crate::cli::{Output, ValidateArguments};
 use crate::dereference;
+use crate::run::signalled;
 use crate::state::StateDir;
 
 /// How long one system may take to answer.
@@ -36,7 +41,11 @@ struct Finding {
 pub async fn validate(arguments: ValidateArguments) -> anyhow::Result<ExitCode> {
     let (manifests, mut errors) = dereference::manifests(&arguments.manifests);
     if errors.is_empty() && arguments.online {
-        errors = online(&manifests, &arguments.manifests.instance).await?;
+        errors = tokio::select! {
+            errors = online(&manifests, &arguments.manifests.instance) => errors?,
+            // Not left to the signal's default, by which the secrets would stay.
+            () = signalled() => anyhow::bail!("interrupted"),
+        };
     }
     match arguments.output {
         Output::Json => {
@@ -72,9 +81,9 @@ fn summary(manifests: &Manifests) -> String {
 
 /// Asks the real systems, side by side; one that does not answer hides nothing of another.
 async fn online(manifests: &Manifests, instance: &str) -> anyhow::Result<Vec<ManifestError>> {
-    // Clients read secrets from files, here as in a run.
-    let folder = std::env::temp_dir().join(format!("afterbay-validate-{}", std::process::id()));
-    let state = StateDir::hold(&folder)?;
+    // Clients read secrets from files, here as in a run. Removed when it is dropped, which is after `state` is.
+    let folder = temporary_folder().context("cannot make a temporary directory for the secrets; set TMPDIR")?;
+    let state = StateDir::hold(folder.path())?;
     let settings = ResolveSettings {
         instance: instance.to_owned(),
         secrets_dir: state.secrets(),
@@ -98,12 +107,14 @@ async fn online(manifests: &Manifests, instance: &str) -> anyhow::Result<Vec<Man
             finding.place.error(finding.field, message, finding.problem.hint)
         }));
     }
-    state.leave();
-    // It is empty by now; if not, it is temporary.
-    let _ = std::fs::remove_dir_all(&folder);
     errors.sort();
     errors.dedup();
     Ok(errors)
+}
+
+/// A new directory, of a name that nobody can foretell and in which nobody else reads or writes.
+fn temporary_folder() -> std::io::Result<TempDir> {
+    tempfile::Builder::new().prefix("afterbay-validate-").permissions(Permissions::from_mode(0o700)).tempdir()
 }
 
 type Places = Vec<(String, Place)>;
@@ -298,4 +309,23 @@ async fn sink_problems(
         }));
     }
     Ok(problems)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_directory_of_the_secrets_is_new_and_closed_to_others() {
+        let foretold = std::env::temp_dir().join(format!("afterbay-validate-{}", std::process::id()));
+        std::fs::create_dir(&foretold).unwrap();
+        let (one, other) = (temporary_folder().unwrap(), temporary_folder().unwrap());
+        let unused = std::fs::read_dir(&foretold).unwrap().count() == 0;
+        std::fs::remove_dir(&foretold).unwrap();
+        assert!(unused && one.path() != foretold && one.path() != other.path());
+        assert_eq!(std::fs::metadata(one.path()).unwrap().permissions().mode() & 0o7777, 0o700);
+        let path = one.path().to_owned();
+        drop(one);
+        assert!(!path.exists());
+    }
 }

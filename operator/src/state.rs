@@ -45,7 +45,10 @@ impl StateDir {
         }
         lock.set_len(0).with_context(cannot)?;
         write!(lock, "{}", std::process::id()).with_context(cannot)?;
-        Ok(Self { path, _lock: lock })
+        let state = Self { path, _lock: lock };
+        // Those of a run that was killed; or whatever else stands there, of which nothing is used.
+        remove(&state.secrets()).with_context(cannot)?;
+        Ok(state)
     }
 
     /// The directory.
@@ -90,7 +93,8 @@ impl StateDir {
     pub fn keep_secrets(&self, secrets: &[SecretFile]) -> anyhow::Result<()> {
         for secret in secrets {
             if let Some(folder) = secret.path.parent() {
-                fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+                let cannot = || format!("cannot make {}", folder.display());
+                fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).with_context(cannot)?;
             }
             write_whole(&secret.path, secret.contents.expose_secret())?;
         }
@@ -124,11 +128,26 @@ pub fn holder(path: &Path) -> Option<String> {
     Some(pid)
 }
 
-/// The whole file or the old one: never a half. Mode 0600.
+/// Removes a file, a directory or a symbolic link (never what that points to), if there is one.
+fn remove(place: &Path) -> std::io::Result<()> {
+    let removed = match fs::symlink_metadata(place) {
+        Ok(found) if found.is_dir() => fs::remove_dir_all(place),
+        Ok(_) => fs::remove_file(place),
+        Err(error) => Err(error),
+    };
+    match removed {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        removed => removed,
+    }
+}
+
+/// The whole file or the old one: never a half. Mode 0600, and never through a symbolic link.
 fn write_whole(place: &Path, contents: &[u8]) -> anyhow::Result<()> {
     let unfinished = place.with_extension("new");
     let write = || -> std::io::Result<()> {
-        let mut file = OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).open(&unfinished)?;
+        // A killed run may have left it.
+        remove(&unfinished)?;
+        let mut file = OpenOptions::new().create_new(true).write(true).mode(0o600).open(&unfinished)?;
         file.write_all(contents)?;
         file.sync_all()?;
         fs::rename(&unfinished, place)
@@ -138,9 +157,35 @@ fn write_whole(place: &Path, contents: &[u8]) -> anyhow::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::PermissionsExt as _;
+    use std::os::unix::fs::{PermissionsExt as _, symlink};
 
     use super::*;
+
+    fn secret(state: &StateDir) -> SecretFile {
+        SecretFile { path: state.secrets().join("default.shop/password"), contents: b"hunter2".to_vec().into() }
+    }
+
+    #[test]
+    fn secrets_go_to_new_files_that_nobody_else_reads() {
+        let folder = tempfile::tempdir().unwrap();
+        let elsewhere = tempfile::tempdir().unwrap();
+        // Links that stood there before point elsewhere.
+        symlink(elsewhere.path(), folder.path().join("secrets")).unwrap();
+        let victim = elsewhere.path().join("victim");
+        fs::write(&victim, "untouched").unwrap();
+        let state = StateDir::hold(folder.path()).unwrap();
+        let secret = secret(&state);
+        state.keep_secrets(std::slice::from_ref(&secret)).unwrap();
+        symlink(&victim, secret.path.with_extension("new")).unwrap();
+        state.keep_secrets(std::slice::from_ref(&secret)).unwrap();
+        assert_eq!(fs::read(&secret.path).unwrap(), b"hunter2");
+        let mode = |path: &Path| fs::symlink_metadata(path).unwrap().permissions().mode() & 0o7777;
+        assert_eq!(mode(&secret.path), 0o600);
+        assert!([state.secrets(), state.secrets().join("default.shop")].iter().all(|folder| mode(folder) == 0o700));
+        assert!(fs::symlink_metadata(state.secrets()).unwrap().is_dir());
+        assert_eq!(fs::read_to_string(&victim).unwrap(), "untouched");
+        assert_eq!(fs::read_dir(elsewhere.path()).unwrap().count(), 1);
+    }
 
     #[test]
     fn one_run_holds_it_and_begun_sinks_are_remembered() {

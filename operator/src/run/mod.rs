@@ -118,7 +118,8 @@ async fn wait(
     }
 }
 
-async fn signalled() {
+/// Waits until this process is asked to end.
+pub async fn signalled() {
     let (Ok(mut terminate), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
     else {
         return std::future::pending().await;
