@@ -11,7 +11,8 @@ use afterbay_crds::resolve::SecretFile;
 use anyhow::Context as _;
 use secrecy::ExposeSecret as _;
 
-/// The directory; held by one run at a time.
+/// The directory; held by one run at a time. What must not outlive the run is removed when this is dropped, so however the
+/// run ends.
 #[derive(Debug)]
 pub struct StateDir {
     path: PathBuf,
@@ -108,12 +109,20 @@ impl StateDir {
         Ok(place)
     }
 
-    /// Removes what must not outlive the run.
+    /// Removes what must not outlive the run. The lock's file stays: were it removed, a run that has opened it but does
+    /// not hold it yet would hold a file that is nowhere, beside another run that makes a new one.
     pub fn leave(&self) {
-        // What is not there need not be removed.
-        let _ = fs::remove_dir_all(self.secrets());
-        let _ = fs::remove_file(self.path.join("status.json"));
-        let _ = fs::remove_file(self.path.join("lock"));
+        for place in [self.secrets(), self.path.join("status.json")] {
+            if let Err(error) = remove(&place) {
+                tracing::error!("cannot remove {}: {error}; remove it by hand", place.display());
+            }
+        }
+    }
+}
+
+impl Drop for StateDir {
+    fn drop(&mut self) {
+        self.leave();
     }
 }
 
@@ -185,6 +194,23 @@ mod tests {
         assert!(fs::symlink_metadata(state.secrets()).unwrap().is_dir());
         assert_eq!(fs::read_to_string(&victim).unwrap(), "untouched");
         assert_eq!(fs::read_dir(elsewhere.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn secrets_do_not_outlive_the_run_and_the_lock_s_file_does() {
+        let folder = tempfile::tempdir().unwrap();
+        let state = StateDir::hold(folder.path()).unwrap();
+        state.keep_secrets(&[secret(&state)]).unwrap();
+        state.keep_status(&"carrying").unwrap();
+        assert!(state.secrets().exists() && holder(folder.path()).is_some());
+        drop(state);
+        let left: Vec<_> = fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        assert_eq!(left, ["lock"]);
+        assert_eq!(holder(folder.path()), None);
+        // What a killed run left is removed by the next.
+        fs::create_dir_all(folder.path().join("secrets/default.shop")).unwrap();
+        let next = StateDir::hold(folder.path()).unwrap();
+        assert!(!next.secrets().exists());
     }
 
     #[test]

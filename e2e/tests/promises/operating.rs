@@ -127,7 +127,7 @@ async fn an_interrupt_ends_it_well() {
     let last = events.last().expect("a run has a last word");
     assert_eq!((&last["event"], &last["code"]), (&"end".into(), &0.into()));
     assert!(!workers.is_empty() && !workers.iter().any(|pid| processes::lives(*pid)), "a worker is left");
-    for gone in ["secrets", "status.json", "lock"] {
+    for gone in ["secrets", "status.json"] {
         assert!(!scenario.state_dir().join(gone).exists(), "{gone} is left");
     }
     scenario.carry(&manifests).await;

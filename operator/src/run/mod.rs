@@ -71,7 +71,7 @@ pub async fn run(arguments: RunArguments) -> anyhow::Result<ExitCode> {
         caught_up.push(is_done);
         running.spawn(child::run(Arc::clone(&shared), index, worker, done, stopping.clone()));
     }
-    let code = wait(&shared, &arguments, caught_up, &mut running).await?;
+    let code = wait(&shared, &arguments, caught_up, &mut running).await;
     stop.send_replace(true);
     let farewell = async { while running.join_next().await.is_some() {} };
     tokio::select! {
@@ -79,7 +79,9 @@ pub async fn run(arguments: RunArguments) -> anyhow::Result<ExitCode> {
         // Asked a second time: at once. The children go with their pipes.
         () = signalled() => {}
     }
+    // The directory is shared with tasks that may live for another moment.
     shared.state.leave();
+    let code = code?;
     if arguments.output == Output::Json {
         shared.teller.say("", &json!({"event": "end", "code": code}));
     }
