@@ -47,14 +47,12 @@ impl Teller {
         Self(Arc::new(Mutex::new(Inner { output, bars, sinks: HashMap::new(), problems: HashMap::new() })))
     }
 
-    /// A problem of a Sink, a source or a connection: told once per change.
+    /// A problem of a Sink, a source or a connection: told once, and again when there is something else to do about it.
     pub fn problem(&self, subject: &str, problem: &Problem) {
         let mut inner = self.lock();
-        // Of one cause the words can differ from try to try (refused, reset, closed): that is no news.
-        if inner.problems.get(subject).is_some_and(|known| known.reason == problem.reason) {
+        if !inner.learn(subject, problem) {
             return;
         }
-        inner.problems.insert(subject.to_owned(), problem.clone());
         let json = json!({
             "event": "problem", "subject": subject,
             "reason": problem.reason, "message": problem.message, "hint": problem.hint,
@@ -123,6 +121,14 @@ impl Teller {
 }
 
 impl Inner {
+    /// Keeps the problem of a subject; whether it is news. Of one cause the message's words can differ from try to try
+    /// (refused, reset, closed), and that is no news. A hint has no such words: with another one, or another reason, it is
+    /// another problem.
+    fn learn(&mut self, subject: &str, problem: &Problem) -> bool {
+        let known = self.problems.insert(subject.to_owned(), problem.clone());
+        known.is_none_or(|known| known.reason != problem.reason || known.hint != problem.hint)
+    }
+
     fn say(&self, text: &str, json: &serde_json::Value) {
         match (self.output, &self.bars) {
             (Output::Json, _) => {
@@ -187,4 +193,27 @@ fn show(bar: &ProgressBar, sink: &SinkReport, line: &str) {
 fn with(mut value: serde_json::Value, field: &str, word: &str) -> serde_json::Value {
     value[field] = word.into();
     value
+}
+
+#[cfg(test)]
+mod tests {
+    use afterbay_crds::reason::Reason;
+
+    use super::*;
+
+    #[test]
+    fn a_problem_is_news_when_there_is_something_else_to_do() {
+        let teller = Teller::new(Output::Json);
+        let news = |reason: Reason, message: &str, hint: &str| {
+            teller.lock().learn("source default/shop", &reason.problem(message, hint))
+        };
+        assert!(news(Reason::SourceNotPermitted, "role \"shop\" may not replicate", "run ALTER ROLE"));
+        assert!(!news(Reason::SourceNotPermitted, "in other words", "run ALTER ROLE"));
+        assert!(news(Reason::SourceNotPermitted, "may not select from table t", "run GRANT SELECT"));
+        assert!(news(Reason::SourceUnreachable, "connection refused", "run GRANT SELECT"));
+        assert!(!news(Reason::SourceUnreachable, "connection reset", "run GRANT SELECT"));
+        assert!(teller.lock().learn("sink default/orders", &Reason::SourceUnreachable.problem("", "")));
+        teller.solved("source default/shop");
+        assert!(news(Reason::SourceUnreachable, "connection reset", "run GRANT SELECT"));
+    }
 }

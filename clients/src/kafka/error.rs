@@ -268,10 +268,14 @@ fn problem(connection: &str, operation: &str, subject: &str, code: Code, text: &
             format!("{at}: no broker answers ({operation}): {words}"),
             "check bootstrapServers and the network; it is tried again by itself",
         ),
-        reason @ Reason::KafkaNotAuthorized => reason.problem(
-            format!("{at}: {}", missing_right(operation, subject, code)),
-            "grant it to the user of the KafkaConnection; it is tried again by itself",
-        ),
+        reason @ Reason::KafkaNotAuthorized => {
+            let right = missing_right(operation, subject, code);
+            reason.problem(
+                format!("{at}: the right {right} is missing ({operation})"),
+                // With the right in it: a second one that is missing is another problem.
+                format!("grant it to the user of the KafkaConnection ({right}); it is tried again by itself"),
+            )
+        }
         reason @ Reason::TopicNotFound => reason.problem(
             format!("{at}: there is no topic {subject}"),
             "it was deleted, or never made: make it, and the Sink goes on by itself",
@@ -306,15 +310,11 @@ fn missing_right(operation: &str, subject: &str, code: Code) -> String {
                 READING_TOPIC_SETTINGS => "DescribeConfigs",
                 _ => "Write",
             };
-            format!("the right {right} on topic {subject} is missing ({operation})")
+            format!("{right} on topic {subject}")
         }
-        Code::GroupAuthorizationFailed => {
-            format!("the right Read on the consumer group {subject} is missing ({operation})")
-        }
-        Code::TransactionalIdAuthorizationFailed => {
-            format!("the right Write on the transactional id {subject} is missing ({operation})")
-        }
-        _ => format!("a right on the cluster is missing ({operation} of {subject})"),
+        Code::GroupAuthorizationFailed => format!("Read on the consumer group {subject}"),
+        Code::TransactionalIdAuthorizationFailed => format!("Write on the transactional id {subject}"),
+        _ => format!("on the cluster for {operation} ({subject})"),
     }
 }
 
