@@ -11,3 +11,4 @@ pub mod provision;
 pub mod render;
 pub mod run;
 pub mod state;
+pub mod topic_fit;

@@ -1,5 +1,6 @@
 //! `afterbay validate`: what is wrong with manifests, alone or held against the real systems.
 
+use std::collections::BTreeSet;
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt as _;
 use std::process::ExitCode;
@@ -15,7 +16,7 @@ use afterbay_crds::manifest::{ManifestError, Manifests, Place};
 use afterbay_crds::plan::{FormatPlan, Plan, SinkPlan, TableName};
 use afterbay_crds::reason::Reason;
 use afterbay_crds::report::Problem;
-use afterbay_crds::resolve::{KafkaProvisioning, PublicationSpec, ResolveSettings, TopicKind, Worker, resolve};
+use afterbay_crds::resolve::{KafkaProvisioning, PublicationSpec, ResolveSettings, Worker, resolve};
 use afterbay_formats::fitness;
 use anyhow::Context as _;
 use serde_json::json;
@@ -24,8 +25,10 @@ use tokio::task::JoinSet;
 
 use crate::cli::{Output, ValidateArguments};
 use crate::dereference;
+use crate::provision;
 use crate::run::signalled;
 use crate::state::StateDir;
+use crate::topic_fit::{self, Fit};
 
 /// How long one system may take to answer.
 const DEADLINE: Duration = Duration::from_secs(30);
@@ -35,29 +38,64 @@ struct Finding {
     place: Place,
     field: &'static str,
     problem: Problem,
+    /// Whether it stops nothing.
+    warning: bool,
+}
+
+impl Finding {
+    fn new(place: &Place, field: &'static str, problem: Problem) -> Self {
+        Self { place: place.clone(), field, problem, warning: false }
+    }
+
+    fn warning(place: &Place, field: &'static str, problem: Problem) -> Self {
+        Self { warning: true, ..Self::new(place, field, problem) }
+    }
+}
+
+/// What there is to say; sorted, and nothing twice.
+#[derive(Default)]
+struct Verdict {
+    errors: BTreeSet<ManifestError>,
+    warnings: BTreeSet<ManifestError>,
+}
+
+impl Verdict {
+    fn take_in(&mut self, finding: Finding) {
+        let message = format!("{}: {}", finding.problem.reason, finding.problem.message);
+        let said = finding.place.error(finding.field, message, finding.problem.hint);
+        if finding.warning {
+            self.warnings.insert(said)
+        } else {
+            self.errors.insert(said)
+        };
+    }
 }
 
 /// Says what is wrong; exit status 1 where anything is.
 pub async fn validate(arguments: ValidateArguments) -> anyhow::Result<ExitCode> {
-    let (manifests, mut errors) = dereference::manifests(&arguments.manifests);
-    if errors.is_empty() && arguments.online {
-        errors = tokio::select! {
-            errors = online(&manifests, &arguments.manifests.instance) => errors?,
+    let (manifests, errors) = dereference::manifests(&arguments.manifests);
+    let mut verdict = Verdict { errors: errors.into_iter().collect(), ..Verdict::default() };
+    if verdict.errors.is_empty() && arguments.online {
+        verdict = tokio::select! {
+            verdict = online(&manifests, &arguments.manifests.instance) => verdict?,
             // Not left to the signal's default, by which the secrets would stay.
             () = signalled() => anyhow::bail!("interrupted"),
         };
     }
+    let Verdict { errors, warnings } = &verdict;
+    let said = errors.iter().map(|said| ("error", said)).chain(warnings.iter().map(|said| ("warning", said)));
     match arguments.output {
         Output::Json => {
-            for error in &errors {
-                println!("{}", serde_json::to_string(error)?);
+            for (severity, said) in said {
+                let mut line = serde_json::to_value(said)?;
+                line["severity"] = severity.into();
+                println!("{line}");
             }
-            println!("{}", json!({"errors": errors.len(), "sinks": manifests.sinks.len()}));
+            let (errors, warnings) = (errors.len(), warnings.len());
+            println!("{}", json!({"errors": errors, "warnings": warnings, "sinks": manifests.sinks.len()}));
         }
         Output::Text => {
-            for error in &errors {
-                eprintln!("error: {error}");
-            }
+            said.for_each(|(severity, said)| eprintln!("{severity}: {said}"));
             match errors.len() {
                 0 => println!("{} valid", summary(&manifests)),
                 1 => eprintln!("1 error"),
@@ -80,7 +118,7 @@ fn summary(manifests: &Manifests) -> String {
 }
 
 /// Asks the real systems, side by side; one that does not answer hides nothing of another.
-async fn online(manifests: &Manifests, instance: &str) -> anyhow::Result<Vec<ManifestError>> {
+async fn online(manifests: &Manifests, instance: &str) -> anyhow::Result<Verdict> {
     // Clients read secrets from files, here as in a run. Removed when it is dropped, which is after `state` is.
     let folder = temporary_folder().context("cannot make a temporary directory for the secrets; set TMPDIR")?;
     let state = StateDir::hold(folder.path())?;
@@ -88,7 +126,7 @@ async fn online(manifests: &Manifests, instance: &str) -> anyhow::Result<Vec<Man
         instance: instance.to_owned(),
         secrets_dir: state.secrets(),
         listen: String::new(),
-        begun: std::collections::BTreeSet::new(),
+        begun: BTreeSet::new(),
     };
     let workers = resolve(manifests, &settings);
     let mut asked = JoinSet::new();
@@ -100,16 +138,11 @@ async fn online(manifests: &Manifests, instance: &str) -> anyhow::Result<Vec<Man
         asked.spawn(registry_findings(worker.plan.clone(), places(&worker), registry_places(manifests)));
         asked.spawn(postgres_findings(worker));
     }
-    let mut errors = Vec::new();
+    let mut verdict = Verdict::default();
     while let Some(findings) = asked.join_next().await {
-        errors.extend(findings?.into_iter().map(|finding| {
-            let message = format!("{}: {}", finding.problem.reason, finding.problem.message);
-            finding.place.error(finding.field, message, finding.problem.hint)
-        }));
+        findings?.into_iter().for_each(|finding| verdict.take_in(finding));
     }
-    errors.sort();
-    errors.dedup();
-    Ok(errors)
+    Ok(verdict)
 }
 
 /// A new directory, of a name that nobody can foretell and in which nobody else reads or writes.
@@ -135,7 +168,7 @@ fn place_of(places: &Places, name: &str) -> Place {
 
 async fn kafka_findings(kafka: KafkaProvisioning, sinks: Places) -> Vec<Finding> {
     let mut findings = Vec::new();
-    let at_connection = |field, problem| Finding { place: kafka.place.clone(), field, problem };
+    let at_connection = |field, problem| Finding::new(&kafka.place, field, problem);
     let admin = match Admin::new(&kafka.connection) {
         Ok(admin) => admin,
         Err(error) => return vec![at_connection("spec", error.problem())],
@@ -158,18 +191,15 @@ async fn kafka_findings(kafka: KafkaProvisioning, sinks: Places) -> Vec<Finding>
             // It is made when it is run.
             Ok(None) => {}
             Ok(Some(found)) => {
-                let unfit = topic.kind == TopicKind::Progress && found.partitions != 1;
-                if unfit {
-                    let message = format!("the progress topic {} has {} partitions", topic.name, found.partitions);
-                    let problem = Reason::ProgressTopicUnfit.problem(message, "it must have one: name another");
-                    findings.push(Finding { place: place.clone(), field, problem });
-                }
-                if let Some(wanted) = topic.partitions.filter(|wanted| *wanted != found.partitions && !unfit) {
-                    let message =
-                        format!("topic {} has {} partitions instead of {wanted}", topic.name, found.partitions);
-                    let hint = "write the number that it has, or change the topic";
-                    let problem = Reason::TopicDiffers.problem(message, hint);
-                    findings.push(Finding { place: place.clone(), field, problem });
+                match provision::settings(&admin, &topic.name).await {
+                    Ok(settings) => match topic_fit::judge(topic, found, settings.as_ref()) {
+                        Fit::Fits => {}
+                        Fit::Differs(problem) => {
+                            findings.push(Finding::warning(&place, field, problem));
+                        }
+                        Fit::Unfit(problem) => findings.push(Finding::new(&place, field, problem)),
+                    },
+                    Err(error) => findings.push(Finding::new(&place, field, error.problem())),
                 }
                 if let Ok(Some(rights)) = admin.topic_rights(&topic.name).await
                     && !rights.write
@@ -177,10 +207,10 @@ async fn kafka_findings(kafka: KafkaProvisioning, sinks: Places) -> Vec<Finding>
                     let message = format!("the right Write on topic {} is missing", topic.name);
                     let problem =
                         Reason::KafkaNotAuthorized.problem(message, "grant it to the user of the KafkaConnection");
-                    findings.push(Finding { place, field, problem });
+                    findings.push(Finding::new(&place, field, problem));
                 }
             }
-            Err(error) => findings.push(Finding { place, field, problem: error.problem() }),
+            Err(error) => findings.push(Finding::new(&place, field, error.problem())),
         }
     }
     findings
@@ -204,14 +234,13 @@ async fn registry_findings(plan: Plan, sinks: Places, registries: Places) -> Vec
         } else {
             (place_of(&sinks, &sink.name), "spec.kafka.format.avro.registry")
         };
-        findings.push(Finding { place, field, problem });
+        findings.push(Finding::new(&place, field, problem));
     }
     findings
 }
 
 async fn postgres_findings(worker: Worker) -> Vec<Finding> {
     let mut findings = Vec::new();
-    let source = worker.place.clone();
     let sinks = places(&worker);
     let asked = tokio::time::timeout(DEADLINE, ask_postgres(&worker, &sinks, &mut findings)).await;
     let problem = match asked {
@@ -225,7 +254,7 @@ async fn postgres_findings(worker: Worker) -> Vec<Finding> {
         "DatabaseNotFound" => "spec.postgres.database",
         _ => "spec.postgres",
     };
-    findings.push(Finding { place: source, field, problem });
+    findings.push(Finding::new(&worker.place, field, problem));
     findings
 }
 
@@ -244,7 +273,7 @@ async fn ask_postgres(
     let source = &worker.plan.source;
     let client = sql::connect(&source.connection).await?;
     let facts = server::facts(&client).await?;
-    let at_source = |field, problem| Finding { place: worker.place.clone(), field, problem };
+    let at_source = |field, problem| Finding::new(&worker.place, field, problem);
     findings.extend(facts.problems(&client).into_iter().map(|problem| at_source("spec.postgres", problem)));
     let wanted = &worker.provisioning.publication;
     let found = publication::find(&client, &wanted.name).await?;
@@ -259,7 +288,7 @@ async fn ask_postgres(
     }
     for sink in &worker.plan.sinks {
         for (field, problem) in sink_problems(&client, &facts, sink).await? {
-            findings.push(Finding { place: place_of(sinks, &sink.name), field, problem });
+            findings.push(Finding::new(&place_of(sinks, &sink.name), field, problem));
         }
     }
     Ok(())

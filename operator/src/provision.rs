@@ -1,13 +1,17 @@
 //! Makes what must exist before a worker can run: topics and the publication.
 
+use std::collections::BTreeMap;
+
 use afterbay_clients::kafka::KafkaError;
-use afterbay_clients::kafka::admin::{Admin, TopicCreation};
+use afterbay_clients::kafka::admin::{Admin, TopicCreation, TopicSetting};
 use afterbay_clients::postgres::catalogue::publication;
 use afterbay_clients::postgres::{PostgresErrorKind, quote, sql};
 use afterbay_crds::plan::PostgresConnectionPlan;
 use afterbay_crds::reason::Reason;
 use afterbay_crds::report::Problem;
-use afterbay_crds::resolve::{KafkaProvisioning, PublicationSpec, TopicKind, TopicSpec};
+use afterbay_crds::resolve::{KafkaProvisioning, PublicationSpec, TopicSpec};
+
+use crate::topic_fit::{self, Fit};
 
 /// How long a table may be held by writers before it joins the publication.
 const LOCK_TIMEOUT_MS: u32 = 10_000;
@@ -52,68 +56,23 @@ async fn topic(admin: &Admin, spec: &TopicSpec, subject: &str, outcome: &mut Out
         };
         return admin.create_topic(&creation).await;
     };
-    let mut differs = Vec::new();
-    if let Some(wanted) = spec.partitions.filter(|wanted| *wanted != found.partitions) {
-        differs.push(format!("{} partitions instead of {wanted}", found.partitions));
-    }
-    if let Some(wanted) = spec.replication_factor.filter(|wanted| *wanted != found.replication_factor) {
-        differs.push(format!("replication factor {} instead of {wanted}", found.replication_factor));
-    }
-    let config = match admin.topic_config(&spec.name).await {
-        Ok(config) => config,
-        Err(error) if error.transient() => return Err(error),
-        // Without the right to look, the settings are not checked; that is no failure.
-        Err(_) => {
-            let hint = "grant DescribeConfigs on it if they are to be checked";
-            let problem =
-                Reason::TopicDiffers.problem(format!("the settings of topic {} are not checked", spec.name), hint);
-            outcome.warnings.push((subject.to_owned(), problem));
-            return Ok(());
+    match topic_fit::judge(spec, found, settings(admin, &spec.name).await?.as_ref()) {
+        Fit::Fits => {}
+        Fit::Differs(problem) => outcome.warnings.push((subject.to_owned(), problem)),
+        Fit::Unfit(problem) => {
+            outcome.problems.push((subject.to_owned(), problem));
+            outcome.forbidden = true;
         }
-    };
-    let value = |name: &str| config.get(name).map(|setting| setting.value.as_str());
-    for (name, wanted) in &spec.config {
-        match value(name) {
-            Some(found) if found == wanted => {}
-            found => differs.push(format!("{name}={} instead of {wanted}", found.unwrap_or("(unset)"))),
-        }
-    }
-    if differs.is_empty() {
-        return Ok(());
-    }
-    let differs = differs.join(", ");
-    if spec.kind == TopicKind::Progress {
-        progress_differs(spec, found.partitions, value, &differs, subject, outcome);
-    } else {
-        let problem = Reason::TopicDiffers.problem(
-            format!("topic {} is there, but has {differs}", spec.name),
-            "it is used as it is; change the topic, or spec.kafka.topic",
-        );
-        outcome.warnings.push((subject.to_owned(), problem));
     }
     Ok(())
 }
 
-/// More than one partition, or retention, would break exactly-once; anything else is a pity.
-fn progress_differs<'a>(
-    spec: &TopicSpec,
-    partitions: i32,
-    value: impl Fn(&str) -> Option<&'a str>,
-    differs: &str,
-    subject: &str,
-    outcome: &mut Outcome,
-) {
-    let deletes = value("cleanup.policy").is_some_and(|policy| policy.contains("delete"));
-    let limited = ["retention.ms", "retention.bytes"].iter().any(|name| value(name).is_some_and(|value| value != "-1"));
-    let message = format!("the progress topic {} has {differs}", spec.name);
-    if partitions != 1 || (deletes && limited) {
-        let hint = "exactly-once cannot be kept like this: give it one partition, cleanup.policy=compact, retention.ms=-1 \
-                    and retention.bytes=-1, or name another in spec.progressTopic of the KafkaConnection";
-        outcome.problems.push((subject.to_owned(), Reason::ProgressTopicUnfit.problem(message, hint)));
-        outcome.forbidden = true;
-    } else {
-        let hint = "it works like this; compaction would keep it small";
-        outcome.warnings.push((subject.to_owned(), Reason::TopicDiffers.problem(message, hint)));
+/// The settings of a topic; none without the right to look, which is no failure.
+pub async fn settings(admin: &Admin, topic: &str) -> Result<Option<BTreeMap<String, TopicSetting>>, KafkaError> {
+    match admin.topic_config(topic).await {
+        Ok(settings) => Ok(Some(settings)),
+        Err(error) if error.transient() => Err(error),
+        Err(_) => Ok(None),
     }
 }
 
