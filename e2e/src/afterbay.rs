@@ -225,6 +225,11 @@ impl Afterbay {
         (text("message"), text("hint"))
     }
 
+    /// The problems in the JSON output so far.
+    pub fn problems(&self) -> Vec<Value> {
+        parse(&self.events.all()).into_iter().filter(|event| event["event"] == "problem").collect()
+    }
+
     /// Waits for a line of the log.
     pub async fn logged(&self, what: &str, wanted: impl Fn(&str) -> bool) -> String {
         await_condition(what, PATIENCE, async || self.log.all().into_iter().find(|line| wanted(line))).await

@@ -1,11 +1,12 @@
 //! What is wrong is told in words of its own, with what to do about it: by `afterbay run` while it tries again, and by
 //! `afterbay validate --online` beforehand.
 
+use std::collections::BTreeSet;
 use std::time::Instant;
 
 use afterbay_e2e::afterbay::PATIENCE;
 use afterbay_e2e::{Database, Format, History, Manifests, Scenario, Sink, await_condition, broker, scenario};
-use serde_json::{Value, json};
+use serde_json::json;
 use tokio::net::TcpListener;
 
 use crate::telling::{both_refuse, both_tell, check, run_tells};
@@ -334,13 +335,8 @@ async fn a_system_that_is_away_is_told_once_and_tried_again_ever_more_rarely() {
     // Provisioning and worker come at paces of their own, so it is many gaps that are compared with as many.
     let (early, late) = (came[7] - came[0], came[14] - came[7]);
     assert!(late > early * 2, "the waits do not grow: seven gaps in {early:?}, then in {late:?}");
-    let lines = afterbay.output();
-    let told = lines.iter().map(|line| serde_json::from_str::<Value>(line).expect("JSON lines"));
-    let problems = told.filter(|event| event["event"] == "problem");
-    let mut subjects: Vec<_> = problems.map(|problem| problem["subject"].to_string()).collect();
-    let all = subjects.len();
-    subjects.sort();
-    subjects.dedup();
-    assert!(all > 0 && subjects.len() == all, "told more than once of a subject: {lines:?}");
+    let problems = afterbay.problems();
+    let subjects: BTreeSet<_> = problems.iter().map(|problem| problem["subject"].to_string()).collect();
+    assert!(!problems.is_empty() && subjects.len() == problems.len(), "told more than once of a subject: {problems:?}");
     assert!(afterbay.log().len() < 30, "{:?}", afterbay.log());
 }

@@ -2,6 +2,12 @@
 //!
 //! In the expressions `$` is the column. Where Avro has bytes, they are told as [`Read`] says.
 
+use super::expressions::{
+    DECIMAL, FLAT, FLAT_TEXTS, FLOAT, JSON_TIMESTAMP, JSON_TIMESTAMPS, JSON_TYPE, MICROS, MICROS_TYPE, MILLIS,
+    MILLIS_TYPE, MIXED_AVRO, MIXED_JSON, MIXED_TYPE, PAIRS, STRING, STRINGS, TEXT, TEXTS, THING_AVRO, THING_JSON,
+    THING_TYPE, VALUE,
+};
+
 /// One column.
 pub struct Case {
     /// The type as `CREATE TABLE` takes it.
@@ -31,21 +37,6 @@ pub enum Read {
     Interval,
 }
 
-const VALUE: &str = "to_jsonb($)";
-const TEXT: &str = "to_jsonb($::text)";
-const TEXTS: &str = "to_jsonb($::text[])";
-const FLAT: &str = "(SELECT coalesce(jsonb_agg(to_jsonb(e) ORDER BY o), '[]') FROM unnest($) WITH ORDINALITY u(e, o))";
-const FLAT_TEXTS: &str =
-    "(SELECT coalesce(jsonb_agg(to_jsonb(e::text) ORDER BY o), '[]') FROM unnest($) WITH ORDINALITY u(e, o))";
-const FLOAT: &str = "to_jsonb($::float8::text)";
-const DECIMAL: &str = "to_jsonb(trim_scale($ * 10 ^ scale($)::numeric)::text)";
-const JSON_TIMESTAMP: &str =
-    "to_jsonb(CASE WHEN isfinite($) THEN round(extract(epoch FROM $) * 1000, 3)::text ELSE $::text END)";
-const JSON_TIMESTAMPS: &str = "(SELECT jsonb_agg(round(extract(epoch FROM e) * 1000, 3)::text ORDER BY o) FROM unnest($) WITH ORDINALITY u(e, o))";
-const MILLIS: &str = "to_jsonb(CASE WHEN $ = 'infinity' THEN 9223372036854775807 \
-                      WHEN $ = '-infinity' THEN -9223372036854775808 ELSE trunc(extract(epoch FROM $) * 1000) END)";
-const MICROS: &str = "to_jsonb(CASE WHEN $ = 'infinity' THEN 9223372036854775807 \
-                      WHEN $ = '-infinity' THEN -9223372036854775808 ELSE trunc(extract(epoch FROM $) * 1000000) END)";
 const TIMESTAMPS: &[&str] = &[
     "2011-11-11 11:11:11.12345",
     "1969-12-31 23:59:59.999999",
@@ -63,39 +54,6 @@ const ROUND_TIMESTAMPS: &[&str] = &[
     "infinity",
     "-infinity",
 ];
-const MILLIS_TYPE: &str = r#"{"type":"long","logicalType":"timestamp-millis"}"#;
-const MICROS_TYPE: &str = r#"{"type":"long","logicalType":"timestamp-micros"}"#;
-const JSON_TYPE: &str = r#"{"type":"string","connect.name":"io.debezium.data.Json"}"#;
-const STRING: &str = r#""string""#;
-const STRINGS: &str = r#"{"type":"array","items":["null","string"]}"#;
-const THING_JSON: &str = "jsonb_build_object('x', ($).x, 'la bel', ($).\"la bel\", 'pair', CASE WHEN ($).pair IS NOT DISTINCT FROM NULL \
-     THEN NULL ELSE jsonb_build_object('a', (($).pair).a, 'at', to_jsonb(round(extract(epoch FROM (($).pair).at) * 1000, \
-     3)::text)) END, 'list', to_jsonb(($).list))";
-const THING_AVRO: &str = "jsonb_build_object('x', ($).x, 'la_bel', ($).\"la bel\", 'pair', CASE WHEN ($).pair IS NOT DISTINCT FROM NULL \
-     THEN NULL ELSE jsonb_build_object('a', (($).pair).a, 'at', trunc(extract(epoch FROM (($).pair).at) * 1000000)) END, \
-     'list', to_jsonb(($).list))";
-const THING_TYPE: &str = r#"{"type":"record","name":"com.afterbay.sink.record0","fields":[
-    {"name":"x","type":["null","int"]},
-    {"name":"la_bel","type":["null","string"]},
-    {"name":"pair","type":["null",{"type":"record","name":"com.afterbay.sink.record1","fields":[
-        {"name":"a","type":["null","long"]},
-        {"name":"at","type":["null",{"type":"long","logicalType":"timestamp-micros"}]}]}]},
-    {"name":"list","type":["null",{"type":"array","items":["null","int"]}]}]}"#;
-
-const MIXED_JSON: &str = "jsonb_build_object('flag', ($).flag, 'amount', ($).amount::text, 'raw', ($).raw::text, \
-     'mood', ($).mood)";
-/// The decimal in the fewest bytes that hold it: one or two, for the values here.
-const MIXED_AVRO: &str = "jsonb_build_object('flag', ($).flag, 'amount', CASE WHEN abs(($).amount) < 1.28 OR ($).amount = -1.28 \
-     THEN right(encode(int2send((($).amount * 100)::int2), 'hex'), 2) ELSE encode(int2send((($).amount * 100)::int2), \
-     'hex') END, 'raw', encode(($).raw, 'hex'), 'mood', ($).mood)";
-const MIXED_TYPE: &str = r#"{"type":"record","name":"com.afterbay.sink.record2","fields":[
-    {"name":"flag","type":["null","boolean"]},
-    {"name":"amount","type":["null",{"type":"bytes","logicalType":"decimal","precision":6,"scale":2}]},
-    {"name":"raw","type":["null","bytes"]},
-    {"name":"mood","type":["null","string"]}]}"#;
-
-const PAIRS: &str =
-    "(SELECT jsonb_agg(jsonb_build_object('a', a, 'at', at) ORDER BY o) FROM unnest($) WITH ORDINALITY u(a, at, o))";
 
 /// What the columns' types need.
 pub const TYPES: &str = r#"

@@ -2,6 +2,7 @@
 //! is not ours reads it, compared with what SQL says of the same rows.
 
 mod cases;
+mod expressions;
 
 use std::collections::BTreeMap;
 
@@ -300,21 +301,26 @@ async fn a_large_value_that_does_not_change_is_shown_all_the_same() {
 
 #[tokio::test]
 async fn what_the_format_cannot_hold_stalls_the_sink() {
-    let scenario = Scenario::new("nan").await;
-    let database = &scenario.database;
-    database
-        .run("CREATE TABLE t (id int PRIMARY KEY, amount numeric(10,2)); ALTER TABLE t REPLICA IDENTITY FULL")
-        .await;
-    let (avro, json) = (scenario.topic("avro"), scenario.topic("json"));
-    let sink = |name: &str, topic: &str| Sink::new(name, "public.t", topic).key(&["id"]);
-    let manifests = scenario.manifests().with(sink("binary", &avro).format(Format::Avro)).with(sink("plain", &json));
-    let afterbay = scenario.run(&manifests);
-    afterbay.caught_up(&scenario).await;
-    database.run("INSERT INTO t VALUES (1, 'NaN')").await;
-    let (message, hint) = afterbay.stalled("binary", "ValueNotEncodable").await;
-    assert!(message.contains("public.t") && message.contains("amount"), "{message}");
-    assert!(!hint.is_empty());
-    afterbay.sink_caught_up(&scenario, "plain").await;
-    assert_eq!(scenario.messages(&json, Format::Json).await[0].field("amount"), "NaN");
-    assert!(scenario.messages(&avro, Format::Avro).await.is_empty(), "nothing is skipped or rounded");
+    for (name, sql_type, literal, text) in [
+        ("nan", "numeric(10,2)", "NaN", "NaN"),
+        ("late", "timestamp", "294276-12-31 23:59:59.999999", "9224318015999999.999"),
+    ] {
+        let scenario = Scenario::new(name).await;
+        let database = &scenario.database;
+        let create = format!("CREATE TABLE t (id int PRIMARY KEY, v {sql_type}); ALTER TABLE t REPLICA IDENTITY FULL");
+        database.run(&create).await;
+        let (avro, json) = (scenario.topic("avro"), scenario.topic("json"));
+        let sink = |name: &str, topic: &str| Sink::new(name, "public.t", topic).key(&["id"]);
+        let manifests =
+            scenario.manifests().with(sink("binary", &avro).format(Format::Avro)).with(sink("plain", &json));
+        let afterbay = scenario.run(&manifests);
+        afterbay.caught_up(&scenario).await;
+        database.run(&format!("INSERT INTO t VALUES (1, '{literal}')")).await;
+        let (message, hint) = afterbay.stalled("binary", "ValueNotEncodable").await;
+        assert!(message.contains("of table public.t, column v"), "{message}");
+        assert!(hint.contains("correct the value in the source"), "{hint}");
+        afterbay.sink_caught_up(&scenario, "plain").await;
+        assert_eq!(scenario.messages(&json, Format::Json).await[0].field("v"), text);
+        assert!(scenario.messages(&avro, Format::Avro).await.is_empty(), "nothing is skipped or rounded");
+    }
 }
