@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Installs what the tests and the demo need besides Rust: Postgres, Java, nginx, Kafka's jars, a schema registry, a Python
-# with the reference clients. Does nothing where all is there.
+# Installs what the tests and the demo need besides Rust: Postgres in three versions, Java, nginx, Kafka's jars, a schema
+# registry, a Python with the reference clients. Does nothing where all is there.
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 cd "$repository"
@@ -69,6 +69,24 @@ if [[ ! -d $state/registry ]]; then
     rm -r "$state/download"
     mv "$state/registry.new" "$state/registry"
 fi
+# The oldest and the newest Postgres that is supported, beside the distribution's.
+case $(uname -m) in x86_64) machine=amd64 ;; aarch64) machine=arm64v8 ;; *) fail "no Postgres for $(uname -m)" ;; esac
+for version in 13.22.0 18.0.0; do
+    place=$state/postgres-${version%%.*}
+    [[ ! -d $place ]] || continue
+    artifact=io.zonky.test.postgres:embedded-postgres-binaries-linux-$machine:$version
+    "${maven[@]}" dependency:copy -Dartifact="$artifact" -DoutputDirectory="$state/download"
+    rm -rf "$place.new"
+    python3 - "$state/download/embedded-postgres-binaries-linux-$machine-$version.jar" "$place.new" <<'PYTHON'
+import sys, tarfile, zipfile
+with zipfile.ZipFile(sys.argv[1]) as jar:
+    archive = next(name for name in jar.namelist() if name.endswith(".txz"))
+    with jar.open(archive) as packed, tarfile.open(fileobj=packed, mode="r:xz") as programs:
+        programs.extractall(sys.argv[2])
+PYTHON
+    rm -r "$state/download"
+    mv "$place.new" "$place"
+done
 [[ -x $state/venv/bin/python ]] || python3 -m venv "$state/venv"
 "$state/venv/bin/pip" install -q --disable-pip-version-check -r "$repository/e2e/reference/requirements.txt"
 printf '%s' "$wanted" >"$stamp"

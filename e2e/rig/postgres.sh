@@ -23,12 +23,29 @@ postgres_data() {
     cat "$state/run/$name.data"
 }
 
+# The server's programs: those of the distribution, or of a version of its own that user postgres can run.
+server_bin() {
+    local name=$1 place
+    [[ $name == postgres-1[0-9] ]] || { postgres_bin; return; }
+    if [[ ! -f $state/run/$name.bin ]]; then
+        place=$state/$name
+        [[ -d $place ]] || fail "no $place: run e2e/rig/install.sh"
+        if [[ $(id -u) -eq 0 ]] && ! "${as_postgres[@]}" test -x "$place/bin/postgres" 2>/dev/null; then
+            place=$(mktemp -d "/var/tmp/afterbay-rig-$name-bin-XXXXXX")
+            cp -r "$state/$name/." "$place"
+            chown -R postgres "$place"
+        fi
+        printf '%s/bin' "$place" >"$state/run/$name.bin"
+    fi
+    cat "$state/run/$name.bin"
+}
+
 postgres_up() {
     local name=$1 port=$2 level=$3 data bin
     data=$(postgres_data "$name")
     is_up "$name" "$data" && postgres_answers "$port" && return
     free_port "$name" "$port"
-    bin=$(postgres_bin)
+    bin=$(server_bin "$name")
     "$here/certificates.sh"
     if [[ ! -f $data/PG_VERSION ]]; then
         local password
