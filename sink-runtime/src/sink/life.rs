@@ -121,6 +121,8 @@ struct Life<'a> {
     identity: SourceIdentity,
     /// What the progress record says of the relation.
     recorded: RelationIdentity,
+    /// Where the source's log ended when this life began.
+    log_end: Lsn,
     snapshot_time_us: i64,
     relation: SinkRelation,
     /// Columns of the stream that the relation is not held against yet.
@@ -140,7 +142,7 @@ struct Life<'a> {
 impl<'a> Life<'a> {
     fn new(context: &'a SinkContext, begun: Begun) -> Self {
         let now = Instant::now();
-        let Attached { feed, relation: recorded, start, identity, snapshot_time_us, .. } = begun.attached;
+        let Attached { feed, relation: recorded, start, identity, log_end, snapshot_time_us, .. } = begun.attached;
         Self {
             context,
             producer: begun.producer,
@@ -150,6 +152,7 @@ impl<'a> Life<'a> {
             start,
             identity,
             recorded,
+            log_end,
             snapshot_time_us,
             relation: begun.relation,
             shape: None,
@@ -218,6 +221,9 @@ impl Life<'_> {
             return self.drive(Event::CommitDue, Arrived::Nothing);
         }
         self.context.status.settled(delivered);
+        if delivered >= self.log_end {
+            self.context.status.works();
+        }
         if self.protocol.is_ahead() && self.last_commit.elapsed() >= POSITION_INTERVAL {
             self.drive(Event::CommitDue, Arrived::Nothing)?;
         }
@@ -462,6 +468,9 @@ impl Life<'_> {
         let staged = self.transaction.staged;
         self.context.status.committed(position, staged.messages, staged.bytes, self.transaction.oldest_us);
         self.context.floors.raise(self.context.index, position.replay_from());
+        if !self.fresh {
+            self.context.status.works();
+        }
         self.last_commit = Instant::now();
         self.transaction = Transaction::new(self.last_commit);
         self.has_committed = true;

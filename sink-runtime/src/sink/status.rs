@@ -59,16 +59,22 @@ impl SinkStatus {
     /// The Sink is in this state, and nothing stands against it; told once per change.
     pub fn is(&self, state: SinkState) {
         let mut slow = self.slow();
-        // A new try after a problem is no news until it succeeds.
-        if slow.error.is_some() && matches!(state, SinkState::Created | SinkState::Starting) {
+        // A new try after a problem is no news until it succeeds; that a snapshot is under way is, and the problem stays.
+        if slow.error.is_some() && state != SinkState::Snapshotting {
             return;
         }
         if slow.state != state {
             tracing::info!(sink = %self.0.name, table = %self.0.table, topic = %self.0.topic, "{state}");
         }
         slow.state = state;
-        if state == SinkState::Running || state == SinkState::Snapshotting {
-            slow.error = None;
+    }
+
+    /// The Sink carries: what stood against it, if anything did, is over.
+    pub fn works(&self) {
+        let mut slow = self.slow();
+        if slow.error.take().is_some() || slow.state != SinkState::Running {
+            tracing::info!(sink = %self.0.name, table = %self.0.table, topic = %self.0.topic, "{}", SinkState::Running);
+            slow.state = SinkState::Running;
         }
     }
 

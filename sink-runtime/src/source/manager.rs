@@ -199,8 +199,7 @@ impl Manager {
 struct Fit {
     newcomer: Newcomer,
     reply: oneshot::Sender<Result<Attached, Problem>>,
-    table: TableDescription,
-    identity: SourceIdentity,
+    sound: Sound,
 }
 
 impl Fit {
@@ -209,10 +208,11 @@ impl Fit {
         let (sender, feed) = feed(queue_bytes, delivered);
         let attached = Attached {
             feed,
-            table: self.table,
+            table: self.sound.table,
             relation: self.newcomer.relation,
             start: self.newcomer.position.replay_from(),
-            identity: self.identity,
+            identity: self.sound.identity,
+            log_end: self.sound.log_end,
             rows_estimated: None,
             snapshot_time_us: 0,
         };
@@ -269,15 +269,20 @@ fn refuse_all(waiting: Vec<Waiting>, error: SourceError) -> SourceError {
     error
 }
 
-type Verdict = Result<(TableDescription, SourceIdentity), Problem>;
+/// What speaks for a newcomer.
+struct Sound {
+    table: TableDescription,
+    identity: SourceIdentity,
+    log_end: Lsn,
+}
+
+type Verdict = Result<Sound, Problem>;
 
 fn sort(waiting: Vec<Waiting>, verdicts: Vec<Verdict>) -> Vec<Fit> {
     let mut fit = Vec::new();
     for (waiting, verdict) in waiting.into_iter().zip(verdicts) {
         match verdict {
-            Ok((table, identity)) => {
-                fit.push(Fit { newcomer: waiting.newcomer, reply: waiting.reply, table, identity });
-            }
+            Ok(sound) => fit.push(Fit { newcomer: waiting.newcomer, reply: waiting.reply, sound }),
             Err(problem) => waiting.refuse(problem),
         }
     }
@@ -323,7 +328,7 @@ async fn relation_fits(
 ) -> Result<Verdict, SourceError> {
     let plan = &context.plan;
     match checks::standing(client, &plan.publication, &newcomer.table, newcomer.relation).await {
-        Ok(table) => Ok(Ok((table, start::identity(plan, server)))),
+        Ok(table) => Ok(Ok(Sound { table, identity: start::identity(plan, server), log_end: server.wal_end })),
         Err(SourceError::Refused(problem)) => Ok(Err(problem)),
         Err(error) => Err(error),
     }

@@ -108,6 +108,8 @@ pub struct Attached {
     pub start: Lsn,
     /// The database that the positions belong to.
     pub identity: SourceIdentity,
+    /// The end of the log at this moment: who has got so far has seen all that was there.
+    pub log_end: Lsn,
     /// Rows that the snapshot will bring, as the planner estimates.
     pub rows_estimated: Option<u64>,
     /// When the snapshot was taken, in microseconds since 1970.

@@ -47,6 +47,7 @@ pub async fn run(context: Arc<Context>, request: AttachRequest, snapshot: bool, 
         relation: begun.relation,
         start: begun.consistent_point,
         identity: begun.identity.clone(),
+        log_end: begun.consistent_point,
         rows_estimated: if snapshot { begun.rows_estimated } else { None },
         snapshot_time_us: begun.time_us,
     };
