@@ -11,14 +11,14 @@ install: ## what is missing besides Rust
 build: install ## the programs
 	cargo build --workspace --bins
 
-lint: ## formatting and lints
+lint: install ## formatting and lints
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --all-features -- -D warnings
 
 # One build for all: the end-to-end tests run the programs of the workspace's own build, which has the fault points.
 fault_points := --features sink-runtime/fault-points
-test: export AFTERBAY_E2E_BIN := $(CURDIR)/target/debug
-test: install lint ## everything, against real parts (KEEP=1 leaves them running)
+test: export AFTERBAY_E2E_BIN := $(abspath $(or $(CARGO_TARGET_DIR),target))/debug
+test: lint ## everything, against real parts (KEEP=1 leaves them running)
 	cargo build --workspace --all-targets $(fault_points)
 	@failed=0; set -x; \
 	{ e2e/rig/rig up && cargo test --workspace $(fault_points) --no-fail-fast -- --test-threads=4; } || failed=$$?; \
@@ -26,6 +26,7 @@ test: install lint ## everything, against real parts (KEEP=1 leaves them running
 
 test-unit: ## what needs no parts
 	cargo test --workspace --lib --bins
+	cargo test -p afterbay-crds -p afterbay-formats -p operator --test '*'
 
 demo: ## a shop's tables carried into Kafka, a worker killed, everything counted (KEEP=1 leaves it running)
 	KEEP=$(KEEP) e2e/demo/demo.sh
