@@ -16,9 +16,16 @@ const SECRET: &str = "hunter2";
 const CERTIFICATE: &str = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
 const KEY: &str = "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n";
 
+fn resource(kind: &str, name: &str, spec: &Value) -> Value {
+    json!({"apiVersion": "afterbay.dev/v1alpha1", "kind": kind, "metadata": {"name": name}, "spec": spec})
+}
+
 /// Manifests without error, that between them use every field.
 fn good() -> Vec<Value> {
-    let resource = |kind: &str, name: &str, spec: Value| json!({"apiVersion": "afterbay.dev/v1alpha1", "kind": kind, "metadata": {"name": name}, "spec": spec});
+    [usual(), unusual()].concat()
+}
+
+fn usual() -> Vec<Value> {
     let trusted = json!([{"secretName": "keys", "certificate": "ca.crt"}]);
     let password = json!({"secretName": "keys", "password": "password"});
     let certificate = json!({"secretName": "keys", "certificate": "user.crt", "key": "user.key"});
@@ -30,7 +37,7 @@ fn good() -> Vec<Value> {
         resource(
             "KafkaConnection",
             "events",
-            json!({
+            &json!({
                 "bootstrapServers": "kafka-0:9093,kafka-1:9093",
                 "tls": {"trustedCertificates": trusted},
                 "authentication": {"type": "scram-sha-512", "username": "afterbay", "passwordSecret": password},
@@ -43,7 +50,7 @@ fn good() -> Vec<Value> {
         resource(
             "SchemaRegistryConnection",
             "schemas",
-            json!({
+            &json!({
                 "url": "https://registry:8081/apis",
                 "tls": {"trustedCertificates": trusted},
                 "authentication": {
@@ -55,7 +62,7 @@ fn good() -> Vec<Value> {
         resource(
             "SourceConnector",
             "shop",
-            json!({
+            &json!({
                 "postgres": {
                     "host": "db", "port": 5432, "database": "shop",
                     "authentication": {"username": "afterbay", "passwordSecret": password},
@@ -69,7 +76,7 @@ fn good() -> Vec<Value> {
         resource(
             "SourceConnector",
             "replicated",
-            json!({"postgres": {
+            &json!({"postgres": {
                 "hosts": [{"host": "db-0", "port": 5432}, {"host": "db-1"}], "database": "shop",
                 "authentication": {"username": "afterbay"},
             }}),
@@ -77,7 +84,7 @@ fn good() -> Vec<Value> {
         resource(
             "Sink",
             "orders",
-            json!({
+            &json!({
                 "source": {"name": "shop", "table": "public.orders"},
                 "snapshot": true,
                 "key": {"columns": ["id", "part"]},
@@ -90,11 +97,19 @@ fn good() -> Vec<Value> {
                 },
             }),
         ),
-        // What the first ones exclude: the other ways to prove who one is, and the other format.
+    ]
+}
+
+/// What the usual ones exclude: the other ways to prove who one is, and the other format.
+fn unusual() -> Vec<Value> {
+    let trusted = json!([{"secretName": "keys", "certificate": "ca.crt"}]);
+    let password = json!({"secretName": "keys", "password": "password"});
+    let certificate = json!({"secretName": "keys", "certificate": "user.crt", "key": "user.key"});
+    vec![
         resource(
             "KafkaConnection",
             "mutual",
-            json!({
+            &json!({
                 "bootstrapServers": "kafka-0:9094",
                 "tls": {"trustedCertificates": trusted},
                 "authentication": {"type": "tls", "certificateAndKey": certificate},
@@ -104,7 +119,7 @@ fn good() -> Vec<Value> {
         resource(
             "SchemaRegistryConnection",
             "plain",
-            json!({
+            &json!({
                 "url": "https://plain:8081",
                 "authentication": {"basic": {"username": "afterbay", "passwordSecret": password}},
             }),
@@ -112,7 +127,7 @@ fn good() -> Vec<Value> {
         resource(
             "Sink",
             "customers",
-            json!({
+            &json!({
                 "source": {"name": "replicated", "table": "public.customers"},
                 "kafka": {
                     "connection": "mutual", "topic": {"name": "customers"}, "envelope": "debezium", "format": {"json": {}},
