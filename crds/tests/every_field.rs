@@ -518,6 +518,29 @@ fn two_sources_do_not_share_a_slot() {
 }
 
 #[test]
+fn a_worker_has_memory_for_each_of_its_sinks() {
+    let with = |memory: &str, sinks: usize| {
+        let mut manifests = good();
+        manifests[3]["spec"]["worker"]["memory"] = json!(memory);
+        for number in 1..sinks {
+            let mut sink = manifests[5].clone();
+            sink["metadata"]["name"] = json!(format!("orders-{number}"));
+            sink["spec"]["kafka"]["topic"]["name"] = json!(format!("orders-{number}"));
+            manifests.push(sink);
+        }
+        errors_of(&manifests)
+    };
+    for (memory, most) in [("8Mi", 4), ("64Mi", 32), ("67108863", 31)] {
+        assert_eq!(with(memory, most), [], "{memory}");
+        let errors = with(memory, most + 1);
+        let [error] = &errors[..] else { panic!("{memory}: {errors:#?}") };
+        assert_eq!(error.field, "spec.worker.memory");
+        let what = format!("{memory} is too little for a worker with {} Sinks, of which each takes 2Mi", most + 1);
+        assert_eq!((&error.what, &error.remedy), (&what, &format!("give it at least {}Mi", 2 * (most + 1))));
+    }
+}
+
+#[test]
 fn what_stands_in_another_namespace_is_told() {
     let mut manifests = good();
     manifests[5]["metadata"]["namespace"] = json!("sales");

@@ -137,7 +137,8 @@ pub struct Slot {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Worker {
-    /// What its queues and buffers may hold in all: a number of bytes, or with `Ki`, `Mi`, `Gi`.
+    /// What its queues and buffers may hold in all: a number of bytes, or with `Ki`, `Mi`, `Gi`. At
+    /// least `8Mi`, and `2Mi` for each Sink.
     #[serde(default = "default_memory")]
     pub memory: String,
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::references::References;
-use crate::api::{PostgresSource, SourceConnectorSpec};
+use crate::api::{PostgresSource, SinkSpec, SourceConnectorSpec};
 use crate::manifest::{Located, ManifestError, Manifests, Place};
 use crate::names::{self, ResourceName};
 use crate::plan::PostgresTlsMode;
@@ -11,6 +11,9 @@ use crate::quantity;
 
 /// Below this a worker has no room for a message of a megabyte in each of its queues.
 const MEMORY_MIN: u64 = 8 << 20;
+/// A worker gives each Sink a producer of at least 1 MiB, which is half of a Sink's share: with less for each, it would use
+/// more than it may.
+const MEMORY_MIN_OF_A_SINK_MIB: u64 = 2;
 
 pub(super) fn check(
     manifests: &Manifests,
@@ -38,7 +41,9 @@ pub(super) fn check(
         let what = format!("\"{publication}\" cannot name a publication");
         errors.push(place.error("spec.postgres.publication.name", what, "use 1 to 63 bytes"));
     }
-    memory(place, &spec.worker.memory, errors);
+    let reads_it = |sink: &ResourceName, spec: &SinkSpec| sink.sibling(&spec.source.name) == *name;
+    let sinks = manifests.sinks.iter().filter(|(sink, located)| reads_it(sink, &located.spec)).count();
+    memory(place, &spec.worker.memory, sinks as u64, errors);
     let mut references = References { manifests, resource: name, place, errors };
     if let Some(password) = &postgres.authentication.password_secret {
         references.password(password, "spec.postgres.authentication.passwordSecret");
@@ -54,13 +59,20 @@ pub(super) fn check(
     }
 }
 
-fn memory(place: &Place, memory: &str, errors: &mut Vec<ManifestError>) {
-    let mut tell = |what, remedy| errors.push(place.error("spec.worker.memory", what, remedy));
+fn memory(place: &Place, memory: &str, sinks: u64, errors: &mut Vec<ManifestError>) {
+    let mut tell = |what: String, remedy: &str| errors.push(place.error("spec.worker.memory", what, remedy));
+    let needed = sinks * MEMORY_MIN_OF_A_SINK_MIB;
     match quantity::bytes(memory) {
         None => tell(format!("\"{memory}\" is no amount of memory"), "write digits and Ki, Mi or Gi, e.g. 64Mi"),
         Some(bytes) if bytes < MEMORY_MIN => {
             tell(format!("{memory} is too little for a worker"), "give it at least 8Mi; 64Mi is the default");
         }
+        Some(bytes) if bytes < needed << 20 => tell(
+            format!(
+                "{memory} is too little for a worker with {sinks} Sinks, of which each takes {MEMORY_MIN_OF_A_SINK_MIB}Mi"
+            ),
+            &format!("give it at least {needed}Mi"),
+        ),
         Some(_) => {}
     }
 }
