@@ -5,7 +5,7 @@ use afterbay_e2e::database::lsn;
 use afterbay_e2e::{Format, Manifests, Message, Scenario, Sink, await_condition, broker, reference};
 use serde_json::{Value, json};
 
-use crate::telling::check;
+use crate::telling::{check, validate_tells};
 
 async fn scenario(test: &str) -> (Scenario, String, Manifests) {
     let scenario = Scenario::new(test).await;
@@ -54,6 +54,7 @@ async fn a_progress_topic_that_would_break_the_guarantee_is_refused() {
         check(&message, &[&scenario.progress_topic()]);
         check(&hint, &["give it one partition, cleanup.policy=compact", "or name another in spec.progressTopic"]);
         drop(afterbay);
+        validate_tells(&scenario, &manifests, "ProgressTopicUnfit", &[&scenario.progress_topic()]).await;
         assert!(!broker::has_topic(scenario.rig, &topic) || scenario.messages(&topic, Format::Json).await.is_empty());
     }
 }
