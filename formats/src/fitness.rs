@@ -6,18 +6,6 @@
 mod identity;
 mod key;
 
-/// The table is not there.
-pub fn table_not_found(table: &TableName, similar: &[TableName]) -> Problem {
-    let hint = match similar {
-        [] => "create it, or correct spec.source.table; the role also needs USAGE on its schema".to_owned(),
-        similar => {
-            let names: Vec<_> = similar.iter().map(ToString::to_string).collect();
-            format!("did you mean {}? Create the table, or correct spec.source.table", names.join(" or "))
-        }
-    };
-    Reason::TableNotFound.problem(format!("there is no table {table}"), hint)
-}
-
 #[cfg(test)]
 mod tests;
 
@@ -99,6 +87,18 @@ pub fn unfit(table: &TableDescription) -> Option<Problem> {
         Reason::TableUnfit
             .problem(format!("table {name} has no columns that are replicated"), "add a column that is not generated")
     })
+}
+
+/// The table is not there.
+pub fn table_not_found(table: &TableName, similar: &[TableName]) -> Problem {
+    let hint = match similar {
+        [] => "create it, or correct spec.source.table; the role also needs USAGE on its schema".to_owned(),
+        similar => {
+            let names: Vec<_> = similar.iter().map(ToString::to_string).collect();
+            format!("did you mean {}? Create the table, or correct spec.source.table", names.join(" or "))
+        }
+    };
+    Reason::TableNotFound.problem(format!("there is no table {table}"), hint)
 }
 
 fn unlogged(schema: &str, name: &str) -> Problem {

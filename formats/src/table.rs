@@ -27,6 +27,9 @@ pub struct TableDescription {
     /// Whether row security is on. That is no matter of fitness: the session sets `row_security = off`, and a role
     /// that would see a part only gets an error from the server.
     pub row_security: bool,
+    /// Whether the server fails changes of a published row whose replica identity holds a generated column that is not
+    /// published: versions 18 and newer do.
+    pub refuses_generated_identity: bool,
 }
 
 impl TableDescription {

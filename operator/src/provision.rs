@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 
 use afterbay_clients::kafka::KafkaError;
 use afterbay_clients::kafka::admin::{Admin, TopicCreation, TopicSetting};
-use afterbay_clients::postgres::catalogue::publication;
-use afterbay_clients::postgres::{PostgresErrorKind, quote, sql};
-use afterbay_crds::plan::PostgresConnectionPlan;
+use afterbay_clients::postgres::catalogue::{publication, table as tables};
+use afterbay_clients::postgres::{PostgresError, PostgresErrorKind, SqlClient, quote, sql};
+use afterbay_crds::plan::{PostgresConnectionPlan, SinkPlan, TableName};
 use afterbay_crds::reason::Reason;
 use afterbay_crds::report::Problem;
 use afterbay_crds::resolve::{KafkaProvisioning, PublicationSpec, TopicSpec};
+use afterbay_formats::fitness;
 
 use crate::topic_fit::{self, Fit};
 
@@ -25,6 +26,15 @@ pub struct Outcome {
     pub warnings: Vec<(String, Problem)>,
     /// Whether the worker must not run like this.
     pub forbidden: bool,
+    /// Whether tables are left out that may become fit; their Sinks tell of it.
+    pub pending: bool,
+}
+
+impl Outcome {
+    /// Whether nothing is left to be provided.
+    pub fn is_done(&self) -> bool {
+        self.problems.is_empty() && !self.pending
+    }
 }
 
 /// Topics of one cluster.
@@ -76,46 +86,48 @@ pub async fn settings(admin: &Admin, topic: &str) -> Result<Option<BTreeMap<Stri
     }
 }
 
-/// The publication holds its tables, or is told what keeps it from that. Tables that do not exist are left out: their
-/// Sinks tell of them.
+/// The publication holds its tables, or is told what keeps it from that. Tables that do not exist or are not fit are left
+/// out: their Sinks tell of them.
 pub async fn provide_publication(
     source: &str,
     connection: &PostgresConnectionPlan,
     spec: &PublicationSpec,
+    sinks: &[SinkPlan],
     outcome: &mut Outcome,
 ) {
     if !spec.managed {
         return;
     }
     let subject = format!("source {source}");
-    if let Err(problem) = managed_publication(connection, spec).await {
-        outcome.problems.push((subject, problem));
+    match managed_publication(connection, spec, sinks).await {
+        Ok(pending) => outcome.pending |= pending,
+        Err(problem) => outcome.problems.push((subject, problem)),
     }
 }
 
-async fn managed_publication(connection: &PostgresConnectionPlan, spec: &PublicationSpec) -> Result<(), Problem> {
+/// Whether tables were left out.
+async fn managed_publication(
+    connection: &PostgresConnectionPlan,
+    spec: &PublicationSpec,
+    sinks: &[SinkPlan],
+) -> Result<bool, Problem> {
     let told = |error: afterbay_clients::postgres::PostgresError| error.problem();
     let client = sql::connect(connection).await.map_err(told)?;
     let mut wanted = Vec::new();
     for table in &spec.tables {
-        let exists = client
-            .query_opt(
-                "SELECT 1 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
-                 WHERE n.nspname = $1::text AND c.relname = $2::text AND c.relkind IN ('r', 'p')",
-                &[&table.schema, &table.name],
-            )
-            .await;
-        if exists.map_err(told)?.is_some() {
+        if carried_by_one(&client, table, sinks).await.map_err(told)? {
             wanted.push(table.clone());
         }
     }
+    let pending = wanted.len() < spec.tables.len();
     let Some(found) = publication::find(&client, &spec.name).await.map_err(told)? else {
-        return publication::create(&client, &spec.name, &wanted).await.map_err(|error| not_made(spec, &error));
+        let created = publication::create(&client, &spec.name, &wanted).await;
+        return created.map(|()| pending).map_err(|error| not_made(spec, &error));
     };
     let missing: Vec<_> =
         wanted.into_iter().filter(|table| !found.tables.iter().any(|held| held.table == *table)).collect();
     if missing.is_empty() || found.all_tables {
-        return Ok(());
+        return Ok(pending);
     }
     if !found.owned {
         return Err(Reason::PublicationNotOwned.problem(
@@ -129,9 +141,16 @@ async fn managed_publication(connection: &PostgresConnectionPlan, spec: &Publica
             ),
         ));
     }
-    publication::add_tables(&client, &spec.name, &missing, LOCK_TIMEOUT_MS)
-        .await
-        .map_err(|error| not_made(spec, &error))
+    let added = publication::add_tables(&client, &spec.name, &missing, LOCK_TIMEOUT_MS).await;
+    added.map(|()| pending).map_err(|error| not_made(spec, &error))
+}
+
+/// Whether the table is there, and fit for a Sink. Of one that is not the database would refuse updates, if it lacks a
+/// replica identity and is published: nobody's application is to fail for a Sink that cannot run anyway.
+async fn carried_by_one(client: &SqlClient, table: &TableName, sinks: &[SinkPlan]) -> Result<bool, PostgresError> {
+    let Some(description) = tables::describe(client, table).await? else { return Ok(false) };
+    let fit = |sink: &SinkPlan| fitness::check(&description, &sink.key_columns, sink.envelope).is_ok();
+    Ok(sinks.iter().filter(|sink| sink.table == *table).any(fit))
 }
 
 fn list(tables: &[afterbay_crds::plan::TableName]) -> String {

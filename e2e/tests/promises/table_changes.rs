@@ -147,3 +147,35 @@ async fn a_sink_does_not_go_on_in_another_topic() {
     let messages = scenario.messages(&topic, Format::Json).await;
     assert_eq!(values(&messages), [&json!({"id": 1, "n": 1}), &json!({"id": 2, "n": 2})]);
 }
+
+/// Postgres refuses updates of a published table without a replica identity: they are not to fail for a Sink that cannot
+/// run anyway.
+#[tokio::test]
+async fn a_table_is_published_when_it_is_fit_and_not_before() {
+    let scenario = Scenario::new("unfit").await;
+    let database = &scenario.database;
+    let topic = scenario.topic("t");
+    let sink = |name: &str, table: &str, topic: &str| Sink::new(name, table, topic).debezium();
+    let later = scenario.topic("later");
+    let manifests =
+        scenario.manifests().with(sink("t", "public.t", &topic)).with(sink("later", "public.later", &later));
+    database.run("CREATE TABLE t (n int); INSERT INTO t VALUES (1)").await;
+    let afterbay = scenario.run(&manifests);
+    afterbay.stalled("t", "ReplicaIdentityInsufficient").await;
+    afterbay.stalled("later", "TableNotFound").await;
+    database.run("UPDATE t SET n = 2").await;
+    database.run("ALTER TABLE t REPLICA IDENTITY FULL").await;
+    database
+        .run("CREATE TABLE later (n int); ALTER TABLE later REPLICA IDENTITY FULL; INSERT INTO later VALUES (1)")
+        .await;
+    afterbay.caught_up(&scenario).await;
+    database.run("UPDATE t SET n = 3; UPDATE later SET n = 3").await;
+    afterbay.caught_up(&scenario).await;
+    for (topic, before) in [(&topic, 2), (&later, 1)] {
+        let messages = scenario.messages(topic, Format::Json).await;
+        let change = |before: Value, after: Value| json!({"before": before, "after": after});
+        let (old, new) = (json!({"n": before}), json!({"n": 3}));
+        let expected = [change(Value::Null, old.clone()), change(old, Value::Null), change(Value::Null, new)];
+        assert_eq!(values(&messages), expected.iter().collect::<Vec<_>>());
+    }
+}

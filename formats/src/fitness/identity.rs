@@ -19,7 +19,11 @@ pub fn check(table: &TableDescription, key_columns: &[&str], envelope: Envelope)
     let leaves = table.leaves.iter().map(|leaf| (&leaf.schema, &leaf.name, &leaf.replica_identity));
     let mut lacking = Vec::new();
     let mut why = None;
+    let full_breaks = table.refuses_generated_identity && table.columns.iter().any(|column| column.generated);
     for (schema, name, identity) in whole.chain(leaves) {
+        if full_breaks && *identity == ReplicaIdentity::Full {
+            return Some(generated(schema, name));
+        }
         if let Some(lack) = lack(table, identity, key_columns, envelope) {
             why.get_or_insert(lack);
             lacking.push((schema, name));
@@ -30,12 +34,41 @@ pub fn check(table: &TableDescription, key_columns: &[&str], envelope: Envelope)
         .iter()
         .map(|(schema, name)| format!("ALTER TABLE {} REPLICA IDENTITY FULL;", quoted(schema, name)))
         .collect();
+    if full_breaks {
+        return why.map(|why| without_full(table, &why));
+    }
     why.map(|why| {
         Reason::ReplicaIdentityInsufficient.problem(
             format!("the replica identity of table {} does not suffice: {why}", names.join(", ")),
             format!("run: {}", statements.join(" ")),
         )
     })
+}
+
+/// Changes of the table would fail as soon as it is published.
+fn generated(schema: &str, name: &str) -> Problem {
+    let table = display(schema, name);
+    Reason::ReplicaIdentityInsufficient.problem(
+        format!(
+            "table {table} has REPLICA IDENTITY FULL and generated columns: if it is published, this server (from version 18 \
+             on) refuses each update and each deletion of its rows"
+        ),
+        format!(
+            "the upsert envelope can do without: ALTER TABLE {} REPLICA IDENTITY USING INDEX …, with a unique index on all \
+             columns that the Sink needs old values of; else drop the generated columns",
+            quoted(schema, name)
+        ),
+    )
+}
+
+/// An identity lacks something, and FULL is no way out.
+fn without_full(table: &TableDescription, why: &str) -> Problem {
+    let name = display(&table.schema, &table.name);
+    Reason::ReplicaIdentityInsufficient.problem(
+        format!("the replica identity of table {name} does not suffice: {why}"),
+        "this server (from version 18 on) cannot publish generated columns' tables with REPLICA IDENTITY FULL, which would \
+         help: drop the generated columns, or keep the values in a table of their own",
+    )
 }
 
 /// What an identity lacks.

@@ -28,6 +28,7 @@ fn orders() -> TableDescription {
         replica_identity: ReplicaIdentity::Default,
         leaves: Vec::new(),
         row_security: false,
+        refuses_generated_identity: false,
     }
 }
 
@@ -281,4 +282,20 @@ fn what_leaves_no_changes_in_the_log() {
         "table public.orders has no columns that are replicated",
         "add a column that is not generated",
     );
+}
+
+#[test]
+fn a_full_identity_with_generated_columns_breaks_the_table_on_new_servers() {
+    let generated = ColumnDescription { generated: true, ..column("twice", 4) };
+    let mut table = TableDescription { replica_identity: ReplicaIdentity::Full, ..orders() };
+    table.columns.push(generated);
+    let key = ["id".to_owned()];
+    assert!(check(&table, &key, Envelope::Upsert).is_ok(), "older servers take it");
+    table.refuses_generated_identity = true;
+    let problems = check(&table, &key, Envelope::Upsert).unwrap_err();
+    assert!(problems[0].message.contains("version 18") && problems[0].hint.contains("USING INDEX"), "{problems:?}");
+    table.replica_identity = ReplicaIdentity::Default;
+    assert!(check(&table, &key, Envelope::Upsert).is_ok(), "the primary key is not generated");
+    let problems = check(&table, &key, Envelope::Debezium).unwrap_err();
+    assert!(!problems[0].hint.contains("ALTER TABLE"), "{problems:?}");
 }

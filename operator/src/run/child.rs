@@ -54,7 +54,7 @@ pub async fn run(
     };
     // What is still missing is tried again beside the worker, which carries what it can meanwhile.
     let beside = async {
-        if !provisioning.problems.is_empty() {
+        if !provisioning.is_done() {
             provide_until_done(&shared, &worker).await;
         }
         std::future::pending::<()>().await;
@@ -81,7 +81,7 @@ async fn provide(shared: &Shared, worker: &Worker) -> Outcome {
 async fn provide_until_done(shared: &Shared, worker: &Worker) {
     for wait in patience() {
         tokio::time::sleep(wait).await;
-        if attempt(shared, worker).await.problems.is_empty() {
+        if attempt(shared, worker).await.is_done() {
             return;
         }
     }
@@ -93,8 +93,8 @@ async fn attempt(shared: &Shared, worker: &Worker) -> Outcome {
         provision::topics(kafka, &mut outcome).await;
     }
     let source = &worker.plan.source;
-    provision::provide_publication(&source.name, &source.connection, &worker.provisioning.publication, &mut outcome)
-        .await;
+    let spec = &worker.provisioning.publication;
+    provision::provide_publication(&source.name, &source.connection, spec, &worker.plan.sinks, &mut outcome).await;
     for (subject, problem) in &outcome.problems {
         shared.teller.problem(&format!("{subject} (provisioning)"), problem);
     }

@@ -11,7 +11,7 @@ use afterbay_clients::postgres::catalogue::{server, slot, table as tables};
 use afterbay_clients::postgres::sql::{self, SqlClient};
 use afterbay_clients::postgres::wire::{ReplicationConnection, SlotOptions, SlotSnapshot, SystemIdentity};
 use afterbay_clients::postgres::{Lsn, quote};
-use afterbay_crds::plan::{PostgresPlan, TableName};
+use afterbay_crds::plan::{PostgresPlan, SinkPlan, TableName};
 use afterbay_crds::reason::Reason;
 use afterbay_crds::report::Problem;
 use afterbay_formats::fitness;
@@ -31,7 +31,7 @@ pub async fn run(context: Arc<Context>, request: AttachRequest, snapshot: bool, 
     // Before the temporary slot is made: what the others commit meanwhile must not let the server forget what this Sink
     // needs from then on.
     context.floors.hold(sink);
-    let mut begun = match begin(&context, &table, &slot).await {
+    let mut begun = match begin(&context, sink, &table, &slot).await {
         Ok(begun) => begun,
         Err(error) => {
             context.floors.free(sink);
@@ -76,10 +76,10 @@ struct Begun {
     time_us: i64,
 }
 
-async fn begin(context: &Context, table: &TableName, slot: &Mutex<()>) -> Result<Begun, SourceError> {
+async fn begin(context: &Context, sink: usize, table: &TableName, slot: &Mutex<()>) -> Result<Begun, SourceError> {
     let plan = &context.plan;
     let client = sql::connect(&plan.connection).await?;
-    let relation = preconditions(&client, plan, table).await?;
+    let relation = preconditions(&client, plan, table, context.sinks.get(sink)).await?;
     let mut connection = ReplicationConnection::connect(&plan.connection).await?;
     let server = connection.identify_system().await?;
     {
@@ -117,11 +117,14 @@ async fn preconditions(
     client: &SqlClient,
     plan: &PostgresPlan,
     table: &TableName,
+    sink: Option<&SinkPlan>,
 ) -> Result<RelationIdentity, SourceError> {
     let facts = server::facts(client).await?;
     let mut problems = facts.problems(client);
     let description = describe(client, table).await?;
-    problems.extend(fitness::unfit(&description));
+    // Before the publication: a table that is not fit is not added to it, as its changes could fail for that.
+    let unfit = sink.and_then(|sink| fitness::check(&description, &sink.key_columns, sink.envelope).err());
+    problems.extend(unfit.unwrap_or_default());
     if let Some(access) = server::table_access(client, description.oid).await? {
         problems.extend(access.problems(&facts, table));
     }

@@ -33,7 +33,7 @@ pub async fn describe(client: &SqlClient, table: &TableName) -> Result<Option<Ta
         .query_opt(
             &format!(
                 "SELECT c.oid, c.relkind::text, c.relpersistence::text, c.relrowsecurity, c.relreplident::text, \
-                    {IDENTITY_COLUMNS} \
+                    {IDENTITY_COLUMNS}, current_setting('server_version_num')::int4 >= 180000 \
                  FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
                  WHERE n.nspname = $1::text AND c.relname = $2::text"
             ),
@@ -57,6 +57,7 @@ pub async fn describe(client: &SqlClient, table: &TableName) -> Result<Option<Ta
         replica_identity: replica_identity(row.get(4), row.get(5)),
         leaves: leaves.into_iter().map(|(_, leaf)| leaf).collect(),
         row_security: row.get(3),
+        refuses_generated_identity: row.get(6),
     }))
 }
 
