@@ -22,6 +22,7 @@ test: lint ## everything, against real parts (KEEP=1 leaves them running)
 	cargo build --workspace --all-targets $(fault_points)
 	@failed=0; set -x; \
 	{ e2e/rig/rig up && cargo test --workspace $(fault_points) --no-fail-fast -- --test-threads=4; } || failed=$$?; \
+	e2e/versions.sh --workspace $(fault_points) || failed=$$?; \
 	$(if $(KEEP),,e2e/rig/rig down || failed=$$?;) exit $$failed
 
 test-unit: ## what needs no parts

@@ -20,25 +20,26 @@ pub const FLOAT: &str = "to_jsonb($::float8::text)";
 pub const DECIMAL: &str = "to_jsonb(trim_scale($ * 10 ^ scale($)::numeric)::text)";
 /// Milliseconds with three digits of microseconds, or a word.
 pub const JSON_TIMESTAMP: &str =
-    "to_jsonb(CASE WHEN isfinite($) THEN round(extract(epoch FROM $) * 1000, 3)::text ELSE $::text END)";
+    "to_jsonb(CASE WHEN isfinite($) THEN round(seconds($) * 1000, 3)::text ELSE $::text END)";
 /// An array of those.
-pub const JSON_TIMESTAMPS: &str = "(SELECT jsonb_agg(round(extract(epoch FROM e) * 1000, 3)::text ORDER BY o) FROM unnest($) WITH ORDINALITY u(e, o))";
+pub const JSON_TIMESTAMPS: &str =
+    "(SELECT jsonb_agg(round(seconds(e) * 1000, 3)::text ORDER BY o) FROM unnest($) WITH ORDINALITY u(e, o))";
 /// Milliseconds since 1970; infinities are the ends of a long.
 pub const MILLIS: &str = "to_jsonb(CASE WHEN $ = 'infinity' THEN 9223372036854775807 \
-                      WHEN $ = '-infinity' THEN -9223372036854775808 ELSE trunc(extract(epoch FROM $) * 1000) END)";
+                      WHEN $ = '-infinity' THEN -9223372036854775808 ELSE trunc(seconds($) * 1000) END)";
 /// The same in microseconds.
 pub const MICROS: &str = "to_jsonb(CASE WHEN $ = 'infinity' THEN 9223372036854775807 \
-                      WHEN $ = '-infinity' THEN -9223372036854775808 ELSE trunc(extract(epoch FROM $) * 1000000) END)";
+                      WHEN $ = '-infinity' THEN -9223372036854775808 ELSE trunc(seconds($) * 1000000) END)";
 pub const MILLIS_TYPE: &str = r#"{"type":"long","logicalType":"timestamp-millis"}"#;
 pub const MICROS_TYPE: &str = r#"{"type":"long","logicalType":"timestamp-micros"}"#;
 pub const JSON_TYPE: &str = r#"{"type":"string","connect.name":"io.debezium.data.Json"}"#;
 pub const STRING: &str = r#""string""#;
 pub const STRINGS: &str = r#"{"type":"array","items":["null","string"]}"#;
 pub const THING_JSON: &str = "jsonb_build_object('x', ($).x, 'la bel', ($).\"la bel\", 'pair', CASE WHEN ($).pair IS NOT DISTINCT FROM NULL \
-     THEN NULL ELSE jsonb_build_object('a', (($).pair).a, 'at', to_jsonb(round(extract(epoch FROM (($).pair).at) * 1000, \
+     THEN NULL ELSE jsonb_build_object('a', (($).pair).a, 'at', to_jsonb(round(seconds((($).pair).at) * 1000, \
      3)::text)) END, 'list', to_jsonb(($).list))";
 pub const THING_AVRO: &str = "jsonb_build_object('x', ($).x, 'la_bel', ($).\"la bel\", 'pair', CASE WHEN ($).pair IS NOT DISTINCT FROM NULL \
-     THEN NULL ELSE jsonb_build_object('a', (($).pair).a, 'at', trunc(extract(epoch FROM (($).pair).at) * 1000000)) END, \
+     THEN NULL ELSE jsonb_build_object('a', (($).pair).a, 'at', trunc(seconds((($).pair).at) * 1000000)) END, \
      'list', to_jsonb(($).list))";
 pub const THING_TYPE: &str = r#"{"type":"record","name":"com.afterbay.sink.record0","fields":[
     {"name":"x","type":["null","int"]},

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use afterbay_e2e::{Database, Format, Message, Scenario, Sink, http};
 use serde_json::{Number, Value, json};
 
-use cases::{CASES, Case, Read, TYPES};
+use cases::{Case, Read, TYPES, cases};
 
 /// Rows of the stream have the ids of the snapshot's, and this.
 const STREAMED: i64 = 1_000;
@@ -33,26 +33,27 @@ async fn check(test: &str, format: Format, constraint: &str) {
     let scenario = Scenario::new(test).await;
     let database = &scenario.database;
     let nullable = constraint.is_empty();
-    create(database, constraint).await;
-    database.run(&insert(0, nullable)).await;
+    let cases = cases(database).await;
+    create(database, &cases, constraint).await;
+    database.run(&insert(&cases, 0, nullable)).await;
     let topic = scenario.topic("values");
     let sink = Sink::new("values", "public.\"values\"", &topic).key(&["id"]).debezium().format(format);
     let afterbay = scenario.run(&scenario.manifests().with(sink));
     afterbay.caught_up(&scenario).await;
-    database.run(&insert(STREAMED, nullable)).await;
+    database.run(&insert(&cases, STREAMED, nullable)).await;
     database.run(&format!("UPDATE \"values\" SET step = 1 WHERE id < {STREAMED}")).await;
     afterbay.caught_up(&scenario).await;
     if format == Format::Avro {
-        check_schema(&scenario, &topic, nullable).await;
+        check_schema(&scenario, &cases, &topic, nullable).await;
     }
-    let expected = expected(database, format).await;
+    let expected = expected(database, &cases, format).await;
     let messages = scenario.messages(&topic, format).await;
     let rows = expected.len() / 2;
     assert_eq!(messages.len(), 3 * rows, "each row once from the snapshot, once inserted, once updated");
     for message in &messages {
         let id = message.key["id"].as_i64().expect("a number");
         for row in ["before", "after"].iter().filter_map(|side| message.value[side].as_object()) {
-            for (index, case) in CASES.iter().enumerate() {
+            for (index, case) in cases.iter().enumerate() {
                 let found = told(&row[&format!("c{index}")], case, format);
                 let wanted = &expected[&id][index];
                 let right = match case.read {
@@ -75,10 +76,10 @@ fn check_sides(messages: &[Message], rows: usize) {
     assert!(steps.iter().all(|sides| *sides == [&json!(0), &json!(1)]), "{steps:?}");
 }
 
-async fn create(database: &Database, constraint: &str) {
+async fn create(database: &Database, cases: &[&Case], constraint: &str) {
     database.run(TYPES).await;
     let columns: Vec<_> =
-        CASES.iter().enumerate().map(|(index, case)| format!("c{index} {} {constraint}", case.sql_type)).collect();
+        cases.iter().enumerate().map(|(index, case)| format!("c{index} {} {constraint}", case.sql_type)).collect();
     database
         .run(&format!(
             "CREATE TABLE \"values\" (id int PRIMARY KEY, step int NOT NULL DEFAULT 0, {}); \
@@ -91,12 +92,12 @@ async fn create(database: &Database, constraint: &str) {
 }
 
 /// As many rows as the richest type has values; the others begin again. The last row has none but nulls.
-fn insert(first: i64, nullable: bool) -> String {
-    let rows = CASES.iter().map(|case| case.values.len()).max().unwrap_or_default();
+fn insert(cases: &[&Case], first: i64, nullable: bool) -> String {
+    let rows = cases.iter().map(|case| case.values.len()).max().unwrap_or_default();
     let literal = |value: &str| format!("'{}'", value.replace('\'', "''"));
     let mut statements = Vec::new();
     for row in 0..rows {
-        let values: Vec<_> = CASES.iter().map(|case| literal(case.values[row % case.values.len()])).collect();
+        let values: Vec<_> = cases.iter().map(|case| literal(case.values[row % case.values.len()])).collect();
         statements.push(format!("INSERT INTO \"values\" VALUES ({}, 0, {})", first + row as i64, values.join(", ")));
     }
     if nullable {
@@ -106,8 +107,8 @@ fn insert(first: i64, nullable: bool) -> String {
 }
 
 /// What SQL says of each row, column by column.
-async fn expected(database: &Database, format: Format) -> BTreeMap<i64, Vec<Value>> {
-    let told = |(index, case): (usize, &Case)| {
+async fn expected(database: &Database, cases: &[&Case], format: Format) -> BTreeMap<i64, Vec<Value>> {
+    let told = |(index, case): (usize, &&Case)| {
         let expression = if format == Format::Json { case.json } else { case.avro };
         let column = format!("c{index}");
         format!(
@@ -115,7 +116,7 @@ async fn expected(database: &Database, format: Format) -> BTreeMap<i64, Vec<Valu
             expression.replace('$', &column)
         )
     };
-    let columns: Vec<_> = CASES.iter().enumerate().map(told).collect();
+    let columns: Vec<_> = cases.iter().enumerate().map(told).collect();
     let rows = database.rows(&format!("SELECT id, {} FROM \"values\"", columns.join(", "))).await;
     let value = |cell: &Option<String>| serde_json::from_str(cell.as_deref().unwrap_or("null")).expect("jsonb is JSON");
     rows.iter()
@@ -126,7 +127,7 @@ async fn expected(database: &Database, format: Format) -> BTreeMap<i64, Vec<Valu
 }
 
 /// Each column has the type that the reference's table says.
-async fn check_schema(scenario: &Scenario, topic: &str, nullable: bool) {
+async fn check_schema(scenario: &Scenario, cases: &[&Case], topic: &str, nullable: bool) {
     let url = format!("{}/subjects/{topic}-value/versions/latest", scenario.rig.registry());
     let (_, body) = http::request("GET", &url, "").await.expect("the registry answers");
     let subject: Value = serde_json::from_str(&body).expect("the registry speaks JSON");
@@ -138,7 +139,7 @@ async fn check_schema(scenario: &Scenario, topic: &str, nullable: bool) {
         .iter()
         .map(|field| (field["name"].as_str(), &field["type"]))
         .collect();
-    for (index, case) in CASES.iter().enumerate() {
+    for (index, case) in cases.iter().enumerate() {
         let plain: Value = serde_json::from_str(case.schema).expect("a type is JSON");
         let wanted = if nullable { json!(["null", plain]) } else { plain };
         let found = fields[&Some(format!("c{index}").as_str())];
