@@ -277,7 +277,7 @@ async fn ask_postgres(
     findings.extend(facts.problems(&client).into_iter().map(|problem| at_source("spec.postgres", problem)));
     let wanted = &worker.provisioning.publication;
     let found = publication::find(&client, &wanted.name).await?;
-    if let Some(problem) = publication_problem(wanted, found.as_ref()) {
+    if let Some(problem) = publication_problem(&client, wanted, found.as_ref(), &facts.role).await? {
         findings.push(at_source("spec.postgres.publication", problem));
     }
     if let Some(status) = slot::status(&client, &source.slot).await?
@@ -294,28 +294,62 @@ async fn ask_postgres(
     Ok(())
 }
 
-/// What keeps the publication from holding its tables, unless it is made or altered when it is run.
-fn publication_problem(wanted: &PublicationSpec, found: Option<&Publication>) -> Option<Problem> {
-    let Some(found) = found else {
-        let create = publication::create_sql(&wanted.name, &wanted.tables);
-        let message = format!("there is no publication {}", wanted.name);
-        return (!wanted.managed).then(|| Reason::PublicationIncomplete.problem(message, format!("run {create};")));
-    };
-    let held = |table: &TableName| found.tables.iter().any(|published| published.table == *table);
-    let missing: Vec<_> = wanted.tables.iter().filter(|table| !held(table)).collect();
-    if missing.is_empty() || (wanted.managed && found.owned) {
-        return None;
-    }
-    let tables = missing.iter().map(|table| quote::table(table)).collect::<Vec<_>>().join(", ");
-    let alter = format!("ALTER PUBLICATION {} ADD TABLE {tables};", quote::identifier(&wanted.name));
-    let names = missing.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
-    let lacks = format!("publication {} does not hold table {names}", wanted.name);
-    Some(if wanted.managed {
-        let message = format!("{lacks}, and belongs to role {}", found.owner);
-        Reason::PublicationNotOwned.problem(message, format!("have its owner run {alter} or name another publication"))
-    } else {
-        Reason::PublicationIncomplete.problem(lacks, format!("run {alter}"))
+/// What keeps the publication from holding its tables, or from being made to hold them when it is run.
+async fn publication_problem(
+    client: &sql::SqlClient,
+    wanted: &PublicationSpec,
+    found: Option<&Publication>,
+    role: &str,
+) -> Result<Option<Problem>, afterbay_clients::postgres::PostgresError> {
+    let held = |table: &TableName| found.is_some_and(|found| found.tables.iter().any(|held| held.table == *table));
+    let missing: Vec<_> = wanted.tables.iter().filter(|table| !held(table)).cloned().collect();
+    let names = |tables: &[TableName]| tables.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+    let lacks = format!("publication {} does not hold table {}", wanted.name, names(&missing));
+    Ok(match found {
+        Some(_) if missing.is_empty() => None,
+        None if !wanted.managed => Some(Reason::PublicationIncomplete.problem(
+            format!("there is no publication {}", wanted.name),
+            format!("run {};", publication::create_sql(&wanted.name, &wanted.tables)),
+        )),
+        Some(found) if !wanted.managed => {
+            let tables = missing.iter().map(quote::table).collect::<Vec<_>>().join(", ");
+            let alter = format!("run ALTER PUBLICATION {} ADD TABLE {tables};", quote::identifier(&found.name));
+            Some(Reason::PublicationIncomplete.problem(lacks, alter))
+        }
+        Some(found) if !found.owned => Some(Reason::PublicationNotOwned.problem(
+            format!("{lacks}, and belongs to role {}", found.owner),
+            provision::other_owner_hint(wanted, &missing, role),
+        )),
+        None if !publication::may_create(client).await? => Some(Reason::PublicationNotOwned.problem(
+            format!("role \"{role}\" may not make publication {}", wanted.name),
+            provision::ownership_hint(wanted),
+        )),
+        _ => {
+            let others = others_tables(client, &missing).await?;
+            (!others.is_empty()).then(|| {
+                let what = format!("publication {} cannot be made to hold table {}", wanted.name, names(&others));
+                let message = format!("{what}, which role \"{role}\" does not own");
+                Reason::PublicationNotOwned.problem(message, provision::ownership_hint(wanted))
+            })
+        }
     })
+}
+
+/// Those of the tables that are there and belong to another role.
+async fn others_tables(
+    client: &sql::SqlClient,
+    tables: &[TableName],
+) -> Result<Vec<TableName>, afterbay_clients::postgres::PostgresError> {
+    let mut others = Vec::new();
+    for wanted in tables {
+        if let Some(description) = table::describe(client, wanted).await?
+            && let Some(access) = server::table_access(client, description.oid).await?
+            && !access.owned
+        {
+            others.push(wanted.clone());
+        }
+    }
+    Ok(others)
 }
 
 async fn sink_problems(

@@ -132,13 +132,7 @@ async fn managed_publication(
     if !found.owned {
         return Err(Reason::PublicationNotOwned.problem(
             format!("publication {} does not hold {}, and belongs to role {}", spec.name, list(&missing), found.owner),
-            format!(
-                "have its owner run ALTER PUBLICATION {0} ADD TABLE {1}; or ALTER PUBLICATION {0} OWNER TO {2}; or name \
-                 another in spec.postgres.publication",
-                quote::identifier(&spec.name),
-                missing.iter().map(quote::table).collect::<Vec<_>>().join(", "),
-                quote::identifier(&connection.username),
-            ),
+            other_owner_hint(spec, &missing, &connection.username),
         ));
     }
     let added = publication::add_tables(&client, &spec.name, &missing, LOCK_TIMEOUT_MS).await;
@@ -162,12 +156,26 @@ fn not_made(spec: &PublicationSpec, error: &afterbay_clients::postgres::Postgres
         return error.problem();
     }
     let told = error.problem();
-    Reason::PublicationNotOwned.problem(
-        format!("publication {} cannot be made or altered: {}", spec.name, told.message),
-        format!(
-            "let the role own the tables and have CREATE on the database, or make it by hand ({};) and set \
-             spec.postgres.publication.managed: false",
-            publication::create_sql(&spec.name, &spec.tables)
-        ),
+    Reason::PublicationNotOwned
+        .problem(format!("publication {} cannot be made or altered: {}", spec.name, told.message), ownership_hint(spec))
+}
+
+/// What to do where the role may not make or alter the publication.
+pub fn ownership_hint(spec: &PublicationSpec) -> String {
+    format!(
+        "let the role own the tables and have CREATE on the database, or make it by hand ({};) and set \
+         spec.postgres.publication.managed: false",
+        publication::create_sql(&spec.name, &spec.tables)
+    )
+}
+
+/// What to do where the publication belongs to another role.
+pub fn other_owner_hint(spec: &PublicationSpec, missing: &[TableName], role: &str) -> String {
+    format!(
+        "have its owner run ALTER PUBLICATION {0} ADD TABLE {1}; or ALTER PUBLICATION {0} OWNER TO {2}; or name another in \
+         spec.postgres.publication",
+        quote::identifier(&spec.name),
+        missing.iter().map(quote::table).collect::<Vec<_>>().join(", "),
+        quote::identifier(role),
     )
 }

@@ -125,7 +125,7 @@ async fn a_table_that_the_role_may_not_publish() {
     let role = &scenario.database.role;
     scenario.database.run_as_superuser(&format!("ALTER TABLE t OWNER TO postgres; GRANT SELECT ON t TO {role}")).await;
     let words = ["let the role own the tables", "CREATE PUBLICATION", "FOR TABLE ONLY \"public\".\"t\""];
-    run_tells(&scenario, &manifests, "PublicationNotOwned", &words).await;
+    both_tell(&scenario, &manifests, "PublicationNotOwned", &words).await;
 }
 
 #[tokio::test]
