@@ -2,6 +2,7 @@
 
 mod error;
 mod reader;
+mod remedy;
 mod schema;
 mod secret;
 mod split;
@@ -26,10 +27,13 @@ pub struct ManifestFile {
 }
 
 impl ManifestFile {
-    /// From what a file holds; refused where that is not UTF-8.
+    /// From what a file holds; refused where that is not UTF-8. A byte order mark, as editors of Windows write it, is
+    /// left out.
     pub fn from_bytes(name: impl Into<String>, contents: Vec<u8>) -> Result<Self, Box<ManifestError>> {
         let name = name.into();
-        String::from_utf8(contents).map(|text| Self { name: name.clone(), text }).map_err(|error| {
+        let utf8 = String::from_utf8(contents);
+        let read = utf8.map(|text| text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text));
+        read.map(|text| Self { name: name.clone(), text }).map_err(|error| {
             let good = String::from_utf8_lossy(&error.as_bytes()[..error.utf8_error().valid_up_to()]);
             let line = good.split('\n').count();
             let column = good.rsplit('\n').next().unwrap_or_default().chars().count() + 1;

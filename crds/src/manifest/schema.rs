@@ -6,6 +6,7 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
 use serde_json::Value;
 
 use super::error::nearest;
+use super::remedy;
 
 /// One difference.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,37 +22,27 @@ pub struct Difference {
 /// All differences between a value and its schema; `field` is the value's own path.
 pub fn differences(schema: &JSONSchemaProps, value: &Value, field: &str) -> Vec<Difference> {
     let mut found = Vec::new();
-    compare(schema, value, field, &mut found);
+    compare(schema, value, field, true, &mut found);
     found
 }
 
-fn compare(schema: &JSONSchemaProps, value: &Value, field: &str, found: &mut Vec<Difference>) {
+/// `required` says whether the field must be there.
+fn compare(schema: &JSONSchemaProps, value: &Value, field: &str, required: bool, found: &mut Vec<Difference>) {
     let mut tell = |what: String, remedy: String| {
         found.push(Difference { field: field.to_owned(), what, remedy });
     };
     if value.is_null() {
-        if schema.nullable != Some(true) {
-            let remedy = match schema.type_.as_deref() {
-                Some("object") => "write its fields below it, indented, or {} for none",
-                _ => "give it a value, or leave the field out",
-            };
-            tell("it is empty".into(), remedy.into());
+        // An optional object with nothing below it is nearly always one that was not finished. To take `tls:` for no
+        // encryption would be the worst reading of it.
+        if schema.nullable != Some(true) || schema.type_.as_deref() == Some("object") {
+            tell("it is empty".into(), remedy::of_empty(schema, field, required));
         }
         return;
     }
     if let Some(expected) = &schema.type_
         && !is_of(expected, value)
     {
-        let remedy = match value {
-            Value::Bool(_) if expected == "string" => {
-                "put it in quotes: plain yes, no, on, off, true and false are booleans".to_owned()
-            }
-            Value::Number(_) if expected == "string" => "put it in quotes: a plain number is no string".to_owned(),
-            Value::String(_) if expected == "boolean" => "write true or false, without quotes".to_owned(),
-            Value::String(_) if expected == "integer" => "write digits, without quotes".to_owned(),
-            Value::String(_) if expected == "object" => "write its fields below it, indented: name: value".to_owned(),
-            _ => format!("write {}", article(expected)),
-        };
+        let remedy = remedy::of_type(schema, expected, value, field);
         tell(format!("expected {}, found {}", article(expected), describe(value, expected)), remedy);
         return;
     }
@@ -81,7 +72,7 @@ fn compare(schema: &JSONSchemaProps, value: &Value, field: &str, found: &mut Vec
     if let Some(text) = value.as_str() {
         let length = text.chars().count() as i64;
         if schema.min_length.is_some_and(|least| length < least) {
-            tell("it is empty".into(), "give it a value, or leave the field out".into());
+            tell("it is empty".into(), remedy::of_empty(schema, field, required));
         } else if let Some(most) = schema.max_length.filter(|most| length > *most) {
             tell("it is too long".into(), format!("use at most {most} characters"));
         }
@@ -99,7 +90,7 @@ fn compare(schema: &JSONSchemaProps, value: &Value, field: &str, found: &mut Vec
             }
             if let Some(JSONSchemaPropsOrArray::Schema(each)) = &schema.items {
                 for (index, item) in items.iter().enumerate() {
-                    compare(each, item, &format!("{field}[{index}]"), found);
+                    compare(each, item, &format!("{field}[{index}]"), true, found);
                 }
             }
         }
@@ -117,9 +108,10 @@ fn compare_object(
     let known = schema.properties.as_ref();
     for (name, value) in object {
         if let Some(property) = known.and_then(|known| known.get(name)) {
-            compare(property, value, &path(name), found);
+            let required = schema.required.iter().flatten().any(|required| required == name);
+            compare(property, value, &path(name), required, found);
         } else if let Some(JSONSchemaPropsOrBool::Schema(each)) = &schema.additional_properties {
-            compare(each, value, &path(name), found);
+            compare(each, value, &path(name), false, found);
         } else if schema.x_kubernetes_preserve_unknown_fields != Some(true) {
             let known: Vec<&str> = known.into_iter().flatten().map(|(name, _)| name.as_str()).collect();
             found.push(unknown(name, &known, path(name)));
@@ -127,21 +119,11 @@ fn compare_object(
     }
     for name in schema.required.iter().flatten() {
         if !object.contains_key(name) {
-            let remedy = addition(known.and_then(|known| known.get(name)));
-            found.push(Difference { field: path(name), what: "it is missing".to_owned(), remedy });
+            let field = path(name);
+            let remedy = known.and_then(|known| known.get(name)).map(|schema| remedy::of_missing(schema, &field));
+            let remedy = remedy.unwrap_or_else(|| "add it".to_owned());
+            found.push(Difference { field, what: "it is missing".to_owned(), remedy });
         }
-    }
-}
-
-/// What to add: what the schema says of the field.
-fn addition(schema: Option<&JSONSchemaProps>) -> String {
-    let Some(schema) = schema else { return "add it".to_owned() };
-    if let Some(allowed) = &schema.enum_ {
-        return format!("add it; {}", one_of(allowed));
-    }
-    match &schema.description {
-        Some(description) => format!("add it: {}", description.trim_end_matches('.')),
-        None => "add it".to_owned(),
     }
 }
 
@@ -149,6 +131,7 @@ fn unknown(name: &str, known: &[&str], field: String) -> Difference {
     let remedy = match nearest(name, known.iter().copied()) {
         Some(like) => format!("did you mean {like}?"),
         None if known.is_empty() => "leave it out: nothing is to be said here".to_owned(),
+        None if known.len() == 1 => format!("the only field here is {}", known[0]),
         None => format!("use one of {}", known.join(", ")),
     };
     Difference { field, what: format!("there is no field {name}"), remedy }

@@ -211,6 +211,15 @@ fn what_is_not_utf8_is_told_with_its_line_and_column() {
 }
 
 #[test]
+fn a_byte_order_mark_is_no_part_of_the_text() {
+    let contents = format!("\u{feff}{}", sink("a").trim_start()).into_bytes();
+    let file = ManifestFile::from_bytes("a.yaml", contents).expect("it is UTF-8");
+    let (manifests, errors) = read(&[file], "default");
+    assert_eq!(errors, []);
+    assert_eq!(names(&manifests.sinks), ["default/a"]);
+}
+
+#[test]
 fn errors_are_flat_in_json() {
     let (_, errors) = read(&[file("a.yaml", sink("a").replace("orders}", "orders, x: 1}"))], "default");
     assert_eq!(
