@@ -35,7 +35,7 @@ fn gather(path: &Path, files: &mut Vec<ManifestFile>, errors: &mut Vec<ManifestE
             entries.flatten().map(|entry| entry.path()).filter(|path| is_manifest(path)).collect();
         paths.sort();
         if paths.is_empty() {
-            unreadable(path, "it holds no .yaml, .yml or .json file", errors);
+            unreadable(path, "it holds no .yaml, .yml or .json file (subfolders are not read)", errors);
         }
         for path in paths {
             gather(&path, files, errors);

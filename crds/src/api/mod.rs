@@ -1,7 +1,8 @@
 //! The four kinds, as users write them.
 //!
-//! A field stands here when it works, and not before. Defaults live in the schema; what one manifest can show to be
-//! wrong is refused by rules in the schema, and by [`crate::validate`] with the same words.
+//! A field stands here when it works, and not before. Defaults live in the schema. What can be told by a short rule is
+//! refused there, too, by an API server; [`crate::validate`] refuses all of that, in words of its own with the place and a
+//! remedy, and much that no rule of a schema can tell: references, Secrets, settings that Afterbay owns.
 
 mod kafka_connection;
 mod references;

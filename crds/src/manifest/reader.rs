@@ -71,6 +71,11 @@ impl<'a> Reader<'a> {
             }
             return;
         }
+        if let Some(foreign) = foreign(&document) {
+            let remedy = "take the document out, or name the files one by one with -f instead of the folder";
+            self.errors.push(place.error("", format!("{foreign} is no kind that Afterbay reads"), remedy));
+            return;
+        }
         let Some((kind, name)) = self.identity(place, &document) else {
             self.manifests.unnamed = true;
             return;
@@ -116,22 +121,25 @@ impl<'a> Reader<'a> {
     /// What the document is, where that can be told.
     fn identity(&mut self, place: &Place, document: &Map<String, Value>) -> Option<(Kind, ResourceName)> {
         let words = Kind::ALL.map(Kind::as_str);
-        let word = match document.get("kind") {
-            Some(Value::String(word)) => Some(word.as_str()),
-            _ => None,
-        };
+        let found = document.get("kind");
+        let word = found.and_then(Value::as_str);
         let kind = Kind::ALL.into_iter().find(|kind| Some(kind.as_str()) == word);
         if kind.is_none() {
-            let what = word.map_or("it is missing".to_owned(), |word| format!("there is no kind {word}"));
             let remedy = match nearest(word.unwrap_or_default(), words) {
                 Some(like) => format!("did you mean {like}?"),
                 None => format!("use one of {}", words.join(", ")),
             };
-            self.errors.push(place.error("kind", what, remedy));
+            let what = word.filter(|word| !word.is_empty()).map(|word| format!("there is no kind {word}"));
+            self.errors.push(place.error("kind", what.unwrap_or_else(|| no_word(found).to_owned()), remedy));
         }
         let metadata = document.get("metadata");
         let Some(name) = metadata.and_then(|metadata| metadata.get("name")).and_then(Value::as_str) else {
             let place = Place { resource: kind.map(|kind| kind.as_str().to_owned()), ..place.clone() };
+            if metadata.is_some_and(|metadata| !metadata.is_object() && !metadata.is_null()) {
+                let remedy = "write its fields, e.g. metadata: {name: orders}";
+                self.errors.push(place.error("metadata", "expected an object with fields", remedy));
+                return None;
+            }
             let (what, remedy) = match metadata.and_then(|metadata| metadata.get("name")) {
                 None | Some(Value::Null) => ("it is missing", "give the resource a name"),
                 Some(_) => ("expected a string", "put the name in quotes"),
@@ -145,10 +153,12 @@ impl<'a> Reader<'a> {
 
     fn api_version(&mut self, kind: Kind, place: &Place, document: &Map<String, Value>) {
         let expected = if kind == Kind::Secret { "v1".to_owned() } else { format!("{GROUP}/{VERSION}") };
-        let version = document.get("apiVersion").and_then(Value::as_str);
+        let found = document.get("apiVersion");
+        let version = found.and_then(Value::as_str);
         if version != Some(&expected) {
             let kind = kind.as_str();
-            let what = version.map_or("it is missing".to_owned(), |found| format!("there is no {kind} in {found}"));
+            let what = version.filter(|found| !found.is_empty()).map(|found| format!("there is no {kind} in {found}"));
+            let what = what.unwrap_or_else(|| no_word(found).to_owned());
             self.errors.push(place.error("apiVersion", what, format!("write {expected}")));
         }
     }
@@ -194,6 +204,24 @@ impl<'a> Reader<'a> {
             self.errors.push(unknown_field(place, field.clone(), field, known));
         }
     }
+}
+
+/// What is wrong with a field that should hold a word and does not.
+fn no_word(found: Option<&Value>) -> &'static str {
+    match found {
+        None => "it is missing",
+        Some(Value::Null | Value::String(_)) => "it is empty",
+        Some(_) => "expected a string",
+    }
+}
+
+/// What a document says it is, where that is a kind of another API group and like none of ours.
+fn foreign(document: &Map<String, Value>) -> Option<String> {
+    let word = |field| document.get(field).and_then(Value::as_str);
+    let (version, kind) = (word("apiVersion")?, word("kind")?);
+    let group = version.split_once('/').map_or("", |(group, _)| group);
+    let ours = Kind::ALL.map(Kind::as_str);
+    (group != GROUP && !kind.is_empty() && nearest(kind, ours).is_none()).then(|| format!("{kind} of {version}"))
 }
 
 fn unknown_field(place: &Place, path: String, field: &str, known: &[&str]) -> ManifestError {

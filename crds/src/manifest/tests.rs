@@ -110,7 +110,42 @@ fn what_a_document_is_must_be_told() {
     check(
         "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: a}\n",
         &[
-            "a.yaml: document 1: kind: there is no kind Deployment · what to do: use one of KafkaConnection, SchemaRegistryConnection, SourceConnector, Sink, Secret",
+            "a.yaml: document 1: Deployment of apps/v1 is no kind that Afterbay reads · what to do: take the document out, or name the files one by one with -f instead of the folder",
+        ],
+    );
+    // A folder for kustomize holds such a document, without a name.
+    check(
+        "apiVersion: kustomize.config.k8s.io/v1beta1\nkind: Kustomization\nresources: [sinks.yaml]\n",
+        &[
+            "a.yaml: document 1: Kustomization of kustomize.config.k8s.io/v1beta1 is no kind that Afterbay reads · what to do: take the document out, or name the files one by one with -f instead of the folder",
+        ],
+    );
+    check(
+        &sink("a").replace("kind: Sink", "kind: 1"),
+        &[
+            "a.yaml: document 1: kind: expected a string · what to do: use one of KafkaConnection, SchemaRegistryConnection, SourceConnector, Sink, Secret",
+        ],
+    );
+    check(
+        &sink("a").replace("kind: Sink", "kind: ''"),
+        &[
+            "a.yaml: document 1: kind: it is empty · what to do: use one of KafkaConnection, SchemaRegistryConnection, SourceConnector, Sink, Secret",
+        ],
+    );
+    check(
+        &sink("a").replace("afterbay.dev/v1alpha1", "1"),
+        &[
+            "a.yaml: document 1 (Sink default/a): apiVersion: expected a string · what to do: write afterbay.dev/v1alpha1",
+        ],
+    );
+    check(
+        &sink("a").replace("afterbay.dev/v1alpha1", "''"),
+        &["a.yaml: document 1 (Sink default/a): apiVersion: it is empty · what to do: write afterbay.dev/v1alpha1"],
+    );
+    check(
+        &sink("a").replace("{name: a}", "a"),
+        &[
+            "a.yaml: document 1 (Sink): metadata: expected an object with fields · what to do: write its fields, e.g. metadata: {name: orders}",
         ],
     );
     check(

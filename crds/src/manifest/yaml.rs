@@ -30,6 +30,11 @@ pub fn documents(text: &str) -> Vec<(usize, Result<Value, YamlError>)> {
 }
 
 fn document(text: &str) -> Result<Value, YamlError> {
+    // YAML takes it for a line end, but nothing else that looks at lines does: not what tells documents apart.
+    if let Some(line) = text.split('\n').position(|line| line.strip_suffix('\r').unwrap_or(line).contains('\r')) {
+        let what = format!("line {} ends with a carriage return alone", line + 1);
+        return Err(YamlError { what, remedy: "save the file with the line ends of Unix (LF) or Windows (CRLF)" });
+    }
     let (rewritten, scanned) = in_words_of_1_2(text);
     let parsed = serde_yaml::from_str::<serde_yaml::Value>(&rewritten).and_then(|mut value| {
         value.apply_merge()?;
@@ -44,6 +49,10 @@ fn document(text: &str) -> Result<Value, YamlError> {
         Err(error) => {
             let line = error.location().and_then(|location| text.lines().nth(location.line().saturating_sub(1)));
             let indent = line.unwrap_or_default().chars().take_while(|c| c.is_whitespace());
+            if let Some(line) = second_json(text) {
+                let what = format!("another JSON document begins at line {line}");
+                return Err(YamlError { what, remedy: "write a line with --- between one document and the next" });
+            }
             let remedy = if error.to_string().contains("duplicate") {
                 "leave one of the two out"
             } else if indent.into_iter().any(|c| c == '\t') {
@@ -54,6 +63,15 @@ fn document(text: &str) -> Result<Value, YamlError> {
             Err(YamlError { what: error.to_string(), remedy })
         }
     }
+}
+
+/// The line where a second JSON document begins, as in files with one on each line, which YAML does not take.
+fn second_json(text: &str) -> Option<usize> {
+    let mut values = serde_json::Deserializer::from_str(text).into_iter::<serde::de::IgnoredAny>();
+    values.next()?.ok()?;
+    let (before, rest) = text.split_at(values.byte_offset());
+    let space = rest.len() - rest.trim_start().len();
+    rest.trim_start().starts_with(['{', '[']).then(|| 1 + (before.to_owned() + &rest[..space]).matches('\n').count())
 }
 
 /// What a plain scalar of YAML 1.1 is in YAML 1.2, where the two differ (go-yaml v2, `resolve.go`).
@@ -215,6 +233,8 @@ mod tests {
         check_error("a:\n\tb: 1\n", 1, "line 2", "tabs");
         check_error("a: b: c", 1, "line 1 column", "colon");
         check_error("a: !custom 1", 1, "!custom", "leave it out");
+        check_error("{\"a\": 1}\n{\"b\": 2}\n", 1, "another JSON document begins at line 2", "---");
+        check_error("a: 1\n---\nb: yes\rc: no\r", 2, "line 3 ends with a carriage return alone", "LF");
         check_error("a: .nan", 1, ".nan", "leave it out");
     }
 
