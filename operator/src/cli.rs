@@ -1,9 +1,11 @@
 //! The command line.
 
+use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use anyhow::Context as _;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 /// Carries the changes of databases into Kafka, exactly once.
@@ -54,8 +56,8 @@ pub struct RunArguments {
     /// End with 0 when every Sink has committed all that its source holds now
     #[arg(long)]
     pub until_caught_up: bool,
-    /// With --until-caught-up: give up with 1 after this time (30s, 5m, 1h)
-    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    /// With --until-caught-up: give up with 1 after this time (30s, 5m, 1h30m)
+    #[arg(long, value_name = "DURATION", value_parser = duration, requires = "until_caught_up")]
     pub timeout: Option<Duration>,
     /// How to tell what happens
     #[arg(short, long, value_enum, default_value_t)]
@@ -102,8 +104,19 @@ pub enum Output {
 
 /// Prints the definitions of the resources.
 pub fn print_crds() -> anyhow::Result<ExitCode> {
-    print!("{}", afterbay_crds::api::crds_as_yaml()?);
+    print(&afterbay_crds::api::crds_as_yaml()?)?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Writes to standard output. A reader that has seen enough is no error.
+pub fn print(text: &str) -> anyhow::Result<()> {
+    let mut out = std::io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+            Err(error).context("cannot write to standard output")
+        }
+        _ => Ok(()),
+    }
 }
 
 fn instance(text: &str) -> Result<String, String> {
@@ -114,18 +127,32 @@ fn instance(text: &str) -> Result<String, String> {
     }
 }
 
-/// Go's durations, as far as whole numbers go.
+/// Go's durations of whole numbers: `30s`, `1h30m`, `500ms`; more than nothing, and no more than a year.
 fn duration(text: &str) -> Result<Duration, String> {
-    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
-    let (number, unit) = text.split_at(digits);
-    let number: u64 = number.parse().map_err(|_| "write e.g. 30s, 5m or 1h".to_owned())?;
-    match unit {
-        "ms" => Ok(Duration::from_millis(number)),
-        "s" => Ok(Duration::from_secs(number)),
-        "m" => Ok(Duration::from_secs(number * 60)),
-        "h" => Ok(Duration::from_secs(number * 3_600)),
-        _ => Err("write e.g. 30s, 5m or 1h".to_owned()),
+    const LONGEST: Duration = Duration::from_hours(24 * 366);
+    let wrong = || "write e.g. 30s, 5m or 1h30m".to_owned();
+    let mut rest = text;
+    let mut total = Duration::ZERO;
+    while !rest.is_empty() {
+        let digits = rest.find(|c: char| !c.is_ascii_digit()).ok_or_else(wrong)?;
+        let (number, units) = rest.split_at(digits);
+        let unit = units.find(|c: char| c.is_ascii_digit()).unwrap_or(units.len());
+        let (unit, others) = units.split_at(unit);
+        let one = match unit {
+            "ms" => Duration::from_millis(1),
+            "s" => Duration::from_secs(1),
+            "m" => Duration::from_mins(1),
+            "h" => Duration::from_hours(1),
+            _ => return Err(wrong()),
+        };
+        let number: u32 = number.parse().map_err(|_| wrong())?;
+        total = one.checked_mul(number).and_then(|part| total.checked_add(part)).ok_or_else(wrong)?;
+        rest = others;
     }
+    if total.is_zero() || total > LONGEST {
+        return Err(wrong() + ", more than nothing and up to a year");
+    }
+    Ok(total)
 }
 
 #[cfg(test)]
@@ -142,6 +169,10 @@ mod tests {
     fn durations() {
         assert_eq!(duration("90s"), Ok(Duration::from_secs(90)));
         assert_eq!(duration("5m"), Ok(Duration::from_mins(5)));
-        assert!(duration("5").is_err() && duration("s").is_err());
+        assert_eq!(duration("1h30m"), Ok(Duration::from_mins(90)));
+        assert_eq!(duration("1s500ms"), Ok(Duration::from_millis(1_500)));
+        for wrong in ["", "5", "s", "5 s", "-5s", "1.5h", "0s", "9000h", "9999999999999999999h", "4294967295h"] {
+            assert!(duration(wrong).is_err(), "{wrong}");
+        }
     }
 }

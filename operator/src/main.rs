@@ -1,5 +1,6 @@
 //! `afterbay`: runs, validates and shows what carries changes into Kafka.
 
+use std::io::IsTerminal as _;
 use std::process::ExitCode;
 
 use clap::Parser as _;
@@ -7,11 +8,20 @@ use operator::cli::{Arguments, Command};
 use operator::{cli, online, run};
 use tracing_subscriber::EnvFilter;
 
+/// What the clients have to say is told as problems, once each.
+const LOG: &str = "warn,afterbay_clients=error";
+
 #[tokio::main]
 async fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    let filter = EnvFilter::try_from_env("AFTERBAY_LOG").unwrap_or_else(|_| EnvFilter::new("warn"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false).init();
+    let filter = EnvFilter::try_from_env("AFTERBAY_LOG").unwrap_or_else(|_| EnvFilter::new(LOG));
+    let colours = std::io::stderr().is_terminal();
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(colours)
+        .with_target(false)
+        .init();
     // Of rustls' providers one is chosen. It can only fail where one is chosen already.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let outcome = match arguments.command {

@@ -23,7 +23,7 @@ use serde_json::json;
 use tempfile::TempDir;
 use tokio::task::JoinSet;
 
-use crate::cli::{Output, ValidateArguments};
+use crate::cli::{self, Output, ValidateArguments};
 use crate::dereference;
 use crate::provision;
 use crate::run::signalled;
@@ -89,15 +89,16 @@ pub async fn validate(arguments: ValidateArguments) -> anyhow::Result<ExitCode> 
             for (severity, said) in said {
                 let mut line = serde_json::to_value(said)?;
                 line["severity"] = severity.into();
-                println!("{line}");
+                cli::print(&format!("{line}\n"))?;
             }
             let (errors, warnings) = (errors.len(), warnings.len());
-            println!("{}", json!({"errors": errors, "warnings": warnings, "sinks": manifests.sinks.len()}));
+            let last = json!({"errors": errors, "warnings": warnings, "sinks": manifests.sinks.len()});
+            cli::print(&format!("{last}\n"))?;
         }
         Output::Text => {
             said.for_each(|(severity, said)| eprintln!("{severity}: {said}"));
             match errors.len() {
-                0 => println!("{} valid", summary(&manifests)),
+                0 => cli::print(&format!("{} valid\n", summary(&manifests)))?,
                 1 => eprintln!("1 error"),
                 count => eprintln!("{count} errors"),
             }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use afterbay_crds::report::WorkerReport;
 use anyhow::Context as _;
 
-use crate::cli::{Output, StatusArguments};
+use crate::cli::{self, Output, StatusArguments};
 use crate::{render, state};
 
 /// How long messages are counted for their rate.
@@ -25,7 +25,7 @@ pub async fn show(arguments: StatusArguments) -> anyhow::Result<ExitCode> {
     }
     let first = read(dir)?;
     if arguments.output == Output::Json {
-        println!("{}", serde_json::to_string(&first)?);
+        cli::print(&format!("{}\n", serde_json::to_string(&first)?))?;
         return Ok(ExitCode::SUCCESS);
     }
     tokio::time::sleep(SAMPLE).await;
@@ -36,7 +36,7 @@ pub async fn show(arguments: StatusArguments) -> anyhow::Result<ExitCode> {
     };
     let rate =
         |name: &str| committed(&second, name).saturating_sub(committed(&first, name)) as f64 / SAMPLE.as_secs_f64();
-    print!("{}", render::table(&second, &rate));
+    cli::print(&render::table(&second, &rate))?;
     Ok(ExitCode::SUCCESS)
 }
 

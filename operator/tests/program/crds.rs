@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use serde::Deserialize as _;
 
-use super::afterbay;
+use super::{afterbay, check, program};
 
 #[test]
 fn four_definitions_that_kubernetes_understands() {
@@ -27,4 +27,17 @@ fn four_definitions_that_kubernetes_understands() {
         let properties = schema.and_then(|schema| schema.properties.as_ref()).expect("it has a schema");
         assert!(properties["spec"].properties.as_ref().is_some_and(|fields| !fields.is_empty()), "{kind}");
     }
+}
+
+#[test]
+fn a_reader_that_has_seen_enough_is_no_error_and_a_full_disk_is_one() {
+    let (reader, writer) = std::io::pipe().expect("there are pipes");
+    drop(reader);
+    let ended = program().arg("crds").stdout(writer).output().expect("afterbay can be started");
+    assert!(ended.status.success() && ended.stderr.is_empty(), "{ended:?}");
+    let full = std::fs::File::options().write(true).open("/dev/full").expect("Linux has /dev/full");
+    let ended = super::Ended::from(program().arg("crds").stdout(full).output().expect("afterbay can be started"));
+    assert_eq!(ended.code, Some(1));
+    check(&ended.log, &["error: cannot write to standard output: ", "No space left"]);
+    assert_eq!(ended.log.lines().count(), 1, "{}", ended.log);
 }

@@ -24,7 +24,9 @@ fn what_is_not_understood_is_told_with_the_usage() {
         (&["validate"], ["required arguments were not provided", "--filename <PATH>"]),
         (&["status", "--onlne"], ["unexpected argument '--onlne'", "Usage: afterbay status"]),
         (&["validate", "-f", "x", "-o", "xml"], ["invalid value 'xml'", "[possible values: text, json]"]),
-        (&["run", "-f", "x", "--timeout", "5"], ["invalid value '5'", "write e.g. 30s, 5m or 1h"]),
+        (&["run", "-f", "x", "--timeout", "5"], ["invalid value '5'", "write e.g. 30s, 5m or 1h30m"]),
+        (&["run", "-f", "x", "--timeout", "9999999999999999999h"], ["invalid value", "write e.g. 30s, 5m or 1h30m"]),
+        (&["run", "-f", "x", "--timeout", "5m"], ["required arguments were not provided", "--until-caught-up"]),
         (&["run", "-f", "x", "--instance", "A b"], ["invalid value 'A b'", "use lower-case letters and digits"]),
     ] {
         let ended = afterbay(arguments);
