@@ -1,7 +1,8 @@
 //! What a run tells: lines for people, or a JSON object a line for machines.
 //!
 //! JSON: `{"event": "problem", "subject", "reason", "message", "hint"}`, `{"event": "status", …a Sink's report}`,
-//! `{"event": "worker", "worker", "state", "pid"}`, `{"event": "caughtUp"}`, `{"event": "end", "code"}`.
+//! `{"event": "worker", "worker", "state", "pid"}`, `{"event": "caughtUp"}`, `{"event": "timeout", "sinks"}`,
+//! `{"event": "end", "code"}`; of manifests that are wrong `{"event": "invalid", …}` instead.
 
 use std::collections::HashMap;
 use std::io::{IsTerminal as _, Write as _};

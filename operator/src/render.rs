@@ -35,6 +35,14 @@ fn bytes(amount: u64) -> String {
     if unit == 0 { format!("{amount} B") } else { format!("{amount:.1} {}", UNITS[unit]) }
 }
 
+/// Why a Sink has not caught up, in a few words.
+pub fn behind(sink: &SinkReport) -> String {
+    match &sink.error {
+        Some(problem) => format!("{} is {} ({})", sink.name, sink.state, problem.reason),
+        None => format!("{} is {} (lag {})", sink.name, sink.state, lag(sink)),
+    }
+}
+
 /// A table of Sinks, as `kubectl get` shows one. Rates are messages per second by the Sink's name.
 pub fn table(workers: &[WorkerReport], rates: &dyn Fn(&str) -> f64) -> String {
     const HEADINGS: [&str; 9] =
@@ -42,7 +50,7 @@ pub fn table(workers: &[WorkerReport], rates: &dyn Fn(&str) -> f64) -> String {
     let mut rows = vec![HEADINGS.map(str::to_owned).to_vec()];
     for worker in workers {
         for sink in &worker.sinks {
-            let error = sink.error.as_ref().filter(|_| sink.state == SinkState::Stalled);
+            let error = sink.error.as_ref();
             rows.push(vec![
                 sink.name.clone(),
                 format!("{}/{}", worker.worker, sink.table),
@@ -67,7 +75,7 @@ pub fn table(workers: &[WorkerReport], rates: &dyn Fn(&str) -> f64) -> String {
     }
     for worker in workers {
         for sink in &worker.sinks {
-            if let Some(error) = sink.error.as_ref().filter(|_| sink.state == SinkState::Stalled) {
+            if let Some(error) = &sink.error {
                 text.push('\n');
                 text.push_str(&problem(&format!("sink {}", sink.name), error));
                 text.push('\n');

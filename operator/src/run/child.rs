@@ -41,21 +41,17 @@ pub async fn run(
 ) -> anyhow::Result<()> {
     let name = worker.name.to_string();
     shared.state.keep_secrets(&worker.secrets)?;
-    let mut target = None;
-    if shared.until_caught_up {
-        tokio::select! {
-            end = watch::log_end(&shared, &worker) => target = Some(end),
-            _ = stopping.wait_for(|stop| *stop) => return Ok(()),
-        }
-    }
-    let provisioning = tokio::select! {
-        provisioning = provide(&shared, &worker) => provisioning,
+    let log_end =
+        async { if shared.until_caught_up { Some(watch::log_end(&shared, index, &worker).await) } else { None } };
+    let both = async { tokio::join!(log_end, provide(&shared, index, &worker)) };
+    let (target, provisioning) = tokio::select! {
+        both = both => both,
         _ = stopping.wait_for(|stop| *stop) => return Ok(()),
     };
     // What is still missing is tried again beside the worker, which carries what it can meanwhile.
     let beside = async {
         if !provisioning.is_done() {
-            provide_until_done(&shared, &worker).await;
+            provide_until_done(&shared, index, &worker).await;
         }
         std::future::pending::<()>().await;
     };
@@ -67,10 +63,10 @@ pub async fn run(
 }
 
 /// Tries to provide everything; again as long as the worker must not run without.
-async fn provide(shared: &Shared, worker: &Worker) -> Outcome {
+async fn provide(shared: &Shared, index: usize, worker: &Worker) -> Outcome {
     let mut waits = patience();
     loop {
-        let outcome = attempt(shared, worker).await;
+        let outcome = attempt(shared, index, worker).await;
         if !outcome.forbidden {
             return outcome;
         }
@@ -78,16 +74,16 @@ async fn provide(shared: &Shared, worker: &Worker) -> Outcome {
     }
 }
 
-async fn provide_until_done(shared: &Shared, worker: &Worker) {
+async fn provide_until_done(shared: &Shared, index: usize, worker: &Worker) {
     for wait in patience() {
         tokio::time::sleep(wait).await;
-        if attempt(shared, worker).await.is_done() {
+        if attempt(shared, index, worker).await.is_done() {
             return;
         }
     }
 }
 
-async fn attempt(shared: &Shared, worker: &Worker) -> Outcome {
+async fn attempt(shared: &Shared, index: usize, worker: &Worker) -> Outcome {
     let mut outcome = Outcome::default();
     for kafka in &worker.provisioning.kafka {
         provision::topics(kafka, &mut outcome).await;
@@ -95,6 +91,8 @@ async fn attempt(shared: &Shared, worker: &Worker) -> Outcome {
     let source = &worker.plan.source;
     let spec = &worker.provisioning.publication;
     provision::provide_publication(&source.name, &source.connection, spec, &worker.plan.sinks, &mut outcome).await;
+    shared.reports.lacks(index, &outcome.problems);
+    shared.keep_status();
     for (subject, problem) in &outcome.problems {
         shared.teller.problem(&format!("{subject} (provisioning)"), problem);
     }

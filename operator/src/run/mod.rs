@@ -1,6 +1,7 @@
 //! `afterbay run`: every worker as a child process, until told to end.
 
 mod child;
+mod reports;
 pub mod status;
 mod watch;
 
@@ -10,17 +11,16 @@ use std::process::ExitCode;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use afterbay_crds::report::WorkerReport;
 use afterbay_crds::resolve::{ResolveSettings, resolve};
 use serde_json::json;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch as channel;
 use tokio::task::JoinSet;
 
-use crate::cli::{Output, RunArguments};
-use crate::dereference;
+use crate::cli::{self, Output, RunArguments};
 use crate::events::Teller;
 use crate::state::StateDir;
+use crate::{dereference, render};
 
 /// How long workers may take to end.
 const FAREWELL: Duration = Duration::from_secs(15);
@@ -32,16 +32,44 @@ struct Shared {
     runtime: PathBuf,
     until_caught_up: bool,
     begun: Mutex<BTreeSet<String>>,
-    reports: Mutex<Vec<Option<WorkerReport>>>,
+    reports: reports::Reports,
     http: reqwest::Client,
+}
+
+impl Shared {
+    /// Keeps what is known for `afterbay status`.
+    fn keep_status(&self) {
+        if let Err(error) = self.state.keep_status(&self.reports.all()) {
+            tracing::error!("{error:#}");
+        }
+    }
 }
 
 /// Runs what the manifests declare.
 pub async fn run(arguments: RunArguments) -> anyhow::Result<ExitCode> {
+    let output = arguments.output;
+    let ended = carry(arguments).await;
+    if let (Output::Json, Err(error)) = (output, &ended) {
+        cli::print(&format!("{}\n", json!({"event": "end", "code": 1, "error": format!("{error:#}")})))?;
+    }
+    ended
+}
+
+async fn carry(arguments: RunArguments) -> anyhow::Result<ExitCode> {
     let (manifests, errors) = dereference::manifests(&arguments.manifests);
     if !errors.is_empty() {
         for error in &errors {
-            eprintln!("error: {error}");
+            match arguments.output {
+                Output::Text => eprintln!("error: {error}"),
+                Output::Json => {
+                    let mut line = serde_json::to_value(error)?;
+                    line["event"] = "invalid".into();
+                    cli::print(&format!("{line}\n"))?;
+                }
+            }
+        }
+        if arguments.output == Output::Json {
+            cli::print(&format!("{}\n", json!({"event": "end", "code": 1})))?;
         }
         return Ok(ExitCode::FAILURE);
     }
@@ -60,9 +88,10 @@ pub async fn run(arguments: RunArguments) -> anyhow::Result<ExitCode> {
         runtime: arguments.runtime.clone().unwrap_or_else(runtime),
         until_caught_up: arguments.until_caught_up,
         begun: Mutex::new(begun.iter().map(ToString::to_string).collect()),
-        reports: Mutex::new(vec![None; workers.len()]),
+        reports: reports::Reports::new(&workers),
         http: reqwest::Client::builder().timeout(Duration::from_secs(2)).build()?,
     });
+    shared.keep_status();
     let (stop, stopping) = channel::channel(false);
     let mut running = JoinSet::new();
     let mut caught_up = Vec::new();
@@ -109,8 +138,10 @@ async fn wait(
             Ok(0)
         }
         () = tokio::time::sleep(patience), if arguments.timeout.is_some() => {
-            let text = "not every Sink has caught up in time; what each lacks is told above";
-            shared.teller.say(text, &json!({"event": "timeout"}));
+            let behind = shared.reports.behind();
+            let lines: Vec<_> = behind.iter().map(render::behind).collect();
+            let text = format!("not every Sink has caught up in time: {}", lines.join("; "));
+            shared.teller.say(&text, &json!({"event": "timeout", "sinks": behind}));
             Ok(1)
         }
         Some(ended) = running.join_next() => {

@@ -16,7 +16,7 @@ const INTERVAL: Duration = Duration::from_secs(1);
 const QUICK_INTERVAL: Duration = Duration::from_millis(100);
 
 /// The end of the source's log now; waits for the source.
-pub async fn log_end(shared: &Shared, worker: &Worker) -> u64 {
+pub async fn log_end(shared: &Shared, index: usize, worker: &Worker) -> u64 {
     let subject = format!("source {}", worker.plan.source.name);
     loop {
         match ask_log_end(worker).await {
@@ -24,7 +24,11 @@ pub async fn log_end(shared: &Shared, worker: &Worker) -> u64 {
                 shared.teller.solved(&subject);
                 return end.0;
             }
-            Err(error) => shared.teller.problem(&subject, &error.problem()),
+            Err(error) => {
+                shared.teller.problem(&subject, &error.problem());
+                shared.reports.lacks(index, &[(subject.clone(), error.problem())]);
+                shared.keep_status();
+            }
         }
         tokio::time::sleep(INTERVAL).await;
     }
@@ -80,14 +84,8 @@ fn take_in(shared: &Shared, index: usize, report: &WorkerReport) {
         None => {}
     }
     report.sinks.iter().for_each(|sink| shared.teller.sink(sink));
-    let reports = {
-        let mut reports = shared.reports.lock().unwrap_or_else(PoisonError::into_inner);
-        reports[index] = Some(report.clone());
-        reports.iter().flatten().cloned().collect::<Vec<_>>()
-    };
-    if let Err(error) = shared.state.keep_status(&reports) {
-        tracing::error!("{error:#}");
-    }
+    shared.reports.told(index, report.clone());
+    shared.keep_status();
 }
 
 fn has_settled(sink: &SinkReport, target: u64) -> bool {
