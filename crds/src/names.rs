@@ -88,10 +88,13 @@ pub fn is_dns_label(name: &str) -> bool {
     !name.is_empty() && name.len() <= 63 && name.chars().all(fits) && !name.starts_with('-') && !name.ends_with('-')
 }
 
+/// How long a topic's name can be (Kafka's `Topic.MAX_NAME_LENGTH`).
+pub const TOPIC_MAX: usize = 249;
+
 /// Whether this can name a topic (Kafka's `Topic.validate`): up to 249 of letters, digits, `.`, `_`, `-`.
 pub fn is_topic(name: &str) -> bool {
     let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
-    !name.is_empty() && name.len() <= 249 && name.chars().all(fits) && name != "." && name != ".."
+    !name.is_empty() && name.len() <= TOPIC_MAX && name.chars().all(fits) && name != "." && name != ".."
 }
 
 /// Whether this can name a replication slot (Postgres' `ReplicationSlotValidateName`).

@@ -13,11 +13,11 @@ use std::collections::BTreeMap;
 use crate::manifest::{Kind, Located, ManifestError, Manifests, nearest};
 use crate::names::ResourceName;
 
-/// Everything that is wrong, in the order of the files.
-pub fn validate(manifests: &Manifests) -> Vec<ManifestError> {
+/// Everything that is wrong, in the order of the files; `instance` is the installation that the manifests are for.
+pub fn validate(manifests: &Manifests, instance: &str) -> Vec<ManifestError> {
     let mut errors = Vec::new();
     for (name, connection) in &manifests.kafka_connections {
-        kafka::check(manifests, name, connection, &mut errors);
+        kafka::check(manifests, name, connection, instance, &mut errors);
     }
     for (name, connection) in &manifests.registries {
         registry::check(manifests, name, connection, &mut errors);
@@ -27,8 +27,10 @@ pub fn validate(manifests: &Manifests) -> Vec<ManifestError> {
         source::check(manifests, name, connector, &mut errors);
         source::slot_is_its_own(name, connector, &mut slots, &mut errors);
     }
+    let mut topics = BTreeMap::new();
     for (name, each) in &manifests.sinks {
         sink::check(manifests, name, each, &mut errors);
+        sink::topic_is_its_own(name, each, &mut topics, &mut errors);
     }
     errors.sort();
     errors

@@ -142,7 +142,7 @@ fn errors_of(manifests: &[Value]) -> Vec<ManifestError> {
     let text: Vec<_> = manifests.iter().map(Value::to_string).collect();
     let file = ManifestFile { name: "shop.yaml".into(), text: text.join("\n---\n") };
     let (manifests, mut errors) = read(&[file], "default");
-    errors.extend(validate(&manifests));
+    errors.extend(validate(&manifests, "default"));
     errors
 }
 
@@ -440,6 +440,8 @@ spec.worker.memry = "64Mi"
         r#"
 spec.postgres.hosts = []
 spec.postgres.hosts[1].host = "db 1"
+spec.postgres.hosts[1] = {"host": "db-0"}
+spec.postgres.port = 5433
 spec.postgres.hosts[0].port = -1
 spec.postgres.hosts[0] = "db-0:5432"
 spec.postgres.hosts[0] = {"port": 1}
@@ -546,6 +548,37 @@ fn two_sources_do_not_share_a_slot() {
     let last = manifests.last_mut().expect("one was added");
     last["spec"]["postgres"]["slot"]["name"] = json!("afterbay_warehouse");
     assert_eq!(errors_of(&manifests), []);
+}
+
+#[test]
+fn two_sinks_do_not_fill_one_topic() {
+    let mut manifests = good();
+    let mut second = manifests[5].clone();
+    second["metadata"]["name"] = json!("orders-too");
+    manifests.push(second);
+    let errors = errors_of(&manifests);
+    let [error] = &errors[..] else { panic!("{errors:#?}") };
+    assert_eq!((error.field.as_str(), error.place.document), ("spec.kafka.topic.name", manifests.len()));
+    assert_eq!(error.what, "Sink default/orders (document 6 of shop.yaml) fills topic orders of default/events too");
+    let last = manifests.last_mut().expect("one was added");
+    last["spec"]["kafka"]["connection"] = json!("mutual");
+    assert_eq!(errors_of(&manifests), [], "it is another cluster's");
+}
+
+#[test]
+fn a_progress_topic_is_not_longer_than_kafka_has_it() {
+    let long = "n".repeat(63);
+    let text = json!({
+        "apiVersion": "afterbay.dev/v1alpha1", "kind": "KafkaConnection",
+        "metadata": {"name": long, "namespace": long}, "spec": {"bootstrapServers": "a:1", "namePrefix": long},
+    });
+    let (manifests, errors) = read(&[ManifestFile { name: "a.yaml".into(), text: text.to_string() }], "default");
+    assert_eq!(errors, []);
+    assert_eq!(validate(&manifests, &"i".repeat(47)), [], "it has 249 characters");
+    let errors = validate(&manifests, &"i".repeat(48));
+    let [error] = &errors[..] else { panic!("{errors:#?}") };
+    assert_eq!(error.field, "spec.progressTopic.name");
+    assert!(error.what.contains("250 characters"), "{error}");
 }
 
 #[test]

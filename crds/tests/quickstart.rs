@@ -17,7 +17,7 @@ fn manifests() -> Manifests {
     .map(|(name, text)| ManifestFile { name: name.to_owned(), text: text.to_owned() });
     let (manifests, errors) = read(&files, "default");
     assert_eq!(errors, []);
-    assert_eq!(validate(&manifests), []);
+    assert_eq!(validate(&manifests, "default"), []);
     manifests
 }
 

@@ -16,7 +16,7 @@ pub fn manifests(arguments: &ManifestArguments) -> (Manifests, Vec<ManifestError
     }
     let (manifests, found) = read(&files, &arguments.namespace);
     errors.extend(found);
-    errors.extend(validate(&manifests));
+    errors.extend(validate(&manifests, &arguments.instance));
     if errors.is_empty() && manifests.sinks.is_empty() {
         let place = Place::document(&shown(&arguments.paths), 1);
         errors.push(place.error("", "there is no Sink in these manifests", "add one, or name its file with -f"));

@@ -20,7 +20,7 @@ pub use schema_registry_connection::{
 pub use sink::{Avro, Format, Json, KafkaSink, Key, Sink, SinkSource, SinkSpec, Topic};
 pub use source_connector::{
     Host, PostgresAuthentication, PostgresSource, PostgresTls, Publication, Slot, SourceConnector, SourceConnectorSpec,
-    Worker,
+    Worker, default_port,
 };
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;

@@ -59,7 +59,8 @@ pub struct PostgresSource {
     pub slot: Slot,
 }
 
-fn default_port() -> i32 {
+/// Postgres' usual port.
+pub fn default_port() -> i32 {
     5432
 }
 

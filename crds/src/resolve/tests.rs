@@ -80,7 +80,7 @@ spec:
 fn workers(text: &str, begun: &[&str]) -> Vec<Worker> {
     let (manifests, errors) = read(&[ManifestFile { name: "a.yaml".into(), text: text.to_owned() }], "prod");
     assert_eq!(errors, []);
-    assert_eq!(validate(&manifests), []);
+    assert_eq!(validate(&manifests, "default"), []);
     resolve(
         &manifests,
         &ResolveSettings {

@@ -3,7 +3,7 @@
 use super::references::References;
 use crate::api::{Authentication, AuthenticationType, KafkaConnectionSpec};
 use crate::manifest::{Located, ManifestError, Manifests, Place};
-use crate::names::{self, ResourceName};
+use crate::names::{self, Naming, ResourceName, TOPIC_MAX};
 
 const BY_ANOTHER_FIELD: &str = "leave it out: spec.bootstrapServers says it";
 const BY_TLS: &str = "leave it out: spec.tls and spec.authentication say it";
@@ -71,6 +71,7 @@ pub(super) fn check(
     manifests: &Manifests,
     name: &ResourceName,
     connection: &Located<KafkaConnectionSpec>,
+    instance: &str,
     errors: &mut Vec<ManifestError>,
 ) {
     let Located { place, spec } = connection;
@@ -81,6 +82,13 @@ pub(super) fn check(
     }
     if let Some(topic) = &spec.progress_topic.name {
         topic_name(place, "spec.progressTopic.name", topic, errors);
+    } else {
+        let topic = Naming { prefix: &spec.name_prefix, instance }.progress_topic(name);
+        if topic.len() > TOPIC_MAX {
+            let what = format!("made of prefix, instance, namespace and name it is {} characters long", topic.len());
+            let remedy = format!("name the topic here, with up to {TOPIC_MAX} characters, or shorten one of these");
+            errors.push(place.error("spec.progressTopic.name", what, remedy));
+        }
     }
     for setting in spec.config.keys() {
         let field = format!("spec.config.{setting}");

@@ -1,6 +1,6 @@
 //! Sinks.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::dangling;
 use super::kafka::topic_name;
@@ -101,5 +101,25 @@ fn format(manifests: &Manifests, name: &ResourceName, place: &Place, format: &Fo
             errors.push(place.error(field, "it is empty", "write json: {} or avro: {registry: …} below it"));
         }
         (Some(_), Some(_)) => errors.push(place.error(field, "avro and json are both there", "give one of the two")),
+    }
+}
+
+/// Two Sinks do not fill one topic: rows of two tables with equal keys would take each other's place in it.
+pub(super) fn topic_is_its_own<'a>(
+    name: &'a ResourceName,
+    sink: &'a Located<SinkSpec>,
+    topics: &mut BTreeMap<(ResourceName, &'a str), (&'a ResourceName, &'a Place)>,
+    errors: &mut Vec<ManifestError>,
+) {
+    let Located { place, spec } = sink;
+    let topic = spec.kafka.topic.name.as_str();
+    let connection = name.sibling(&spec.kafka.connection);
+    if let Some((other, at)) = topics.get(&(connection.clone(), topic)) {
+        let (document, file) = (at.document, &at.file);
+        let what = format!("Sink {other} (document {document} of {file}) fills topic {topic} of {connection} too");
+        let remedy = "give each a topic of its own: in one, rows of two Sinks with equal keys would be mixed up";
+        errors.push(place.error("spec.kafka.topic.name", what, remedy));
+    } else {
+        topics.insert((connection, topic), (name, place));
     }
 }

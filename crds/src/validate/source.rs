@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::references::References;
-use crate::api::{PostgresSource, SinkSpec, SourceConnectorSpec};
+use crate::api::{PostgresSource, SinkSpec, SourceConnectorSpec, default_port};
 use crate::manifest::{Located, ManifestError, Manifests, Place};
 use crate::names::{self, ResourceName};
 use crate::plan::PostgresTlsMode;
@@ -92,7 +92,15 @@ fn hosts(place: &Place, postgres: &PostgresSource, errors: &mut Vec<ManifestErro
         host(place, "spec.postgres.host", name, errors);
     }
     for (index, each) in postgres.hosts.iter().enumerate() {
-        host(place, &format!("spec.postgres.hosts[{index}].host"), &each.host, errors);
+        let field = format!("spec.postgres.hosts[{index}]");
+        host(place, &format!("{field}.host"), &each.host, errors);
+        if postgres.hosts[..index].contains(each) {
+            errors.push(place.error(field, format!("{} is there already", each.host), "name each server once"));
+        }
+    }
+    if postgres.host.is_none() && !postgres.hosts.is_empty() && postgres.port != default_port() {
+        let remedy = "leave it out, and give each of hosts its own port: {host: db-0, port: 5433}";
+        errors.push(place.error("spec.postgres.port", "it goes with host, and hosts is there", remedy));
     }
 }
 
