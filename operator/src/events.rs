@@ -150,7 +150,7 @@ impl Inner {
             if seconds < 0.05 {
                 return told.rate;
             }
-            sink.messages_committed.saturating_sub(told.messages) as f64 / seconds
+            carried(sink).saturating_sub(told.messages) as f64 / seconds
         });
         let line = render::sink_line(sink, rate);
         let due = known.as_ref().is_none_or(|told| {
@@ -169,10 +169,15 @@ impl Inner {
         }
         let told = match known {
             Some(told) if !due && bar.is_none() => told,
-            _ => Told { bar, state: sink.state, line, at: now, messages: sink.messages_committed, rate },
+            _ => Told { bar, state: sink.state, line, at: now, messages: carried(sink), rate },
         };
         self.sinks.insert(sink.name.clone(), told);
     }
+}
+
+/// What a rate counts: rows while a snapshot is under way, as nothing of it is committed before its end.
+fn carried(sink: &SinkReport) -> u64 {
+    if sink.state == SinkState::Snapshotting { sink.snapshot_rows } else { sink.messages_committed }
 }
 
 /// A line, with a bar in front of it while rows of a snapshot are to come.
