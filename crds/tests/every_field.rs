@@ -318,6 +318,7 @@ spec.authentication.type = "SCRAM-SHA-512"
 spec.authentication.type = "oauth"
 spec.authentication.username (left out)
 spec.authentication.username = ""
+spec.authentication.username = "after\u0000bay"
 spec.authentication.user = "u"
 spec.authentication.passwordSecret (left out)
 spec.authentication.password = "hunter2"
@@ -379,6 +380,7 @@ spec.authentication.basic.passwordSecret (left out)
 spec.authentication.basic.passwordSecret.password = "line"
 spec.authentication.certificateAndKey.key = "password"
 spec.authentication.type = "basic"
+spec.authentication.basic = {"username": "a:b", "passwordSecret": {"secretName": "keys", "password": "password"}}
 spec.uri = "http://registry:8081"
 "#,
     );
@@ -420,6 +422,8 @@ spec.postgres.publication = null
 spec.postgres.publication.managed = 1
 spec.postgres.slot = "afterbay_shop"
 spec.postgres.slot.nome.x = 1
+spec.postgres.database = "shop\u0000"
+spec.postgres.authentication.username = "after\nbay"
 spec.postgres.tls.mode = "prefer"
 spec.postgres.tls.mode = "verifyfull"
 spec.postgres.tls.mode = "require"

@@ -141,6 +141,9 @@ fn authentication_fits(place: &Place, who: &Authentication, field: &str, tls: bo
     match who.username.as_deref() {
         None => tell("username", "it is missing", "add it: this type needs a user"),
         Some("") => tell("username", "it is empty", "name the user"),
+        Some(user) if user.contains(char::is_control) => {
+            tell("username", "it holds a control character", "write it without, in one line");
+        }
         Some(_) => {}
     }
     if who.password_secret.is_none() {

@@ -78,6 +78,12 @@ fn basic(references: &mut References<'_>, who: &RegistryBasic) {
     references.password(&who.password_secret, &format!("{field}.passwordSecret"));
     let (leaf, what, remedy) = match (&who.username, &who.username_secret) {
         (Some(username), None) if username.is_empty() => ("username", "it is empty", "name the user"),
+        // Basic authentication ends the user at the first colon (RFC 7617).
+        (Some(username), None) if username.contains(|c: char| c == ':' || c.is_control()) => (
+            "username",
+            "it holds a colon or a control character",
+            "name a user without: a registry would read another one",
+        ),
         (Some(_), None) => return,
         (None, Some(secret)) => return references.username(secret, &format!("{field}.usernameSecret")),
         (Some(_), Some(_)) => ("usernameSecret", "username is there too", "give one of the two"),

@@ -31,6 +31,9 @@ pub(super) fn check(
     for (field, _) in words.iter().filter(|(_, word)| word.is_empty()) {
         errors.push(place.error(*field, "it is empty", "give it a value"));
     }
+    for (field, _) in words.iter().filter(|(_, word)| word.contains(char::is_control)) {
+        errors.push(place.error(*field, "it holds a control character", "write it without, in one line"));
+    }
     if let Some(slot) = postgres.slot.name.as_ref().filter(|slot| !names::is_slot(slot)) {
         let remedy = "use up to 63 lower-case letters, digits and underscores";
         errors.push(place.error("spec.postgres.slot.name", format!("\"{slot}\" cannot name a slot"), remedy));
