@@ -42,6 +42,14 @@ pub fn check(table: &TableDescription, key_columns: &[String], envelope: Envelop
     if problems.is_empty() { Ok(Fit { key }) } else { Err(problems) }
 }
 
+/// What has come to keep a table from being carried that was fit, and does not show in the stream. Columns and keys do
+/// show there, at their place.
+pub fn unfit_since(table: &TableDescription, key_columns: &[String], envelope: Envelope) -> Option<Problem> {
+    let known = |name: &&str| table.streamed_columns().any(|column| column.name == **name);
+    let key_columns: Vec<&str> = key_columns.iter().map(String::as_str).filter(known).collect();
+    unfit(table).or_else(|| identity::check(table, &key_columns, envelope))
+}
+
 /// What keeps the relation as such from being carried: its kind, or that the log does not hold it.
 pub fn unfit(table: &TableDescription) -> Option<Problem> {
     let name = display(&table.schema, &table.name);

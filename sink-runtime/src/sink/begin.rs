@@ -51,14 +51,23 @@ pub fn begin(context: &SinkContext) -> Result<Begun, Ending> {
     let timeout_ms = context.plan.kafka.commit.timeout_ms;
     let recovered = recover(context, timeout_ms)?;
     if recovered.origin != (Origin::Fresh { snapshot: true }) {
-        return attach(context, recovered, timeout_ms);
+        let fresh = matches!(recovered.origin, Origin::Fresh { .. });
+        return attach(context, recovered, timeout_ms).inspect_err(|_| given_up(context, fresh));
     }
     // All rows go out in one transaction, which needs the longest timeout that the broker gives. The producer that has it
     // fences anew, and so all that follows it is done anew.
     let longest_ms = longest_transaction(context).max(timeout_ms);
     drop(recovered);
     let recovered = recover(context, longest_ms)?;
-    attach(context, recovered, longest_ms)
+    let fresh = matches!(recovered.origin, Origin::Fresh { .. });
+    attach(context, recovered, longest_ms).inspect_err(|_| given_up(context, fresh))
+}
+
+/// A start that is given up before anything was sent needs the log no more.
+fn given_up(context: &SinkContext, fresh: bool) {
+    if fresh {
+        context.floors.free(context.index);
+    }
 }
 
 /// Fenced, and what is committed is known.

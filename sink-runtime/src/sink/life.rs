@@ -69,6 +69,10 @@ pub fn live(context: &SinkContext) -> (Ending, bool) {
         Ok(never) => match never {},
         Err(ending) => ending,
     };
+    // After a commit whose outcome is not known there may be a record, which needs the log from its position on.
+    if life.fresh && !life.commit_tried {
+        context.floors.free(context.index);
+    }
     (ending, life.has_committed)
 }
 
@@ -135,6 +139,8 @@ struct Life<'a> {
     snapshot_rows: u64,
     last_commit: Instant,
     has_committed: bool,
+    /// Whether a commit was begun, whatever became of it.
+    commit_tried: bool,
     /// After what time the broker ends a transaction.
     timeout_ms: u64,
 }
@@ -164,6 +170,7 @@ impl<'a> Life<'a> {
             snapshot_rows: 0,
             last_commit: now,
             has_committed: false,
+            commit_tried: false,
             timeout_ms: begun.timeout_ms,
         }
     }
@@ -424,6 +431,7 @@ impl Life<'_> {
         let timeout = Duration::from_millis(self.context.plan.kafka.commit.timeout_ms).max(KAFKA_TIMEOUT);
         self.producer.flush(timeout).map_err(|error| self.failed(error))?;
         fault::point("flushed");
+        self.commit_tried = true;
         self.producer.commit(timeout).map_err(|error| self.failed(error))
     }
 

@@ -73,7 +73,7 @@ async fn follow(
             return Ok(Some(feed));
         }
         if at_boundary && joining.is_none() && joined.is_none() && session.boundary().0 + NEAR >= main.get().0 {
-            joining = ask(newcomer, requests);
+            joining = ask(newcomer, session.boundary(), requests);
             if joining.is_none() {
                 return Ok(None);
             }
@@ -107,10 +107,19 @@ async fn copy_slot(connection: &mut ReplicationConnection, slot: &str, copy: &st
     Ok(lsn.and_then(|lsn| lsn.parse().ok()))
 }
 
-fn ask(newcomer: &Newcomer, requests: &mpsc::WeakUnboundedSender<Request>) -> Option<oneshot::Receiver<(Feed, Lsn)>> {
+fn ask(
+    newcomer: &Newcomer,
+    boundary: Lsn,
+    requests: &mpsc::WeakUnboundedSender<Request>,
+) -> Option<oneshot::Receiver<(Feed, Lsn)>> {
     let (reply, answer) = oneshot::channel();
-    let request =
-        JoinRequest { sink: newcomer.sink, table: newcomer.table.clone(), relation: newcomer.relation, reply };
+    let request = JoinRequest {
+        sink: newcomer.sink,
+        table: newcomer.table.clone(),
+        relation: newcomer.relation,
+        boundary,
+        reply,
+    };
     requests.upgrade()?.send(Request::Join(request)).ok()?;
     Some(answer)
 }

@@ -125,6 +125,8 @@ pub struct JoinRequest {
     pub table: TableName,
     /// What its record says of it.
     pub relation: RelationIdentity,
+    /// How far it has caught up.
+    pub boundary: Lsn,
     /// Where the queue goes, and from where on it is filled.
     pub reply: oneshot::Sender<(Feed, Lsn)>,
 }

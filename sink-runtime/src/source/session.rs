@@ -27,7 +27,9 @@ const STATUS_INTERVAL: Duration = Duration::from_secs(1);
 const LOG_END_INTERVAL: Duration = Duration::from_secs(2);
 /// A server that asks so often within this time is shutting down.
 const ASKED_TIMES: u32 = 5;
-const ASKED_WITHIN: Duration = Duration::from_secs(1);
+const ASKED_WITHIN: Duration = Duration::from_secs(10);
+/// How far, in bytes of log, a Sink may be behind that is taken up.
+const FAR: u64 = 64 << 20;
 /// Messages after which a busy session looks up from its reading.
 const MESSAGES_PER_TURN: usize = 4_096;
 
@@ -186,7 +188,10 @@ impl Session {
     fn join_waiting(&mut self, context: &Context) {
         if self.router.is_at_boundary() {
             for request in std::mem::take(&mut self.joining) {
-                self.join(context, request);
+                // One that has fallen far behind would be waited for by all. Without an answer it begins anew.
+                if request.boundary.0 + FAR >= self.boundary.0 {
+                    self.join(context, request);
+                }
             }
         }
     }

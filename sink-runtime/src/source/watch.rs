@@ -80,11 +80,11 @@ async fn look(context: Arc<Context>, members: Vec<(usize, RelationIdentity)>) ->
     for (sink, relation) in members {
         let Some(plan) = context.sinks.get(sink) else { continue };
         let found = match checks::standing(&client, &context.plan.publication, &plan.table, relation).await {
-            Ok(table) => fitness::check(&table, &plan.key_columns, plan.envelope).err().unwrap_or_default(),
-            Err(SourceError::Refused(problem)) => vec![problem],
+            Ok(table) => fitness::unfit_since(&table, &plan.key_columns, plan.envelope),
+            Err(SourceError::Refused(problem)) => Some(problem),
             Err(error) => return Err(error),
         };
-        lost.extend(found.into_iter().next().map(|problem| (sink, problem)));
+        lost.extend(found.map(|problem| (sink, problem)));
     }
     Ok(lost)
 }

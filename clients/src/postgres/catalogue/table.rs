@@ -65,7 +65,7 @@ pub async fn describe(client: &SqlClient, table: &TableName) -> Result<Option<Ta
 /// replica identity of then. None where a type of then does not exist any more.
 ///
 /// What the stream does not tell is taken from the column of the same name, if there is one, else the cautious way: the
-/// column may hold NULLs, and its values may be stored out of line.
+/// column may hold NULLs.
 pub async fn describe_then(
     client: &SqlClient,
     now: &TableDescription,
@@ -86,7 +86,8 @@ pub async fn describe_then(
             sql_type: types.resolve(type_ref),
             not_null: same.is_some_and(|known| known.not_null),
             generated: false,
-            can_toast: same.map_or_else(|| !types::always_inline(types.base(type_ref)), |known| known.can_toast),
+            // Whether a value is missing for that shows in each change; here it would refuse those that are whole.
+            can_toast: false,
         }
     };
     let identity = || columns.iter().filter(|column| column.key).map(|column| column.name.clone()).collect();
