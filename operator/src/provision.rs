@@ -35,6 +35,13 @@ impl Outcome {
     pub fn is_done(&self) -> bool {
         self.problems.is_empty() && !self.pending
     }
+
+    /// Whether this subject has a problem, or may have one that could not be looked for: a Sink's topic is not seen
+    /// while a connection fails.
+    pub fn holds_up(&self, subject: &str) -> bool {
+        let hides = |problem: &str| subject.starts_with("sink ") && problem.starts_with("connection ");
+        self.problems.iter().any(|(problem, _)| problem == subject || hides(problem))
+    }
 }
 
 /// Topics of one cluster.
@@ -178,4 +185,22 @@ pub fn other_owner_hint(spec: &PublicationSpec, missing: &[TableName], role: &st
         missing.iter().map(quote::table).collect::<Vec<_>>().join(", "),
         quote::identifier(role),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_problem_of_one_subject_holds_up_no_other_but_sinks_behind_a_connection() {
+        let held = |subject: &str| Outcome {
+            problems: vec![(subject.to_owned(), Reason::TopicNotFound.problem("", ""))],
+            ..Outcome::default()
+        };
+        assert!(held("sink a/x").holds_up("sink a/x"));
+        assert!(!held("sink a/x").holds_up("sink a/y"));
+        assert!(!held("source a/s").holds_up("connection a/k"));
+        assert!(held("connection a/k").holds_up("sink a/x"));
+        assert!(!held("connection a/k").holds_up("source a/s"));
+    }
 }

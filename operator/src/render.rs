@@ -43,6 +43,15 @@ pub fn behind(sink: &SinkReport) -> String {
     }
 }
 
+/// The same for machines: `{"name", "state"}`, and `"reason"` where there is one.
+pub fn behind_json(sink: &SinkReport) -> serde_json::Value {
+    let mut json = serde_json::json!({"name": sink.name, "state": sink.state});
+    if let Some(problem) = &sink.error {
+        json["reason"] = problem.reason.as_str().into();
+    }
+    json
+}
+
 /// A table of Sinks, as `kubectl get` shows one. Rates are messages per second by the Sink's name.
 pub fn table(workers: &[WorkerReport], rates: &dyn Fn(&str) -> f64) -> String {
     const HEADINGS: [&str; 9] =

@@ -12,6 +12,7 @@ use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, Command};
 use tokio::sync::watch::{Receiver, Sender};
 
+use super::reports::Finder;
 use super::{FAREWELL, Shared, watch};
 use crate::provision::{self, Outcome};
 
@@ -83,6 +84,13 @@ async fn provide_until_done(shared: &Shared, index: usize, worker: &Worker) {
     }
 }
 
+/// All that problems of provisioning are told of; connections come first, since they hide what is behind them.
+fn subjects(worker: &Worker) -> impl Iterator<Item = String> {
+    let connections = worker.provisioning.kafka.iter().map(|kafka| format!("connection {}", kafka.connection.name));
+    let sinks = worker.sinks.iter().map(|sink| format!("sink {}", sink.name));
+    connections.chain([format!("source {}", worker.plan.source.name)]).chain(sinks)
+}
+
 async fn attempt(shared: &Shared, index: usize, worker: &Worker) -> Outcome {
     let mut outcome = Outcome::default();
     for kafka in &worker.provisioning.kafka {
@@ -91,19 +99,13 @@ async fn attempt(shared: &Shared, index: usize, worker: &Worker) -> Outcome {
     let source = &worker.plan.source;
     let spec = &worker.provisioning.publication;
     provision::provide_publication(&source.name, &source.connection, spec, &worker.plan.sinks, &mut outcome).await;
-    shared.reports.lacks(index, &outcome.problems);
+    shared.reports.lacks(index, Finder::Provisioning, &outcome.problems);
     shared.keep_status();
     for (subject, problem) in &outcome.problems {
         shared.teller.problem(&format!("{subject} (provisioning)"), problem);
     }
-    if outcome.problems.is_empty() {
-        shared.teller.solved(&format!("source {} (provisioning)", source.name));
-        for kafka in &worker.provisioning.kafka {
-            shared.teller.solved(&format!("connection {} (provisioning)", kafka.connection.name));
-        }
-        for sink in &worker.sinks {
-            shared.teller.solved(&format!("sink {} (provisioning)", sink.name));
-        }
+    for subject in subjects(worker).filter(|subject| !outcome.holds_up(subject)) {
+        shared.teller.solved(&format!("{subject} (provisioning)"));
     }
     for (subject, problem) in &outcome.warnings {
         shared.teller.warning(subject, problem);

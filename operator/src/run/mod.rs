@@ -141,7 +141,8 @@ async fn wait(
             let behind = shared.reports.behind();
             let lines: Vec<_> = behind.iter().map(render::behind).collect();
             let text = format!("not every Sink has caught up in time: {}", lines.join("; "));
-            shared.teller.say(&text, &json!({"event": "timeout", "sinks": behind}));
+            let sinks: Vec<_> = behind.iter().map(render::behind_json).collect();
+            shared.teller.say(&text, &json!({"event": "timeout", "sinks": sinks}));
             Ok(1)
         }
         Some(ended) = running.join_next() => {

@@ -6,13 +6,26 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use afterbay_crds::report::{Problem, SinkReport, SinkState, WorkerReport};
 use afterbay_crds::resolve::Worker;
 
+use super::watch::has_settled;
+
 /// The reports of all workers of a run.
 pub struct Reports(Mutex<Vec<Known>>);
 
 struct Known {
     report: WorkerReport,
-    /// What keeps each Sink's surroundings from being there, by its name.
-    lacks: HashMap<String, Problem>,
+    /// What keeps each Sink's surroundings from being there, by who found it and the Sink's name.
+    lacks: HashMap<(Finder, String), Problem>,
+    /// Where the source's log ended at first, if somebody waits for it.
+    target: Option<u64>,
+}
+
+/// Who looks for what is missing around a worker. One that finds nothing more takes back only what it said itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Finder {
+    /// Who makes topics and publications.
+    Provisioning,
+    /// Who asks the source where its log ends.
+    LogEnd,
 }
 
 impl Reports {
@@ -29,7 +42,7 @@ impl Reports {
             });
             let report =
                 WorkerReport { worker: worker.name.to_string(), sinks: sinks.collect(), ..WorkerReport::default() };
-            Known { report, lacks: HashMap::new() }
+            Known { report, lacks: HashMap::new(), target: None }
         };
         Self(Mutex::new(workers.iter().map(known).collect()))
     }
@@ -41,38 +54,40 @@ impl Reports {
         }
     }
 
+    /// A worker's Sinks have caught up when they have settled this position.
+    pub fn aim(&self, index: usize, target: u64) {
+        if let Some(known) = self.lock().get_mut(index) {
+            known.target = Some(target);
+        }
+    }
+
     /// What is missing around a worker, by subject: a Sink's own, or that of all.
-    pub fn lacks(&self, index: usize, problems: &[(String, Problem)]) {
+    pub fn lacks(&self, index: usize, finder: Finder, problems: &[(String, Problem)]) {
         let mut all = self.lock();
         let Some(known) = all.get_mut(index) else { return };
-        known.lacks.clear();
+        known.lacks.retain(|(by, _), _| *by != finder);
         for sink in &known.report.sinks {
             let own = format!("sink {}", sink.name);
             let is_of = |subject: &str| subject == own || !subject.starts_with("sink ");
             if let Some((_, problem)) = problems.iter().find(|(subject, _)| is_of(subject)) {
-                known.lacks.insert(sink.name.clone(), problem.clone());
+                known.lacks.insert((finder, sink.name.clone()), problem.clone());
             }
         }
     }
 
     /// All of them. Where a Sink itself tells of no error, what it lacks is one.
     pub fn all(&self) -> Vec<WorkerReport> {
-        let with_lacks = |known: &Known| {
-            let mut report = known.report.clone();
-            for sink in &mut report.sinks {
-                if sink.error.is_none() && sink.state != SinkState::Running {
-                    sink.error = known.lacks.get(&sink.name).cloned();
-                }
-            }
-            report
-        };
-        self.lock().iter().map(with_lacks).collect()
+        self.lock().iter().map(Known::with_lacks).collect()
     }
 
-    /// The Sinks that do not carry, or have something left to carry.
+    /// The Sinks that have not caught up.
     pub fn behind(&self) -> Vec<SinkReport> {
-        let is_behind = |sink: &SinkReport| sink.state != SinkState::Running || sink.lag_bytes != Some(0);
-        self.all().into_iter().flat_map(|report| report.sinks).filter(is_behind).collect()
+        let behind = |known: &Known| {
+            let sinks = known.with_lacks().sinks.into_iter();
+            let target = known.target;
+            sinks.filter(move |sink| !target.is_some_and(|target| has_settled(sink, target))).collect::<Vec<_>>()
+        };
+        self.lock().iter().flat_map(behind).collect()
     }
 
     fn lock(&self) -> MutexGuard<'_, Vec<Known>> {
@@ -80,31 +95,61 @@ impl Reports {
     }
 }
 
+impl Known {
+    fn with_lacks(&self) -> WorkerReport {
+        let mut report = self.report.clone();
+        for sink in &mut report.sinks {
+            if sink.error.is_none() && sink.state != SinkState::Running {
+                let by = |finder| self.lacks.get(&(finder, sink.name.clone()));
+                sink.error = by(Finder::Provisioning).or_else(|| by(Finder::LogEnd)).cloned();
+            }
+        }
+        report
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use afterbay_crds::reason::Reason;
+
     use super::*;
 
+    fn reports() -> Reports {
+        let sink = |name: &str| SinkReport { name: name.into(), state: SinkState::Created, ..SinkReport::default() };
+        let report = WorkerReport { sinks: vec![sink("default/a"), sink("default/b")], ..WorkerReport::default() };
+        Reports(Mutex::new(vec![Known { report, lacks: HashMap::new(), target: None }]))
+    }
+
+    fn reasons(reports: &Reports) -> Vec<Option<String>> {
+        let sinks = reports.all().into_iter().flat_map(|report| report.sinks);
+        sinks.map(|sink| sink.error.map(|problem| problem.reason)).collect()
+    }
+
     #[test]
-    fn what_a_sink_lacks_is_told_until_it_runs_or_tells_of_an_error_itself() {
-        let sink = |name: &str, state| SinkReport { name: name.into(), state, ..SinkReport::default() };
-        let worker =
-            |state| WorkerReport { sinks: vec![sink("d/a", state), sink("d/b", state)], ..WorkerReport::default() };
-        let reports = Reports(Mutex::new(vec![Known { report: worker(SinkState::Created), lacks: HashMap::new() }]));
-        let problem = |reason: &str| Problem { reason: reason.into(), message: String::new(), hint: String::new() };
-        let errors = || {
-            let sinks = reports.all().into_iter().flat_map(|report| report.sinks);
-            sinks.map(|sink| sink.error.map(|error| error.reason)).collect::<Vec<_>>()
-        };
-        reports.lacks(0, &[("sink d/b".into(), problem("Own")), ("source d".into(), problem("OfAll"))]);
-        assert_eq!(errors(), [Some("OfAll".into()), Some("Own".into())]);
-        reports.told(0, worker(SinkState::Running));
-        assert_eq!(errors(), [None, None], "it runs, so it lacks nothing any more");
-        assert_eq!(reports.behind().len(), 2, "how far they are is not known");
-        let mut stalled = worker(SinkState::Stalled);
-        stalled.sinks[0].error = Some(problem("Stalled"));
-        reports.told(0, stalled);
-        assert_eq!(errors(), [Some("Stalled".into()), Some("Own".into())]);
-        reports.lacks(0, &[]);
-        assert_eq!(errors(), [Some("Stalled".into()), None]);
+    fn a_sink_tells_what_it_lacks_until_that_is_there() {
+        let reports = reports();
+        let topic = ("sink default/b".to_owned(), Reason::TopicNotFound.problem("no topic", "make it"));
+        let source = ("source default/shop".to_owned(), Reason::SourceUnreachable.problem("refused", "start it"));
+        reports.lacks(0, Finder::LogEnd, &[source]);
+        reports.lacks(0, Finder::Provisioning, &[topic]);
+        let (topic, source) = (Some("TopicNotFound".to_owned()), Some("SourceUnreachable".to_owned()));
+        assert_eq!(reasons(&reports), [source, topic.clone()]);
+        reports.lacks(0, Finder::LogEnd, &[]);
+        assert_eq!(reasons(&reports), [None, topic]);
+    }
+
+    #[test]
+    fn only_who_has_settled_the_target_has_caught_up() {
+        let reports = reports();
+        assert_eq!(reports.behind().len(), 2);
+        reports.aim(0, 0x10);
+        let mut report = reports.all().remove(0);
+        for (sink, settled) in report.sinks.iter_mut().zip(["0/10", "0/F"]) {
+            sink.state = SinkState::Running;
+            sink.settled = Some(settled.to_owned());
+        }
+        reports.told(0, report);
+        let behind = reports.behind();
+        assert_eq!(behind.iter().map(|sink| sink.name.as_str()).collect::<Vec<_>>(), ["default/b"]);
     }
 }

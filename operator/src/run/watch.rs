@@ -11,6 +11,7 @@ use afterbay_crds::resolve::Worker;
 use tokio::sync::watch::Sender;
 
 use super::Shared;
+use super::reports::Finder;
 
 const INTERVAL: Duration = Duration::from_secs(1);
 const QUICK_INTERVAL: Duration = Duration::from_millis(100);
@@ -22,11 +23,14 @@ pub async fn log_end(shared: &Shared, index: usize, worker: &Worker) -> u64 {
         match ask_log_end(worker).await {
             Ok(end) => {
                 shared.teller.solved(&subject);
+                shared.reports.lacks(index, Finder::LogEnd, &[]);
+                shared.reports.aim(index, end.0);
+                shared.keep_status();
                 return end.0;
             }
             Err(error) => {
                 shared.teller.problem(&subject, &error.problem());
-                shared.reports.lacks(index, &[(subject.clone(), error.problem())]);
+                shared.reports.lacks(index, Finder::LogEnd, &[(subject.clone(), error.problem())]);
                 shared.keep_status();
             }
         }
@@ -88,7 +92,8 @@ fn take_in(shared: &Shared, index: usize, report: &WorkerReport) {
     shared.keep_status();
 }
 
-fn has_settled(sink: &SinkReport, target: u64) -> bool {
+/// Whether a Sink carries, and has committed all before this position.
+pub fn has_settled(sink: &SinkReport, target: u64) -> bool {
     let settled = sink.settled.as_deref().and_then(|settled| settled.parse::<Lsn>().ok());
     sink.state == SinkState::Running && settled.is_some_and(|settled| settled.0 >= target)
 }
