@@ -57,6 +57,9 @@ fn part(text: &str) -> Result<(String, &str), String> {
 
 /// Longer names would be cut by Postgres, and so name another table.
 fn fits_into_a_name(name: &str) -> Result<String, String> {
+    if name.contains(char::is_control) {
+        return Err("a part of it holds a control character".to_owned());
+    }
     if name.len() > 63 { Err("a part of it is longer than 63 bytes".to_owned()) } else { Ok(name.to_owned()) }
 }
 

@@ -368,6 +368,12 @@ spec.url = "https:///apis"
 spec.url = "https://registry:port"
 spec.url = "https://u:hunter2@registry"
 spec.url = "https://registry?key=hunter2"
+spec.url = "https://[zz]:1"
+spec.url = "https://r<x>:1"
+spec.url = "https://r%zz"
+spec.url = "https://r..x"
+spec.url = "https://r:8081/a b"
+spec.url = "https://r:8081,https://s:8081"
 spec.tls = null
 spec.authentication = null
 spec.authentication.basic = null

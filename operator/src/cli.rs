@@ -123,7 +123,7 @@ fn instance(text: &str) -> Result<String, String> {
     if afterbay_crds::names::is_instance(text) {
         Ok(text.to_owned())
     } else {
-        Err("use lower-case letters and digits".to_owned())
+        Err("use up to 63 letters and digits".to_owned())
     }
 }
 

@@ -3,6 +3,7 @@
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
+use afterbay_clients::kafka::config::refused;
 use afterbay_crds::manifest::{ManifestError, ManifestFile, Manifests, Place, read};
 use afterbay_crds::validate::validate;
 
@@ -17,11 +18,26 @@ pub fn manifests(arguments: &ManifestArguments) -> (Manifests, Vec<ManifestError
     let (manifests, found) = read(&files, &arguments.namespace);
     errors.extend(found);
     errors.extend(validate(&manifests, &arguments.instance));
+    errors.extend(client_settings(&manifests));
     if errors.is_empty() && manifests.sinks.is_empty() {
         let place = Place::document(&shown(&arguments.paths), 1);
         errors.push(place.error("", "there is no Sink in these manifests", "add one, or name its file with -f"));
     }
     (manifests, errors)
+}
+
+/// Settings that Kafka's client does not take.
+fn client_settings(manifests: &Manifests) -> Vec<ManifestError> {
+    let mut errors = Vec::new();
+    for connection in manifests.kafka_connections.values() {
+        for (name, value) in &connection.spec.config {
+            if let Some(words) = refused(name, value) {
+                let remedy = "write a setting of librdkafka as its CONFIGURATION.md has it, or leave it out";
+                errors.push(connection.place.error(format!("spec.config.{name}"), words, remedy));
+            }
+        }
+    }
+    errors
 }
 
 fn shown(paths: &[PathBuf]) -> String {

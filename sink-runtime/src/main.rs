@@ -88,7 +88,7 @@ async fn shutdown() {
     tokio::select! {
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}
-        () = parent_gone() => tracing::info!("the parent process is gone"),
+        () = parent_gone() => tracing::info!("ending, as the parent process asks for it or is gone"),
     }
 }
 

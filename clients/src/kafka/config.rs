@@ -4,6 +4,7 @@ use std::path::Path;
 
 use afterbay_crds::plan::{KafkaAuthenticationPlan, KafkaConnectionPlan};
 use rdkafka::ClientConfig;
+use rdkafka::error::KafkaError as KafkaCrateError;
 use secrecy::{ExposeSecret, SecretString};
 
 use super::error::KafkaError;
@@ -114,6 +115,16 @@ impl Settings {
     }
 }
 
+/// librdkafka's words, if it does not take a setting. Nobody is connected to.
+pub fn refused(name: &str, value: &str) -> Option<String> {
+    let mut config = ClientConfig::new();
+    match config.set(name, value).create_native_config() {
+        Ok(_) => None,
+        Err(KafkaCrateError::ClientConfig(_, words, ..)) => Some(words),
+        Err(error) => Some(error.to_string()),
+    }
+}
+
 fn path(file: &Path) -> String {
     file.to_string_lossy().into_owned()
 }
@@ -161,6 +172,14 @@ mod tests {
     fn what_the_user_sets_wins_over_what_is_merely_sensible() {
         let settings = Settings::new(&plan(false, None)).unwrap();
         assert_eq!(setting(&settings, "socket.keepalive.enable").as_deref(), Some("false"));
+    }
+
+    #[test]
+    fn what_librdkafka_does_not_take_is_told_beforehand() {
+        assert_eq!(refused("message.max.bytes", "2000000"), None);
+        for (name, value) in [("no.such", "x"), ("message.max.bytes", "abc"), ("socket.keepalive.enable", "maybe")] {
+            assert!(refused(name, value).is_some_and(|words| words.contains(name)), "{name}");
+        }
     }
 
     #[test]

@@ -23,7 +23,7 @@ use super::references::{CertificateAndKeyRef, CertificateRef, PasswordRef, Usern
 pub struct SchemaRegistryConnectionSpec {
     /// Base URL, `http://` or `https://`, with a path where the registry has one.
     #[schemars(length(max = 2048))]
-    #[x_kube(validation = Rule::new("self.matches('^https?://[^@]+$')").message("an http or https URL without user and password"))]
+    #[x_kube(validation = Rule::new("self.matches('^https?://[^@/?#]+(/[^?#]*)?$')").message("an http or https URL without user and password"))]
     pub url: String,
     /// Whom to trust, for `https`; without it the authorities of the system.
     #[serde(skip_serializing_if = "Option::is_none")]

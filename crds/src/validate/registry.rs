@@ -1,5 +1,7 @@
 //! SchemaRegistryConnections.
 
+use std::net::Ipv6Addr;
+
 use super::references::References;
 use crate::api::{RegistryBasic, SchemaRegistryConnectionSpec};
 use crate::manifest::{Located, ManifestError, Manifests, Place};
@@ -60,17 +62,39 @@ fn url(place: &Place, url: &str, errors: &mut Vec<ManifestError>) {
     if path.contains(['?', '#']) {
         tell("it has a query or a fragment", "end it with the path of the registry's interface");
     }
+    if authority.contains(',') {
+        return tell(
+            "it names several registries",
+            "name one; several behind one address need a name that leads to all",
+        );
+    }
+    let stranger =
+        |c: char| c.is_whitespace() || c.is_control() || matches!(c, '\\' | '<' | '>' | '"' | '{' | '}' | '|' | '^');
+    if let Some(c) = path.chars().find(|c| stranger(*c)) {
+        return tell(&format!("its path holds {c:?}"), "write it as the registry's manual does, or percent-encoded");
+    }
     let after_host = authority.rsplit_once(']').map_or(authority, |(_, after)| after);
     let (host, port) = match after_host.rsplit_once(':') {
         Some((host, port)) => (host, Some(port)),
         None => (after_host, None),
     };
-    let host_is_there = !host.is_empty() || authority.starts_with('[');
-    if !host_is_there || url.contains(char::is_whitespace) || host.contains(':') {
+    let host_is_right = match authority.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+        Some((address, _)) => host.is_empty() && address.parse::<Ipv6Addr>().is_ok(),
+        None => is_host(host),
+    };
+    if !host_is_right {
         tell("it names no host", "write e.g. https://registry:8081");
     } else if port.is_some_and(|port| !port.parse::<u16>().is_ok_and(|port| port > 0)) {
         tell("its port is no port", "write e.g. https://registry:8081");
     }
+}
+
+/// A name or an IPv4 address.
+fn is_host(host: &str) -> bool {
+    let label = |label: &str| {
+        !label.is_empty() && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
+    };
+    host.strip_suffix('.').unwrap_or(host).split('.').all(label)
 }
 
 fn basic(references: &mut References<'_>, who: &RegistryBasic) {

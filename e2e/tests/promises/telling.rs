@@ -2,6 +2,7 @@
 
 use afterbay_e2e::afterbay::Finished;
 use afterbay_e2e::{Manifests, Scenario};
+use serde_json::Value;
 
 /// `afterbay run` and `afterbay validate --online` tell this reason, with these words.
 pub async fn both_tell(scenario: &Scenario, manifests: &Manifests, reason: &str, words: &[&str]) {
@@ -65,6 +66,15 @@ fn check_no_secret(manifests: &Manifests, lines: &[String]) {
     }
 }
 
+/// All lines; those in which `run -o json` tells of manifests as `validate` writes them.
 fn all(finished: &Finished) -> Vec<String> {
-    finished.output.iter().chain(&finished.log).cloned().collect()
+    let plainly = |line: &String| {
+        let told: Value = serde_json::from_str(line).unwrap_or_default();
+        let field = |name: &str| told[name].as_str().unwrap_or_default().to_owned();
+        if told["event"] != "invalid" {
+            return line.clone();
+        }
+        format!("{}: {} · what to do: {}", field("field"), field("what"), field("remedy"))
+    };
+    finished.output.iter().map(plainly).chain(finished.log.iter().cloned()).collect()
 }
