@@ -74,7 +74,8 @@ fn all(finished: &Finished) -> Vec<String> {
         if told["event"] != "invalid" {
             return line.clone();
         }
-        format!("{}: {} · what to do: {}", field("field"), field("what"), field("remedy"))
+        let place = format!("{}: document {}: {}", field("file"), told["document"], field("field"));
+        format!("{place}: {} · what to do: {}", field("what"), field("remedy"))
     };
     finished.output.iter().map(plainly).chain(finished.log.iter().cloned()).collect()
 }
