@@ -36,18 +36,20 @@ pub fn check(table: &TableDescription, key_columns: &[String], envelope: Envelop
     if envelope == Envelope::Upsert && problems.is_empty() {
         problems.extend(key::prove_unique(table, key_columns));
     }
-    let known: Vec<&str> = table.streamed_columns().map(|column| column.name.as_str()).collect();
-    let key_columns: Vec<&str> = key_columns.iter().map(String::as_str).filter(|name| known.contains(name)).collect();
-    problems.extend(identity::check(table, &key_columns, envelope));
+    problems.extend(identity::check(table, &known(table, key_columns), envelope));
     if problems.is_empty() { Ok(Fit { key }) } else { Err(problems) }
 }
 
 /// What has come to keep a table from being carried that was fit, and does not show in the stream. Columns and keys do
 /// show there, at their place.
 pub fn unfit_since(table: &TableDescription, key_columns: &[String], envelope: Envelope) -> Option<Problem> {
-    let known = |name: &&str| table.streamed_columns().any(|column| column.name == **name);
-    let key_columns: Vec<&str> = key_columns.iter().map(String::as_str).filter(known).collect();
-    unfit(table).or_else(|| identity::check(table, &key_columns, envelope))
+    unfit(table).or_else(|| identity::check(table, &known(table, key_columns), envelope))
+}
+
+/// The columns of a key that the table has.
+fn known<'k>(table: &TableDescription, key_columns: &'k [String]) -> Vec<&'k str> {
+    let is_there = |name: &&str| table.streamed_columns().any(|column| column.name == **name);
+    key_columns.iter().map(String::as_str).filter(is_there).collect()
 }
 
 /// What keeps the relation as such from being carried: its kind, or that the log does not hold it.

@@ -48,26 +48,22 @@ pub struct Begun {
 
 /// Fences, reads what is committed, and has the source feed from there.
 pub fn begin(context: &SinkContext) -> Result<Begun, Ending> {
-    let timeout_ms = context.plan.kafka.commit.timeout_ms;
-    let recovered = recover(context, timeout_ms)?;
-    if recovered.origin != (Origin::Fresh { snapshot: true }) {
-        let fresh = matches!(recovered.origin, Origin::Fresh { .. });
-        return attach(context, recovered, timeout_ms).inspect_err(|_| given_up(context, fresh));
+    let mut timeout_ms = context.plan.kafka.commit.timeout_ms;
+    let mut recovered = recover(context, timeout_ms)?;
+    if recovered.origin == (Origin::Fresh { snapshot: true }) {
+        // All rows go out in one transaction, which needs the longest timeout that the broker gives. The producer that
+        // has it fences anew, and so all that follows it is done anew.
+        timeout_ms = longest_transaction(context).max(timeout_ms);
+        drop(recovered);
+        recovered = recover(context, timeout_ms)?;
     }
-    // All rows go out in one transaction, which needs the longest timeout that the broker gives. The producer that has it
-    // fences anew, and so all that follows it is done anew.
-    let longest_ms = longest_transaction(context).max(timeout_ms);
-    drop(recovered);
-    let recovered = recover(context, longest_ms)?;
     let fresh = matches!(recovered.origin, Origin::Fresh { .. });
-    attach(context, recovered, longest_ms).inspect_err(|_| given_up(context, fresh))
-}
-
-/// A start that is given up before anything was sent needs the log no more.
-fn given_up(context: &SinkContext, fresh: bool) {
-    if fresh {
-        context.floors.free(context.index);
-    }
+    attach(context, recovered, timeout_ms).inspect_err(|_| {
+        // A start that is given up before anything was sent needs the log no more.
+        if fresh {
+            context.floors.free(context.index);
+        }
+    })
 }
 
 /// Fenced, and what is committed is known.

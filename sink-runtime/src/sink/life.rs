@@ -12,11 +12,12 @@ use afterbay_formats::encoders::EncodeErrorKind;
 use super::begin::{Begun, KAFKA_TIMEOUT, begin, messages};
 use super::messages::{MessageError, Messages, Staged};
 use super::relation::{self, SinkRelation};
+use super::transaction::{Place, Transaction};
 use super::{SinkContext, problems};
 use crate::change::{Change, ChangeBatch, ChangeKind, Item, RowSpan, Shape};
 use crate::fault;
 use crate::feed::{Delivery, Feed, Nothing};
-use crate::position::{ChangeId, Position};
+use crate::position::Position;
 use crate::protocol::{
     Action, End, Event, ProgressRecord, Protocol, RECORD_VERSION, RelationIdentity, SchemaIds, SourceIdentity,
 };
@@ -74,37 +75,6 @@ pub fn live(context: &SinkContext) -> (Ending, bool) {
         context.floors.free(context.index);
     }
     (ending, life.has_committed)
-}
-
-/// What the open transaction holds.
-struct Transaction {
-    begun: Instant,
-    staged: Staged,
-    oldest_us: Option<i64>,
-    /// The size in bytes of the largest message, and the change or row that it is of.
-    largest: (u64, Place),
-}
-
-/// What a message is of.
-#[derive(Clone, Copy, Debug)]
-enum Place {
-    Change(ChangeId),
-    SnapshotRow(u64),
-}
-
-impl std::fmt::Display for Place {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Change(id) => write!(f, "the change {}:{}", id.commit, id.ordinal),
-            Self::SnapshotRow(row) => write!(f, "row {row} of the snapshot"),
-        }
-    }
-}
-
-impl Transaction {
-    fn new(now: Instant) -> Self {
-        Self { begun: now, staged: Staged::default(), oldest_us: None, largest: (0, Place::SnapshotRow(0)) }
-    }
 }
 
 /// What has arrived and is to be staged.

@@ -11,6 +11,7 @@ pub mod problems;
 pub mod relation;
 pub mod status;
 pub mod thread;
+pub mod transaction;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
