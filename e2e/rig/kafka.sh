@@ -34,6 +34,8 @@ group.initial.rebalance.delay.ms=0
 num.network.threads=2
 num.io.threads=4
 log.cleaner.dedupe.buffer.size=16777216
+# Transactions beyond their timeout are looked for every second, so that tests of it need not wait for ten.
+transaction.abort.timed.out.transaction.cleanup.interval.ms=1000
 # A broker that was killed is let in again when its old session has ended.
 broker.session.timeout.ms=$((session_seconds * 1000))
 broker.heartbeat.interval.ms=500
@@ -47,12 +49,14 @@ listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT
 CONF
 }
 
+# On the port two above it clients are told to go on at the third one above: that is where a test can put a proxy, which
+# then stands between the broker and those clients for good.
 plain_listeners() {
     cat <<CONF
-listeners=PLAINTEXT://$host:$1
-advertised.listeners=PLAINTEXT://$host:$1
+listeners=PLAINTEXT://$host:$1,PROXIED://$host:$(($1 + 2))
+advertised.listeners=PLAINTEXT://$host:$1,PROXIED://$host:$(($1 + 3))
 inter.broker.listener.name=PLAINTEXT
-listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT
+listener.security.protocol.map=PLAINTEXT:PLAINTEXT,PROXIED:PLAINTEXT,CONTROLLER:PLAINTEXT
 CONF
 }
 
@@ -128,11 +132,11 @@ kafka_up() {
                 done
             done
         fi
-        "$java" -Xmx128m -XX:TieredStopAtLevel=1 "-Dlog4j2.configurationFile=$here/log4j2.yaml" -cp "$state/kafka/*" \
+        "$java" -Xmx128m -XX:TieredStopAtLevel=1 "-Dlog4j2.configurationFile=$here/log4j2.yaml" -cp "$installed/kafka/*" \
             kafka.tools.StorageTool format -t MkU3OEVBNTcwNTJENDM2Qk -c "$settings" "${users[@]}" >/dev/null
     fi
     spawn "$name" "$java" "-Xms$(heap "$roles")" "-Xmx$(heap "$roles")" -XX:+UseSerialGC -XX:TieredStopAtLevel=1 \
-        "-Dlog4j2.configurationFile=$here/log4j2.yaml" -cp "$state/kafka/*" kafka.Kafka "$settings"
+        "-Dlog4j2.configurationFile=$here/log4j2.yaml" -cp "$installed/kafka/*" kafka.Kafka "$settings"
     await "$name" 60 grep -q 'Kafka Server started' "$state/log/$name.log"
     await "$name" 30 listens "$port"
 }

