@@ -10,7 +10,7 @@ use afterbay_clients::postgres::Lsn;
 use serde::{Deserialize, Serialize};
 
 /// The name of one change of one relation.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ChangeId {
     /// Start of the transaction's commit record (pgoutput's Begin).
@@ -24,7 +24,7 @@ pub struct ChangeId {
 }
 
 /// How far a Sink has come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Position {
     /// All transactions whose commit record starts before this LSN.

@@ -5,7 +5,7 @@ use afterbay_clients::postgres::Lsn;
 use crate::position::{ChangeId, Position};
 
 /// What happened.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Event {
     /// `init_transactions` returned: every predecessor is fenced and its open transaction ended.
     Fenced,
@@ -35,7 +35,7 @@ pub enum Event {
 
 /// What to do next. After each but [`Action::Await`] and [`Action::End`] comes the event that tells of its success;
 /// where it does not succeed, the machine is dropped.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Action {
     /// Call `init_transactions`.
     Fence,
@@ -62,7 +62,7 @@ pub enum Action {
 }
 
 /// From where the source feeds a Sink.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Start {
     /// From now on, after the rows that are there where a snapshot is asked for.
     Fresh,
@@ -71,7 +71,7 @@ pub enum Start {
 }
 
 /// Why a machine ends by itself.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum End {
     /// The Sink's start is committed: the next life streams from it.
     Started(Position),
@@ -83,7 +83,7 @@ pub enum End {
     OutOfOrder,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum State {
     Fencing,
     Recovering,
@@ -105,7 +105,7 @@ enum State {
     Ended,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Pending {
     Change(ChangeId),
     SnapshotRow,
@@ -113,7 +113,7 @@ enum Pending {
 }
 
 /// The protocol of one life of a Sink, see the module's text.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Protocol {
     state: State,
     /// Whether a missing record is a loss and not a beginning.
