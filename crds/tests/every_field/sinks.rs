@@ -1,0 +1,100 @@
+//! Sinks.
+
+use serde_json::json;
+
+use super::manifests::good;
+use super::{check, errors_of};
+
+#[test]
+fn sinks() {
+    check(
+        "Sink/orders",
+        r#"
+spec.kafka.topic.name = "progress"
+spec.source (left out)
+spec.source.name = "shopp"
+spec.source.name = "events"
+spec.source.table (left out)
+spec.source.table = "orders"
+spec.source.table = "a.b.c"
+spec.source.table = "public.my orders"
+spec.source.table = "public.*"
+spec.source.table = "public.\"x"
+spec.source.tables = ["public.*"]
+spec.snapshot = "false"
+spec.key (left out)
+spec.key = null
+spec.key = "id"
+spec.key.fields = ["id"]
+spec.source.table = null
+spec.source.table = {"name": "orders"}
+spec.kafka = null
+spec.kafka.format = null
+spec.kafka.format.avro = null
+spec.kafka.format.avro.url = "a"
+spec.kafka.topic.partitions = 1.5
+spec.key.columns = []
+spec.key.columns = "id"
+spec.key.columns[1] = "id"
+spec.key.columns[1] = ""
+spec.key.column = "id"
+spec.kafka (left out)
+spec.kafka.connection (left out)
+spec.kafka.connection = "event"
+spec.kafka.topic = "orders"
+spec.kafka.topic.name (left out)
+spec.kafka.topic.name = "my orders"
+spec.kafka.topic.name = ""
+spec.kafka.topic.name = ".."
+spec.kafka.topic.name = "__transaction_state"
+spec.kafka.topic.partitions = 0
+spec.kafka.topic.partitions = -1
+spec.kafka.topic.partitions = "four"
+spec.kafka.topic.partitions = 3000000000
+spec.kafka.topic.replicationFactor = 0
+spec.kafka.topic.replicas = 3
+spec.kafka.topic.config = {"retention.ms": -1}
+spec.kafka.topic.config = {"cleanup policy": "compact"}
+spec.kafka.compression = "LZ4"
+spec.kafka.compression = "brotli"
+spec.kafka.envelope (left out)
+spec.kafka.envelope = "upserts"
+spec.kafka.format (left out)
+spec.kafka.format = {}
+spec.kafka.format = "json"
+spec.kafka.format = {"json": null}
+spec.kafka.format = {"json": {"values": "native"}}
+spec.kafka.format.json = {}
+spec.kafka.format.avro = {}
+spec.kafka.format.avro.registry = "schema"
+spec.pool = "default"
+spec.kafka.topic.name = "progress"
+"#,
+    );
+}
+
+#[test]
+fn a_compacted_topic_needs_keys() {
+    let mut manifests = good();
+    manifests[5]["spec"]["kafka"]["envelope"] = json!("debezium");
+    assert_eq!(errors_of(&manifests), [], "a key is there");
+    manifests[5]["spec"].as_object_mut().expect("an object").shift_remove("key");
+    let errors = errors_of(&manifests);
+    assert_eq!(errors.len(), 1, "{errors:#?}");
+    assert!(errors[0].what.contains("no messages without a key"), "{errors:#?}");
+}
+
+#[test]
+fn two_sinks_do_not_fill_one_topic() {
+    let mut manifests = good();
+    let mut second = manifests[5].clone();
+    second["metadata"]["name"] = json!("orders-too");
+    manifests.push(second);
+    let errors = errors_of(&manifests);
+    let [error] = &errors[..] else { panic!("{errors:#?}") };
+    assert_eq!((error.field.as_str(), error.place.document), ("spec.kafka.topic.name", manifests.len()));
+    assert_eq!(error.what, "Sink default/orders (document 6 of shop.yaml) fills topic orders of default/events too");
+    let last = manifests.last_mut().expect("one was added");
+    last["spec"]["kafka"]["connection"] = json!("mutual");
+    assert_eq!(errors_of(&manifests), [], "it is another cluster's");
+}
