@@ -11,6 +11,7 @@ use std::time::Duration;
 use afterbay_clients::postgres::Lsn;
 use afterbay_crds::report::Problem;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::change::ChangeBatch;
 
@@ -49,6 +50,7 @@ pub struct Feed {
     deliveries: mpsc::Receiver<Delivery>,
     /// How far the session behind it has delivered.
     pub delivered: Delivered,
+    _held: DropGuard,
 }
 
 /// The session's end of the queue.
@@ -57,6 +59,7 @@ pub struct FeedSender {
     deliveries: mpsc::Sender<Delivery>,
     budget: Arc<Semaphore>,
     budget_bytes: u32,
+    left: CancellationToken,
 }
 
 /// The Sink has left its queue.
@@ -67,7 +70,9 @@ pub struct Left;
 pub fn feed(budget_bytes: u32, delivered: Delivered) -> (FeedSender, Feed) {
     let (sender, receiver) = mpsc::channel();
     let budget = Arc::new(Semaphore::new(budget_bytes as usize));
-    (FeedSender { deliveries: sender, budget, budget_bytes }, Feed { deliveries: receiver, delivered })
+    let left = CancellationToken::new();
+    let feed = Feed { deliveries: receiver, delivered, _held: left.clone().drop_guard() };
+    (FeedSender { deliveries: sender, budget, budget_bytes, left }, feed)
 }
 
 impl FeedSender {
@@ -81,6 +86,16 @@ impl FeedSender {
     /// Hands over something that takes no room.
     pub fn send(&self, delivery: Delivery) -> Result<(), Left> {
         self.deliveries.send(delivery).map_err(|_| Left)
+    }
+
+    /// Whether the Sink has left.
+    pub fn has_left(&self) -> bool {
+        self.left.is_cancelled()
+    }
+
+    /// Waits until the Sink has left.
+    pub async fn left(&self) {
+        self.left.cancelled().await;
     }
 }
 

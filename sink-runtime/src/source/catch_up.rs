@@ -30,13 +30,17 @@ pub async fn run(
     main: Delivered,
     requests: mpsc::WeakUnboundedSender<Request>,
 ) {
-    let outcome = follow(&context, &newcomer, &sender, delivered, &main, &requests).await;
+    let outcome = tokio::select! {
+        outcome = follow(&context, &newcomer, &sender, delivered, &main, &requests) => outcome,
+        // Its life is over, and the next one catches up for itself.
+        () = sender.left() => return,
+    };
     let delivery = match outcome {
         Ok(Some(feed)) => Delivery::Continue(feed),
         Ok(None) => return,
         Err(error) => Delivery::Lost(error.problem()),
     };
-    // A Sink that has left needs neither.
+    // As above.
     let _ = sender.send(delivery);
 }
 
@@ -73,7 +77,7 @@ async fn follow(
             return Ok(Some(feed));
         }
         if at_boundary && joining.is_none() && joined.is_none() && session.boundary().0 + NEAR >= main.get().0 {
-            joining = ask(newcomer, session.boundary(), requests);
+            joining = ask(newcomer, sender, session.boundary(), requests);
             if joining.is_none() {
                 return Ok(None);
             }
@@ -109,17 +113,12 @@ async fn copy_slot(connection: &mut ReplicationConnection, slot: &str, copy: &st
 
 fn ask(
     newcomer: &Newcomer,
+    queue: &FeedSender,
     boundary: Lsn,
     requests: &mpsc::WeakUnboundedSender<Request>,
 ) -> Option<oneshot::Receiver<(Feed, Lsn)>> {
     let (reply, answer) = oneshot::channel();
-    let request = JoinRequest {
-        sink: newcomer.sink,
-        table: newcomer.table.clone(),
-        relation: newcomer.relation,
-        boundary,
-        reply,
-    };
+    let request = JoinRequest { member: newcomer.member(), queue: queue.clone(), boundary, reply };
     requests.upgrade()?.send(Request::Join(request)).ok()?;
     Some(answer)
 }

@@ -147,7 +147,16 @@ pub async fn standing(
 pub fn made_again(table: &TableName, oid: u32, was: u32) -> Problem {
     Reason::SchemaChanged.problem(
         format!("table {table} was dropped and made again, or another took its name (oid {oid} was {was})"),
-        "its rows can no longer be told from those sent before: give the Sink a new name and topic",
+        "its rows can no longer be told from those sent before: give the Sink a new name and topic, or give the name back \
+         to the first table if that is still there",
+    )
+}
+
+/// The table that the Sink has begun to carry has another name.
+pub fn renamed(table: &TableName, now: &TableName) -> Problem {
+    Reason::SchemaChanged.problem(
+        format!("table {table} is now named {now}"),
+        "give it its name back, or give the Sink a new name and topic",
     )
 }
 

@@ -47,7 +47,7 @@ pub struct Newcomer {
 impl Newcomer {
     /// As the router wants it.
     pub fn member(&self) -> Member {
-        Member::new(self.sink, self.table.clone(), self.relation)
+        Member::new(self.sink, self.table.clone(), self.relation, self.position.replay_from())
     }
 }
 

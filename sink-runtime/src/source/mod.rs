@@ -27,8 +27,9 @@ use afterbay_formats::fitness;
 use afterbay_formats::table::TableDescription;
 use tokio::sync::{mpsc, oneshot};
 
+use self::router::Member;
 use crate::change::Shape;
-use crate::feed::Feed;
+use crate::feed::{Feed, FeedSender};
 use crate::position::Position;
 use crate::protocol::{RelationIdentity, SourceIdentity};
 
@@ -119,12 +120,11 @@ pub struct Attached {
 /// A catching-up Sink's wish to be fed by the session of all.
 #[derive(Debug)]
 pub struct JoinRequest {
-    /// Which Sink of the plan.
-    pub sink: usize,
-    /// Its relation.
-    pub table: TableName,
-    /// What its record says of it.
-    pub relation: RelationIdentity,
+    /// The Sink, as the router is to know it.
+    pub member: Member,
+    /// The queue on which it catches up. A Sink that has left it is at the end of its life, and the next life may be in the
+    /// session already.
+    pub queue: FeedSender,
     /// How far it has caught up.
     pub boundary: Lsn,
     /// Where the queue goes, and from where on it is filled.

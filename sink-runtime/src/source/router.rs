@@ -8,9 +8,9 @@ use std::sync::Arc;
 use afterbay_clients::postgres::Lsn;
 use afterbay_clients::postgres::pgoutput::{self, Cell, Message, OldTuple, RelationBody, Tuple};
 use afterbay_crds::plan::TableName;
-use afterbay_crds::reason::Reason;
 use afterbay_crds::report::Problem;
 
+use super::checks;
 use crate::change::{Change, ChangeBatch, ChangeKind, Item, OldRow, RowSpan, Shape};
 use crate::position::ChangeId;
 use crate::protocol::RelationIdentity;
@@ -26,6 +26,8 @@ pub struct Member {
     pub relation: RelationIdentity,
     /// What is to be sent to it.
     pub batch: ChangeBatch,
+    /// From where it is fed. The session may have begun before, where the names of tables may have been others.
+    start: Lsn,
     /// Changes of its relation in the current transaction.
     ordinal: u64,
     /// The relation is not what it was: the Sink cannot go on.
@@ -33,9 +35,21 @@ pub struct Member {
 }
 
 impl Member {
-    /// A member without anything to send.
-    pub fn new(sink: usize, table: TableName, relation: RelationIdentity) -> Self {
-        Self { sink, table, relation, batch: ChangeBatch::default(), ordinal: 0, lost: None }
+    /// A member without anything to send, that needs the transactions that commit from `start` on.
+    pub fn new(sink: usize, table: TableName, relation: RelationIdentity, start: Lsn) -> Self {
+        Self { sink, table, relation, batch: ChangeBatch::default(), start, ordinal: 0, lost: None }
+    }
+
+    /// What a description of a relation, in a transaction that commits at `commit`, tells against this member.
+    fn against(&self, commit: Lsn, oid: u32, name: &TableName) -> Option<Problem> {
+        if commit < self.start {
+            return None;
+        }
+        match (self.relation.oid == oid, self.table == *name) {
+            (true, false) => Some(checks::renamed(&self.table, name)),
+            (false, true) => Some(checks::made_again(name, oid, self.relation.oid)),
+            _ => None,
+        }
     }
 }
 
@@ -158,7 +172,11 @@ impl Router {
                 }
                 return Ok(Place::Boundary(commit.end_lsn));
             }
-            Message::Relation(relation) => self.describe(&relation),
+            Message::Relation(relation) => {
+                let transaction =
+                    self.transaction.ok_or_else(|| out_of_order("a relation outside of a transaction"))?;
+                self.describe(transaction.commit, &relation);
+            }
             Message::Insert(insert) => {
                 self.change(at, insert.relation, ChangeKind::Insert, (None, Some(insert.new)))?;
             }
@@ -232,20 +250,12 @@ impl Router {
         }
     }
 
-    fn describe(&mut self, relation: &RelationBody) {
+    fn describe(&mut self, commit: Lsn, relation: &RelationBody) {
         let name = TableName { schema: relation.namespace.clone(), name: relation.name.clone() };
         for member in &mut self.members {
-            let other = if member.relation.oid == relation.oid && member.table != name {
-                format!("table {} is now named {name}", member.table)
-            } else if member.relation.oid != relation.oid && member.table == name {
-                format!("table {name} was dropped and made again (oid {} was {})", relation.oid, member.relation.oid)
-            } else {
-                continue;
-            };
-            member.lost = Some(Reason::SchemaChanged.problem(
-                other,
-                "its rows can no longer be told from those sent before: give the Sink a new name and topic, or undo the change",
-            ));
+            if let Some(problem) = member.against(commit, relation.oid, &name) {
+                member.lost = Some(problem);
+            }
         }
         let shape = Arc::new(Shape { columns: relation.columns.clone() });
         let members = readers(&self.members, relation.oid);
@@ -270,4 +280,64 @@ fn copy(batch: &mut ChangeBatch, tuple: Tuple<'_>, old: Option<RowSpan>) -> RowS
         }
     }
     batch.end_row(&row)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn table(name: &str) -> TableName {
+        TableName { schema: "public".into(), name: name.into() }
+    }
+
+    fn text(text: &str) -> Vec<u8> {
+        [text.as_bytes(), b"\0"].concat()
+    }
+
+    fn begin(commit: u64) -> Vec<u8> {
+        [b"B".as_slice(), &commit.to_be_bytes(), &0_u64.to_be_bytes(), &1_u32.to_be_bytes()].concat()
+    }
+
+    fn commit(commit: u64) -> Vec<u8> {
+        let end = commit + 1;
+        [b"C\0".as_slice(), &commit.to_be_bytes(), &end.to_be_bytes(), &0_u64.to_be_bytes()].concat()
+    }
+
+    fn relation(oid: u32, name: &str) -> Vec<u8> {
+        let column = [b"\x01".as_slice(), &text("id"), &23_u32.to_be_bytes(), &(-1_i32).to_be_bytes()].concat();
+        let columns = 1_u16.to_be_bytes();
+        [b"R".as_slice(), &oid.to_be_bytes(), &text("public"), &text(name), b"d", &columns, &column].concat()
+    }
+
+    fn insert(oid: u32) -> Vec<u8> {
+        [b"I".as_slice(), &oid.to_be_bytes(), b"N", &1_u16.to_be_bytes(), b"t", &1_u32.to_be_bytes(), b"1"].concat()
+    }
+
+    /// What stands against a Sink of table `t` (oid 7) that is fed from 100 on, after the stream has told of a relation
+    /// in a transaction that commits at `at`.
+    fn told(at: u64, oid: u32, name: &str) -> Option<String> {
+        let identity = RelationIdentity { oid: 7, entry: 1 };
+        let mut router = Router::new(vec![Member::new(0, table("t"), identity, Lsn(100))]);
+        for message in [begin(at), relation(oid, name), insert(oid), commit(at)] {
+            router.apply(Lsn(at), &message).unwrap();
+        }
+        let member = &mut router.members()[0];
+        let changes = member.batch.items().iter().filter(|item| matches!(item, Item::Change(_))).count();
+        assert_eq!(changes, usize::from(oid == 7), "the oid tells whose a change is, whatever the name");
+        member.lost.take().map(|problem| problem.message)
+    }
+
+    #[test]
+    fn a_table_that_is_not_what_it_was_ends_its_sink() {
+        assert_eq!(told(100, 7, "t"), None);
+        assert_eq!(told(100, 8, "u"), None);
+        assert_eq!(told(100, 7, "u").unwrap(), "table public.t is now named public.u");
+        assert!(told(100, 8, "t").unwrap().contains("(oid 8 was 7)"));
+    }
+
+    #[test]
+    fn what_a_table_was_named_before_its_sink_began_does_not_matter() {
+        assert_eq!(told(99, 7, "t_new"), None, "it was given its name later");
+        assert_eq!(told(99, 8, "t"), None, "another table had the name then");
+    }
 }

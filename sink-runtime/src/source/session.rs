@@ -14,7 +14,7 @@ use tokio::sync::{Notify, mpsc};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::floors::Floors;
-use super::router::{Member, Place, Router};
+use super::router::{Place, Router};
 use super::status::SourceStatus;
 use super::watch::{Seen, Watch};
 use super::{JoinRequest, Request, SourceError};
@@ -188,8 +188,8 @@ impl Session {
     fn join_waiting(&mut self, context: &Context) {
         if self.router.is_at_boundary() {
             for request in std::mem::take(&mut self.joining) {
-                // One that has fallen far behind would be waited for by all. Without an answer it begins anew.
-                if request.boundary.0 + FAR >= self.boundary.0 {
+                // Without an answer it begins anew.
+                if may_join(&request, self.boundary) {
                     self.join(context, request);
                 }
             }
@@ -197,13 +197,20 @@ impl Session {
     }
 
     fn join(&mut self, context: &Context, request: JoinRequest) {
-        self.leave(request.sink);
+        let sink = request.member.sink;
+        self.leave(sink);
         let (sender, feed) = feed(context.queue_bytes, self.queues.delivered.clone());
         if request.reply.send((feed, self.boundary)).is_ok() {
-            self.queues.add(request.sink, sender);
-            self.router.join(Member::new(request.sink, request.table, request.relation));
+            self.queues.add(sink, sender);
+            self.router.join(request.member);
         }
     }
+}
+
+/// Whether a session that stands at this boundary takes up a Sink. One that has fallen far behind would be waited for by
+/// all; one whose life is over would put out its own next life.
+fn may_join(request: &JoinRequest, boundary: Lsn) -> bool {
+    request.boundary.0 + FAR >= boundary.0 && !request.queue.has_left()
 }
 
 fn take_in(
@@ -341,5 +348,28 @@ async fn watch_log_end(context: Arc<Context>) {
             context.status.heard_log_end(end);
             timer.tick().await;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use afterbay_crds::plan::TableName;
+    use tokio::sync::oneshot;
+
+    use super::super::router::Member;
+    use super::*;
+    use crate::protocol::RelationIdentity;
+
+    #[test]
+    fn a_sink_joins_that_is_near_and_alive() {
+        let table = TableName { schema: "public".into(), name: "t".into() };
+        let member = Member::new(0, table, RelationIdentity { oid: 7, entry: 1 }, Lsn(1));
+        let (queue, feed) = feed(1, Delivered::default());
+        let (reply, _answer) = oneshot::channel();
+        let request = JoinRequest { member, queue, boundary: Lsn(100), reply };
+        assert!(may_join(&request, Lsn(99)) && may_join(&request, Lsn(100 + FAR)));
+        assert!(!may_join(&request, Lsn(101 + FAR)), "the others would wait for it");
+        drop(feed);
+        assert!(!may_join(&request, Lsn(100)), "its next life may be there already");
     }
 }
