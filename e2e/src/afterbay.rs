@@ -1,5 +1,6 @@
 //! The program `afterbay`, run as a user runs it.
 
+use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -228,6 +229,21 @@ impl Afterbay {
     /// The problems in the JSON output so far.
     pub fn problems(&self) -> Vec<Value> {
         parse(&self.events.all()).into_iter().filter(|event| event["event"] == "problem").collect()
+    }
+
+    /// What was told of each subject so far, in its order: the reasons of its problems, and `solved` where they were over.
+    pub fn tellings(&self) -> BTreeMap<String, Vec<String>> {
+        let mut tellings: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        for event in parse(&self.events.all()) {
+            let word = match event["event"].as_str() {
+                Some("problem") => &event["reason"],
+                Some("solved") => &event["event"],
+                _ => continue,
+            };
+            let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+            tellings.entry(text(&event["subject"])).or_default().push(text(word));
+        }
+        tellings
     }
 
     /// Waits for a line of the log.

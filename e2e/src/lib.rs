@@ -11,6 +11,7 @@
 pub mod afterbay;
 pub mod broker;
 pub mod database;
+pub mod follower;
 pub mod history;
 pub mod http;
 pub mod manifests;
@@ -25,6 +26,7 @@ pub mod waiting;
 
 pub use afterbay::Afterbay;
 pub use database::Database;
+pub use follower::Follower;
 pub use history::History;
 pub use manifests::{Manifests, Sink};
 pub use message::{Format, Message};

@@ -45,7 +45,7 @@ pub async fn consume(
     String::from_utf8_lossy(&output.stdout).lines().map(str::to_owned).collect()
 }
 
-fn python() -> PathBuf {
+pub(crate) fn python() -> PathBuf {
     let python = repository().join("target/rig/venv/bin/python");
     assert!(python.exists(), "the reference client is not installed: run e2e/rig/install.sh");
     python

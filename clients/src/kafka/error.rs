@@ -238,6 +238,9 @@ fn reason(code: Code) -> Reason {
     }
 }
 
+/// One for all the ways in which a cluster is away, so that one outage is told once.
+const UNREACHABLE_HINT: &str = "check bootstrapServers, the network, and that spec.tls is set where the port expects TLS; it is tried again by itself";
+
 fn problem(connection: &str, operation: &str, subject: &str, code: Code, text: &str, cause: Option<&Cause>) -> Problem {
     let code = telling(code, cause);
     let words = cause.filter(|cause| cause.code == code).map_or(text, |cause| cause.words.as_str());
@@ -260,13 +263,15 @@ fn problem(connection: &str, operation: &str, subject: &str, code: Code, text: &
             reason.problem(format!("{at}: the TLS handshake fails: {words}"), hint)
         }
         reason @ Reason::KafkaUnreachable if cause.is_some_and(Cause::wants_tls) => reason.problem(
-            format!("{at}: the broker hangs up before it has said anything ({operation}): {words}"),
-            "unless the broker is just starting, the port probably expects TLS: set spec.tls of the KafkaConnection, or name \
-             the port for plain text",
+            format!(
+                "{at}: the broker hangs up before it has said anything ({operation}), so unless it is just starting the \
+                 port probably expects TLS: {words}"
+            ),
+            UNREACHABLE_HINT,
         ),
         reason @ Reason::KafkaUnreachable => reason.problem(
             format!("{at}: no broker answers ({operation}): {words}"),
-            "check bootstrapServers and the network; it is tried again by itself",
+            UNREACHABLE_HINT,
         ),
         reason @ Reason::KafkaNotAuthorized => {
             let right = missing_right(operation, subject, code);

@@ -8,6 +8,7 @@ use crate::secret::SecretUnreadable;
 use crate::tls::{HandshakeFailure, TlsConfigError};
 
 mod problem;
+pub use problem::unreachable;
 
 /// An error of a Postgres session.
 #[derive(Debug, thiserror::Error)]

@@ -69,6 +69,10 @@ struct ErrorAnswer {
     message: String,
 }
 
+/// One for a registry that goes down, is away and comes up: it is one outage, which is told once.
+const UNREACHABLE_HINT: &str = "check the URL, that the registry runs and what its log says, and that no firewall is in \
+                                between; it is tried again by itself";
+
 impl RegistryError {
     pub(super) fn new(kind: RegistryErrorKind, words: impl Into<String>, url: &str) -> Self {
         Self { kind, words: words.into(), registry: without_user(url), subject: None }
@@ -141,14 +145,10 @@ impl RegistryError {
         use RegistryErrorKind as Kind;
         let Self { registry, words, .. } = self;
         match self.kind {
-            Kind::Unreachable => Reason::RegistryUnreachable.problem(
-                format!("the schema registry at {registry} does not answer: {words}"),
-                "check the URL, that the registry runs, and that no firewall is in between; it is tried again",
-            ),
-            Kind::Unavailable => Reason::RegistryUnreachable.problem(
-                format!("the schema registry at {registry} cannot serve now: {words}"),
-                "look into the registry's log; it is tried again",
-            ),
+            Kind::Unreachable => Reason::RegistryUnreachable
+                .problem(format!("the schema registry at {registry} does not answer: {words}"), UNREACHABLE_HINT),
+            Kind::Unavailable => Reason::RegistryUnreachable
+                .problem(format!("the schema registry at {registry} cannot serve now: {words}"), UNREACHABLE_HINT),
             Kind::AuthenticationFailed => Reason::RegistryAuthenticationFailed.problem(
                 format!("the schema registry at {registry} does not let us in: {words}"),
                 "check user, password and certificate in the Secrets that the SchemaRegistryConnection names, and what \

@@ -44,7 +44,7 @@ async fn a_database_that_does_not_exist() {
 
 #[tokio::test]
 async fn a_wrong_host_of_each_system() {
-    let (postgres, broker) = ("check host and port", "check bootstrapServers and the network");
+    let (postgres, broker) = ("check host and port", "check bootstrapServers");
     let (source, connection) = ("SourceConnector/shop", "KafkaConnection/events");
     for (resource, field, value, reason, words) in [
         (source, "spec.postgres.port", json!(9), "SourceUnreachable", ["127.0.0.1:9 does not answer", postgres]),

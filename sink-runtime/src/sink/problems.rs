@@ -1,5 +1,6 @@
 //! What a Sink says when it cannot go on.
 
+use afterbay_clients::postgres::error::unreachable;
 use afterbay_crds::reason::Reason;
 use afterbay_crds::report::Problem;
 
@@ -77,7 +78,7 @@ pub fn replay_differs(id: ChangeId) -> Problem {
 
 /// The source does not feed the Sink any more, and does not say why.
 pub fn source_gone() -> Problem {
-    Reason::SourceFailed.problem("the replication session ended", "nothing is to be done: it is begun again by itself")
+    unreachable("the replication session ended")
 }
 
 /// The snapshot has more rows than a transaction can take, by the planner's estimate.

@@ -5,6 +5,7 @@
 use std::sync::Arc;
 
 use afterbay_clients::postgres::Lsn;
+use afterbay_clients::postgres::error::unreachable;
 use afterbay_clients::postgres::quote::literal;
 use afterbay_clients::postgres::wire::ReplicationConnection;
 use afterbay_crds::report::Problem;
@@ -124,8 +125,5 @@ fn ask(
 }
 
 fn over(context: &Context) -> Problem {
-    context.status.report().error.unwrap_or_else(|| {
-        afterbay_crds::reason::Reason::SourceFailed
-            .problem("the replication session ended", "nothing is to be done: it is begun again by itself")
-    })
+    context.status.report().error.unwrap_or_else(|| unreachable("the replication session ended"))
 }

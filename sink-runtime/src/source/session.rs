@@ -5,10 +5,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use afterbay_clients::postgres::catalogue::server;
+use afterbay_clients::postgres::error::unreachable;
 use afterbay_clients::postgres::wire::{ReplicationMessage, ReplicationReader, StatusWriter};
 use afterbay_clients::postgres::{Lsn, sql};
 use afterbay_crds::plan::{PostgresPlan, SinkPlan};
-use afterbay_crds::reason::Reason;
 use afterbay_crds::report::Problem;
 use tokio::sync::{Notify, mpsc};
 use tokio_util::task::AbortOnDropHandle;
@@ -266,17 +266,11 @@ impl Asked {
 }
 
 fn shutting_down() -> Problem {
-    Reason::SourceUnreachable.problem(
-        "the database server is shutting down",
-        "nothing is to be done: the session is begun again by itself as soon as there is a server",
-    )
+    unreachable("the database server is shutting down")
 }
 
 fn ended() -> Problem {
-    Reason::SourceFailed.problem(
-        "the server ended the replication stream",
-        "nothing is to be done: it is begun again by itself as soon as the server allows",
-    )
+    unreachable("the server ended the replication stream")
 }
 
 /// Why a session pauses.

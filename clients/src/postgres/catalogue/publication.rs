@@ -56,10 +56,36 @@ pub struct PublishedTable {
     /// The oid of what puts the table into the publication: of its own entry, of its schema's, or of a publication of all
     /// tables itself. One that leaves and comes back has another.
     pub entry: u32,
+    /// The oid of its schema's entry, if there is one: a table can have one of its own besides.
+    pub schema_entry: Option<u32>,
+}
+
+impl PublishedTable {
+    /// Whether this entry (still) puts the table into the publication.
+    pub fn is_held_by(&self, entry: u32) -> bool {
+        self.entry == entry || self.schema_entry == Some(entry)
+    }
 }
 
 /// The publication of this name, with its tables.
 pub async fn find(client: &SqlClient, name: &str) -> Result<Option<Publication>, PostgresError> {
+    look_up(client, name, None).await
+}
+
+/// The publication of this name, with those of its tables that are asked for.
+pub async fn find_with(
+    client: &SqlClient,
+    name: &str,
+    tables: &[TableName],
+) -> Result<Option<Publication>, PostgresError> {
+    look_up(client, name, Some(tables)).await
+}
+
+async fn look_up(
+    client: &SqlClient,
+    name: &str,
+    wanted: Option<&[TableName]>,
+) -> Result<Option<Publication>, PostgresError> {
     let row = client
         .query_opt(
             "SELECT pg_get_userbyid(pubowner)::text, pg_has_role(pubowner, 'USAGE'), puballtables, pubinsert, pubupdate, \
@@ -71,18 +97,21 @@ pub async fn find(client: &SqlClient, name: &str) -> Result<Option<Publication>,
     let Some(row) = row else { return Ok(None) };
     let parts = parts_sql(row.get(8));
     let schema_entry = schema_entry_sql(row.get(8));
+    let names = |part: fn(&TableName) -> &str| wanted.map(|tables| tables.iter().map(part).collect::<Vec<_>>());
     let tables = client
         .query(
             &format!(
                 "SELECT t.schemaname::text, t.tablename::text, {parts}, CASE WHEN p.puballtables THEN p.oid ELSE coalesce(\
                     (SELECT r.oid FROM pg_publication_rel r WHERE r.prpubid = p.oid AND r.prrelid = c.oid), \
-                    {schema_entry}, p.oid) END \
+                    {schema_entry}, p.oid) END, {schema_entry} \
                  FROM pg_publication_tables t JOIN pg_publication p ON p.pubname = t.pubname \
                  JOIN pg_namespace n ON n.nspname = t.schemaname \
                  JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = t.tablename \
-                 WHERE t.pubname = $1::text ORDER BY 1, 2"
+                 WHERE t.pubname = $1::text AND ($2::text[] IS NULL OR (t.schemaname::text, t.tablename::text) IN \
+                    (SELECT w.schema, w.name FROM unnest($2::text[], $3::text[]) AS w (schema, name))) \
+                 ORDER BY 1, 2"
             ),
-            &[&name],
+            &[&name, &names(|table| &table.schema), &names(|table| &table.name)],
         )
         .await?;
     Ok(Some(Publication {
@@ -99,6 +128,7 @@ pub async fn find(client: &SqlClient, name: &str) -> Result<Option<Publication>,
                 columns: row.get(2),
                 row_filter: row.get(3),
                 entry: row.get(4),
+                schema_entry: row.get(5),
             })
             .collect(),
     }))

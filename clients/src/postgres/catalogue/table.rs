@@ -29,36 +29,42 @@ const NOT_NULL: &str = "(a.attnotnull AND NOT EXISTS (SELECT FROM pg_constraint 
 
 /// All that the catalogue says of a table; none when it does not exist (or its schema does not).
 pub async fn describe(client: &SqlClient, table: &TableName) -> Result<Option<TableDescription>, PostgresError> {
-    let row = client
-        .query_opt(
+    Ok(describe_all(client, std::slice::from_ref(table)).await?.pop().flatten())
+}
+
+/// [`describe`] for many tables, in as many statements as for one.
+pub async fn describe_all(
+    client: &SqlClient,
+    tables: &[TableName],
+) -> Result<Vec<Option<TableDescription>>, PostgresError> {
+    let names = |part: fn(&TableName) -> &str| tables.iter().map(part).collect::<Vec<_>>();
+    let rows = client
+        .query(
             &format!(
-                "SELECT c.oid, c.relkind::text, c.relpersistence::text, c.relrowsecurity, c.relreplident::text, \
-                    {IDENTITY_COLUMNS}, current_setting('server_version_num')::int4 >= 180000 \
-                 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
-                 WHERE n.nspname = $1::text AND c.relname = $2::text"
+                "SELECT w.place, c.oid, c.relkind::text, c.relpersistence::text, c.relrowsecurity, c.relreplident::text, \
+                    {IDENTITY_COLUMNS}, current_setting('server_version_num')::int4 >= 180000, c.reltoastrelid <> 0 \
+                 FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS w (schema, name, place) \
+                 JOIN pg_namespace n ON n.nspname = w.schema \
+                 JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = w.name"
             ),
-            &[&table.schema, &table.name],
+            &[&names(|table| &table.schema), &names(|table| &table.name)],
         )
         .await?;
-    let Some(row) = row else { return Ok(None) };
-    let oid: u32 = row.get(0);
-    let kind = table_kind(row.get(1));
-    let leaves = if kind == TableKind::Partitioned { leaves(client, oid).await? } else { Vec::new() };
-    let physical: Vec<u32> = leaves.iter().map(|(leaf, _)| *leaf).chain([oid]).collect();
+    let oids: Vec<u32> = rows.iter().map(|row| row.get(1)).collect();
+    let partitioned = rows.iter().filter(|row| table_kind(row.get(2)) == TableKind::Partitioned);
+    let mut leaves = leaves(client, &partitioned.map(|row| row.get(1)).collect::<Vec<_>>()).await?;
+    let mut columns = columns(client, &oids).await?;
+    let mut keys = unique_keys(client, &oids).await?;
 
-    Ok(Some(TableDescription {
-        oid,
-        schema: table.schema.clone(),
-        name: table.name.clone(),
-        kind,
-        persistence: persistence(row.get(2)),
-        columns: columns(client, oid, &physical).await?,
-        unique_keys: unique_keys(client, oid).await?,
-        replica_identity: replica_identity(row.get(4), row.get(5)),
-        leaves: leaves.into_iter().map(|(_, leaf)| leaf).collect(),
-        row_security: row.get(3),
-        refuses_generated_identity: row.get(6),
-    }))
+    let mut described = vec![None; tables.len()];
+    for row in rows {
+        // Counted from 1.
+        let place = usize::try_from(row.get::<_, i64>(0) - 1).unwrap_or(usize::MAX);
+        let (Some(table), Some(described)) = (tables.get(place), described.get_mut(place)) else { continue };
+        let oid: u32 = row.get(1);
+        let leaves = leaves.get(&oid).cloned().unwrap_or_default();
+    }
+    Ok(described)
 }
 
 /// The table as it was when the stream described it with these columns: `now`, with the columns, their types and the

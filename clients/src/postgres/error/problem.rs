@@ -7,6 +7,15 @@ use super::PostgresErrorKind as Kind;
 use super::{Place, PostgresError};
 use crate::postgres::quote;
 
+/// One for all the ways in which a server is away: going down, away and coming up are one outage, which is told once.
+const UNREACHABLE_HINT: &str =
+    "check host and port, that the server runs, and that no firewall is in between; it is tried again by itself";
+
+/// The server is away, in these words.
+pub fn unreachable(what: impl Into<String>) -> Problem {
+    Reason::SourceUnreachable.problem(what, UNREACHABLE_HINT)
+}
+
 impl PostgresError {
     /// What a user reads.
     pub fn problem(&self) -> Problem {
@@ -83,10 +92,7 @@ impl PostgresError {
 
     fn hint(&self) -> String {
         let hint = match self.kind {
-            Kind::UnknownHost | Kind::Unreachable => {
-                "check host and port, that the server runs, and that no firewall is in between; it is tried again"
-            }
-            Kind::ConnectionLost | Kind::Unavailable => "nothing, if the server restarts: it is tried again",
+            Kind::UnknownHost | Kind::Unreachable | Kind::ConnectionLost | Kind::Unavailable => UNREACHABLE_HINT,
             Kind::NotPrimary => "name the primary among the hosts, or promote one; it is tried again",
             Kind::WrongPassword => {
                 "check the role and the password in the referenced Secret (a line end at its end counts too)"

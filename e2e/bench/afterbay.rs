@@ -1,0 +1,107 @@
+//! Afterbay's runs: snapshot, changes while they are made, changes that have waited, one large transaction.
+
+use std::sync::Arc;
+
+use afterbay_e2e::{Afterbay, Format, Manifests, Scenario, Sink};
+
+use crate::figures::{Figures, Run};
+use crate::report::{Report, Subject};
+use crate::settings::Settings;
+use crate::topic::{Records, Topic};
+use crate::{bare, table};
+
+/// All of one format.
+pub async fn run(settings: &Settings, format: Format, report: &mut Report) {
+    let bench = Bench::new(settings, format).await;
+    let rows = settings.rows;
+
+    let (figures, records) = bench.carried_by_a_new_worker(0, rows).await;
+    report.add("snapshot", format, Subject::Afterbay, figures);
+    report.add("snapshot", format, Subject::Bare, bench.bare(records, true).await);
+
+    let (figures, _) = bench.carried_live(settings.updates, table::update(&bench.scenario.database, settings.updates)).await;
+    report.add("stream, live", format, Subject::Afterbay, figures);
+
+    let from = bench.topic.visible();
+    table::update(&bench.scenario.database, settings.updates).await;
+    let (figures, records) = bench.carried_by_a_new_worker(from, settings.updates).await;
+    report.add("stream, backlog", format, Subject::Afterbay, figures);
+    report.add("stream, backlog", format, Subject::Bare, bench.bare(records, false).await);
+
+    let (figures, _) = bench.carried_live(rows, table::insert(&bench.scenario.database, rows + 1, 2 * rows)).await;
+    report.add("one transaction", format, Subject::Afterbay, figures);
+}
+
+/// A table, a Sink on it, and its topic.
+pub struct Bench {
+    /// What holds it all.
+    pub scenario: Scenario,
+    /// The topic.
+    pub topic: Arc<Topic>,
+    manifests: Manifests,
+}
+
+impl Bench {
+    /// All made, nothing running.
+    pub async fn new(settings: &Settings, format: Format) -> Self {
+        let scenario = Scenario::new("bench").await;
+        table::create(&scenario.database, settings.rows).await;
+        let topic = Arc::new(Topic::create(scenario.rig, scenario.topic("items")).await);
+        let sink = Sink::new("items", table::TABLE, &topic.name).key(&["id"]).format(format);
+        let manifests = scenario.manifests().with(sink);
+        Self { scenario, topic, manifests }
+    }
+
+    /// `afterbay run`.
+    pub fn start(&self) -> Afterbay {
+        self.scenario.run(&self.manifests)
+    }
+
+    /// What waits for a worker when it starts.
+    async fn carried_by_a_new_worker(&self, from: i64, rows: u64) -> (Figures, Records) {
+        let run = Run::begin();
+        let afterbay = self.start();
+        let worker = afterbay.worker().await;
+        let done = self.topic.await_records(from, rows, || run.end(worker));
+        end(afterbay).await;
+        let records = self.topic.read(from, rows);
+        (done.figures(&records), records)
+    }
+
+    /// What is written while a worker waits for it.
+    async fn carried_live(&self, rows: u64, writing: impl Future<Output = ()>) -> (Figures, Records) {
+        let afterbay = self.start();
+        afterbay.caught_up(&self.scenario).await;
+        let (from, worker) = (self.topic.visible(), afterbay.worker().await);
+        let run = Run::begin_with(worker);
+        writing.await;
+        let done = self.topic.await_records(from, rows, || run.end(worker));
+        end(afterbay).await;
+        let records = self.topic.read(from, rows);
+        (done.figures(&records), records)
+    }
+
+    /// The same records, sent by the bare producer; beside a snapshot's the table is read, as the snapshot has to.
+    async fn bare(&self, records: Records, copy: bool) -> Figures {
+        let topic = Topic::create(self.scenario.rig, self.scenario.topic("bare")).await;
+        let (rig, records) = (self.scenario.rig, Arc::new(records));
+        let sent = Arc::clone(&records);
+        let (topic, done) = {
+            let sending = tokio::task::spawn_blocking(move || {
+                let done = bare::send(rig, &topic, &sent);
+                (topic, done)
+            });
+            if copy {
+                table::copy_to_nowhere(&self.scenario.database).await;
+            }
+            sending.await.expect("the producer sends all")
+        };
+        done.figures(&topic.read(0, records.len() as u64))
+    }
+}
+
+/// Ends a run; one that has ended badly was no run.
+pub async fn end(afterbay: Afterbay) {
+    let finished = afterbay.stop().await;
+    assert!(finished.success(), "afterbay run ended with {finished:?}");
+}
