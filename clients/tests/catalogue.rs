@@ -231,6 +231,34 @@ async fn partitions() {
 }
 
 #[tokio::test]
+async fn many_tables_are_described_as_each_of_them() {
+    in_database(async |database| {
+        let client = database.sql().await;
+        client
+            .execute(
+                "CREATE TABLE public.plain (id int PRIMARY KEY, n numeric(4,1)); \
+                 CREATE TABLE public.wide (a int NOT NULL UNIQUE, id int PRIMARY KEY, note text); \
+                 CREATE TABLE public.root (id int, note text) PARTITION BY RANGE (id); \
+                 CREATE TABLE public.leaf PARTITION OF public.root DEFAULT; \
+                 CREATE TABLE public.other_root (id int PRIMARY KEY) PARTITION BY RANGE (id); \
+                 CREATE TABLE public.other_leaf PARTITION OF public.other_root DEFAULT; \
+                 ALTER TABLE public.other_leaf REPLICA IDENTITY FULL",
+            )
+            .await
+            .unwrap();
+        let names = ["wide", "gone", "other_root", "plain", "root", "wide"].map(|of| name("public", of));
+        let all = table::describe_all(&client, &names).await.unwrap();
+        assert_eq!(all.len(), names.len());
+        for (name, found) in names.iter().zip(all) {
+            assert_eq!(found.as_ref().map(|found| found.name.as_str()), Some(&*name.name).filter(|of| *of != "gone"));
+            assert_eq!(found, table::describe(&client, name).await.unwrap());
+        }
+        assert_eq!(table::describe_all(&client, &[]).await.unwrap(), []);
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn relations_that_are_no_tables() {
     in_database(async |database| {
         let sql = "CREATE VIEW public.v AS SELECT 1 AS a; CREATE MATERIALIZED VIEW public.m AS SELECT 1 AS a; \
@@ -352,6 +380,9 @@ async fn publications() {
             found.tables.iter().find(|published| published.table.name == of).map(|published| published.entry)
         };
         let (first_a, first_b) = (entry(&found, "a"), entry(&found, "B"));
+        let asked = publication::find_with(&admin, "my p", &[name("public", "B"), name("public", "c")]).await;
+        let asked: Vec<_> = asked.unwrap().unwrap().tables.into_iter().map(|published| published.table.name).collect();
+        assert_eq!(asked, ["B"], "of what is asked for, what it holds");
         assert_eq!(found.operations, Operations::ALL);
         assert!(found.via_partition_root && found.owned && !found.all_tables);
 
@@ -369,6 +400,19 @@ async fn publications() {
         assert_eq!(entry(&found, "B"), first_b, "it was there all the time");
 
         if server::facts(&admin).await.unwrap().version >= 150_000 {
+            admin.execute("CREATE PUBLICATION schemas FOR TABLES IN SCHEMA public").await.unwrap();
+            let held = async || {
+                let tables = [name("public", "a")];
+                publication::find_with(&admin, "schemas", &tables).await.unwrap().unwrap().tables.remove(0)
+            };
+            let of_schema = held().await.entry;
+            admin.execute("ALTER PUBLICATION schemas ADD TABLE public.a").await.unwrap();
+            let twice = held().await;
+            assert!(twice.entry != of_schema && twice.is_held_by(of_schema), "it was there all the time: {twice:?}");
+            admin.execute("ALTER PUBLICATION schemas DROP TABLES IN SCHEMA public").await.unwrap();
+            let own = held().await;
+            assert!(own.is_held_by(twice.entry) && !own.is_held_by(of_schema), "{own:?}");
+
             admin
                 .execute(
                     "CREATE PUBLICATION part FOR TABLE public.a (id), public.\"B\" (note) WHERE (id > 7) \

@@ -1,5 +1,7 @@
 //! Tables: their columns with resolved types, their unique keys, what old rows hold.
 
+use std::collections::HashMap;
+
 use afterbay_crds::plan::TableName;
 use afterbay_formats::table::{
     ColumnDescription, Leaf, Persistence, ReplicaIdentity, TableDescription, TableKind, UniqueKey,
@@ -51,20 +53,38 @@ pub async fn describe_all(
         )
         .await?;
     let oids: Vec<u32> = rows.iter().map(|row| row.get(1)).collect();
-    let partitioned = rows.iter().filter(|row| table_kind(row.get(2)) == TableKind::Partitioned);
-    let mut leaves = leaves(client, &partitioned.map(|row| row.get(1)).collect::<Vec<_>>()).await?;
-    let mut columns = columns(client, &oids).await?;
-    let mut keys = unique_keys(client, &oids).await?;
+    let roots = rows.iter().filter(|row| table_kind(row.get(2)) == TableKind::Partitioned);
+    let leaves = leaves(client, &roots.map(|row| row.get(1)).collect::<Vec<_>>()).await?;
+    let columns = columns(client, &oids).await?;
+    let unique_keys = unique_keys(client, &oids).await?;
 
-    let mut described = vec![None; tables.len()];
-    for row in rows {
-        // Counted from 1.
-        let place = usize::try_from(row.get::<_, i64>(0) - 1).unwrap_or(usize::MAX);
-        let (Some(table), Some(described)) = (tables.get(place), described.get_mut(place)) else { continue };
+    let describe = |row: &Row, table: &TableName| {
         let oid: u32 = row.get(1);
         let leaves = leaves.get(&oid).cloned().unwrap_or_default();
-    }
-    Ok(described)
+        let mut columns = columns.get(&oid).cloned().unwrap_or_default();
+        // Without a table for them beside it, no value of a table can be stored out of line.
+        let stores_apart = row.get(8) || leaves.iter().any(|(_, stores_apart)| *stores_apart);
+        for column in &mut columns {
+            column.can_toast &= stores_apart;
+        }
+        TableDescription {
+            oid,
+            schema: table.schema.clone(),
+            name: table.name.clone(),
+            kind: table_kind(row.get(2)),
+            persistence: persistence(row.get(3)),
+            columns,
+            unique_keys: unique_keys.get(&oid).cloned().unwrap_or_default(),
+            replica_identity: replica_identity(row.get(5), row.get(6)),
+            leaves: leaves.into_iter().map(|(leaf, _)| leaf).collect(),
+            row_security: row.get(4),
+            refuses_generated_identity: row.get(7),
+        }
+    };
+    // Places are counted from 1.
+    let by_place: HashMap<i64, &Row> = rows.iter().map(|row| (row.get(0), row)).collect();
+    let place = |(table, place): (&TableName, i64)| by_place.get(&place).map(|row| describe(row, table));
+    Ok(tables.iter().zip(1..).map(place).collect())
 }
 
 /// The table as it was when the stream described it with these columns: `now`, with the columns, their types and the
@@ -194,18 +214,22 @@ fn replica_identity(relreplident: &str, index_columns: Vec<String>) -> ReplicaId
     }
 }
 
-/// The partitions that hold rows, with their oids.
-async fn leaves(client: &SqlClient, root: u32) -> Result<Vec<(u32, Leaf)>, PostgresError> {
+/// By root, the partitions that hold rows, and whether there is a table beside each for what is stored out of line.
+async fn leaves(client: &SqlClient, roots: &[u32]) -> Result<HashMap<u32, Vec<(Leaf, bool)>>, PostgresError> {
+    if roots.is_empty() {
+        return Ok(HashMap::new());
+    }
     let rows = client
         .query(
+            // A root without partitions is its own leaf.
             &format!(
-                "SELECT c.oid, n.nspname::text, c.relname::text, c.relkind::text, c.relpersistence::text, \
-                    c.relreplident::text, {IDENTITY_COLUMNS} \
-                 FROM pg_partition_tree($1::oid::regclass) p \
+                "SELECT r.oid, n.nspname::text, c.relname::text, c.relkind::text, c.relpersistence::text, \
+                    c.relreplident::text, {IDENTITY_COLUMNS}, c.reltoastrelid <> 0 \
+                 FROM unnest($1::oid[]) AS r (oid) CROSS JOIN LATERAL pg_partition_tree(r.oid::regclass) p \
                  JOIN pg_class c ON c.oid = p.relid JOIN pg_namespace n ON n.oid = c.relnamespace \
-                 WHERE p.isleaf ORDER BY 2, 3"
+                 WHERE p.isleaf AND c.oid <> r.oid ORDER BY 1, 2, 3"
             ),
-            &[&root],
+            &[&roots],
         )
         .await?;
     let leaf = |row: &Row| Leaf {
@@ -215,61 +239,69 @@ async fn leaves(client: &SqlClient, root: u32) -> Result<Vec<(u32, Leaf)>, Postg
         persistence: persistence(row.get(4)),
         replica_identity: replica_identity(row.get(5), row.get(6)),
     };
-    // A root without partitions is its own leaf.
-    Ok(rows.iter().map(|row| (row.get(0), leaf(row))).filter(|(oid, _)| *oid != root).collect())
+    Ok(by_table(rows.iter().map(|row| (row.get(0), (leaf(row), row.get(7))))))
 }
 
-/// The columns; those that were dropped are left out. `physical` are the tables that hold the rows.
-async fn columns(client: &SqlClient, table: u32, physical: &[u32]) -> Result<Vec<ColumnDescription>, PostgresError> {
+/// The columns by table, as far as those tell; the ones that were dropped are left out.
+async fn columns(client: &SqlClient, tables: &[u32]) -> Result<HashMap<u32, Vec<ColumnDescription>>, PostgresError> {
     let rows = client
         .query(
-            // Without a table for them beside it, no value of a table can be stored out of line.
             &format!(
-                "SELECT a.attnum, a.attname::text, a.atttypid, a.atttypmod, {NOT_NULL}, a.attgenerated::text <> '', \
-                    a.attstorage::text <> 'p' AND EXISTS ( \
-                        SELECT FROM pg_class c WHERE c.oid = ANY ($2) AND c.reltoastrelid <> 0) \
-                 FROM pg_attribute a WHERE a.attrelid = $1 AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum"
+                "SELECT a.attrelid, a.attnum, a.attname::text, a.atttypid, a.atttypmod, {NOT_NULL}, \
+                    a.attgenerated::text <> '', a.attstorage::text <> 'p' \
+                 FROM pg_attribute a WHERE a.attrelid = ANY ($1) AND a.attnum > 0 AND NOT a.attisdropped \
+                 ORDER BY a.attrelid, a.attnum"
             ),
-            &[&table, &physical],
+            &[&tables],
         )
         .await?;
-    let types = Types::load(client, rows.iter().map(|row| row.get(2))).await?;
+    let types = Types::load(client, rows.iter().map(|row| row.get(3))).await?;
     let describe = |row: &Row| {
-        let column = TypeRef { oid: row.get(2), modifier: row.get(3) };
+        let column = TypeRef { oid: row.get(3), modifier: row.get(4) };
         ColumnDescription {
-            name: row.get(1),
-            attnum: row.get(0),
+            name: row.get(2),
+            attnum: row.get(1),
             type_oid: column.oid,
             typmod: column.modifier,
             sql_type: types.resolve(column),
-            not_null: row.get(4),
-            generated: row.get(5),
-            can_toast: row.get::<_, bool>(6) && !types::always_inline(types.base(column)),
+            not_null: row.get(5),
+            generated: row.get(6),
+            can_toast: row.get::<_, bool>(7) && !types::always_inline(types.base(column)),
         }
     };
-    Ok(rows.iter().map(describe).collect())
+    Ok(by_table(rows.iter().map(|row| (row.get(0), describe(row)))))
 }
 
-/// The keys that hold for all rows at every moment: on columns that are never NULL, without a condition, an expression or
-/// a delay. The primary key first.
-async fn unique_keys(client: &SqlClient, table: u32) -> Result<Vec<UniqueKey>, PostgresError> {
+/// By table, the keys that hold for all rows at every moment: on columns that are never NULL, without a condition, an
+/// expression or a delay. The primary key first.
+async fn unique_keys(client: &SqlClient, tables: &[u32]) -> Result<HashMap<u32, Vec<UniqueKey>>, PostgresError> {
     let rows = client
         .query(
             // An exclusion (also that of a key WITHOUT OVERLAPS) is not equality.
             &format!(
-                "SELECT i.indisprimary, k.columns FROM pg_index i CROSS JOIN LATERAL ( \
+                "SELECT i.indrelid, i.indisprimary, k.columns FROM pg_index i CROSS JOIN LATERAL ( \
                     SELECT array_agg(a.attname::text ORDER BY p.place) AS columns, bool_and({NOT_NULL}) AS not_null \
                     FROM unnest(i.indkey::int2[]) WITH ORDINALITY AS p (attnum, place) \
                     JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = p.attnum \
                     WHERE p.place <= i.indnkeyatts) k \
-                 WHERE i.indrelid = $1 AND i.indisunique AND i.indimmediate AND i.indisvalid \
+                 WHERE i.indrelid = ANY ($1) AND i.indisunique AND i.indimmediate AND i.indisvalid \
                     AND NOT i.indisexclusion AND i.indpred IS NULL AND i.indexprs IS NULL AND k.not_null \
-                 ORDER BY i.indisprimary DESC, i.indexrelid"
+                 ORDER BY i.indrelid, i.indisprimary DESC, i.indexrelid"
             ),
-            &[&table],
+            &[&tables],
         )
         .await?;
-    Ok(rows.iter().map(|row| UniqueKey { primary: row.get(0), columns: row.get(1) }).collect())
+    let key = |row: &Row| UniqueKey { primary: row.get(1), columns: row.get(2) };
+    Ok(by_table(rows.iter().map(|row| (row.get(0), key(row)))))
+}
+
+/// What belongs to a table, under its oid, in the order in which it comes.
+fn by_table<T>(rows: impl Iterator<Item = (u32, T)>) -> HashMap<u32, Vec<T>> {
+    let mut tables: HashMap<u32, Vec<T>> = HashMap::new();
+    for (table, row) in rows {
+        tables.entry(table).or_default().push(row);
+    }
+    tables
 }
 
 #[cfg(test)]
