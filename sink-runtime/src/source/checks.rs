@@ -1,8 +1,9 @@
 //! What must hold before a Sink is fed, and what is said where it does not. Pure, but for the look-ups.
 
 use afterbay_clients::postgres::SqlClient;
-use afterbay_clients::postgres::catalogue::publication::{self, Operations, Publication};
+use afterbay_clients::postgres::catalogue::publication::{self, Operations, Publication, PublishedTable};
 use afterbay_clients::postgres::catalogue::slot::SlotStatus;
+use afterbay_clients::postgres::catalogue::table as tables;
 use afterbay_clients::postgres::wire::{ReplicationConnection, SystemIdentity, TimelineSwitch};
 use afterbay_clients::postgres::{Lsn, PostgresError, quote};
 use afterbay_crds::plan::{PostgresPlan, TableName};
@@ -10,7 +11,7 @@ use afterbay_crds::reason::Reason;
 use afterbay_crds::report::Problem;
 use afterbay_formats::table::TableDescription;
 
-use super::{SourceError, describe};
+use super::not_found;
 use crate::position::Position;
 use crate::protocol::{RelationIdentity, SourceIdentity};
 
@@ -119,27 +120,48 @@ pub async fn published(
     name: &str,
     table: &TableName,
 ) -> Result<Result<u32, Problem>, PostgresError> {
-    let found = publication::find(client, name).await?;
-    Ok(publication_holds(name, found.as_ref(), table))
+    let found = publication::find_with(client, name, std::slice::from_ref(table)).await?;
+    Ok(publication_holds(name, found.as_ref(), table).map(|published| published.entry))
 }
 
-/// The table that a Sink has begun to carry is still what it was, and was published all the time.
+/// Of each table that a Sink has begun to carry: that it is still what it was, and was published all the time; else what
+/// stands against that. One look for all of them.
 pub async fn standing(
     client: &SqlClient,
     publication: &str,
+    begun: &[(&TableName, RelationIdentity)],
+) -> Result<Vec<Result<TableDescription, Problem>>, PostgresError> {
+    let names: Vec<_> = begun.iter().map(|(table, _)| (*table).clone()).collect();
+    let found = publication::find_with(client, publication, &names).await?;
+    let described = tables::describe_all(client, &names).await?;
+    let mut verdicts = Vec::new();
+    for ((table, record), described) in begun.iter().zip(described) {
+        verdicts.push(match described {
+            Some(described) => {
+                still_stands(publication, found.as_ref(), table, *record, described.oid).map(|()| described)
+            }
+            None => Err(not_found(client, table).await?),
+        });
+    }
+    Ok(verdicts)
+}
+
+fn still_stands(
+    name: &str,
+    publication: Option<&Publication>,
     table: &TableName,
     record: RelationIdentity,
-) -> Result<TableDescription, SourceError> {
-    let description = describe(client, table).await?;
-    if description.oid != record.oid {
-        return Err(SourceError::Refused(made_again(table, description.oid, record.oid)));
+    oid: u32,
+) -> Result<(), Problem> {
+    if oid != record.oid {
+        return Err(made_again(table, oid, record.oid));
     }
-    match published(client, publication, table).await? {
-        Ok(entry) if entry == record.entry => Ok(description),
-        Ok(_) => Err(SourceError::Refused(was_away(format!(
-            "table {table} was taken out of publication {publication} and added again, or that was made anew"
-        )))),
-        Err(problem) => Err(SourceError::Refused(was_away(problem.message))),
+    match publication_holds(name, publication, table) {
+        Ok(published) if published.is_held_by(record.entry) => Ok(()),
+        Ok(_) => Err(was_away(format!(
+            "table {table} was taken out of publication {name} and added again, or that was made anew"
+        ))),
+        Err(problem) => Err(was_away(problem.message)),
     }
 }
 
@@ -168,7 +190,11 @@ fn was_away(what: String) -> Problem {
     )
 }
 
-fn publication_holds(name: &str, publication: Option<&Publication>, table: &TableName) -> Result<u32, Problem> {
+fn publication_holds<'p>(
+    name: &str,
+    publication: Option<&'p Publication>,
+    table: &TableName,
+) -> Result<&'p PublishedTable, Problem> {
     let incomplete = |message: String, hint: String| Err(Reason::PublicationIncomplete.problem(message, hint));
     let quoted = quote::identifier(name);
     let Some(publication) = publication else {
@@ -199,7 +225,7 @@ fn publication_holds(name: &str, publication: Option<&Publication>, table: &Tabl
             ),
         );
     }
-    Ok(published.entry)
+    Ok(published)
 }
 
 #[cfg(test)]
@@ -244,5 +270,59 @@ mod tests {
         assert_eq!(reason(identity_fits(&record(1), &done(500), &server(2), &history)), "fit");
         assert_eq!(reason(identity_fits(&record(1), &done(501), &server(2), &history)), "SourceIdentityChanged");
         assert_eq!(reason(identity_fits(&record(3), &done(1), &server(2), &history)), "SourceIdentityChanged");
+    }
+
+    fn orders() -> TableName {
+        TableName { schema: "public".into(), name: "orders".into() }
+    }
+
+    /// A publication of one table, with an entry of its own and one of its schema.
+    fn publication(entry: u32, schema_entry: Option<u32>) -> Publication {
+        let whole = PublishedTable { table: orders(), columns: None, row_filter: None, entry, schema_entry };
+        Publication {
+            name: "p".into(),
+            owner: "app".into(),
+            owned: true,
+            all_tables: false,
+            operations: Operations::ALL,
+            via_partition_root: true,
+            tables: vec![whole],
+        }
+    }
+
+    /// For a Sink that began with the table 7 and its entry 1.
+    fn stands(oid: u32, publication: Option<&Publication>) -> String {
+        reason(still_stands("p", publication, &orders(), RelationIdentity { oid: 7, entry: 1 }, oid))
+    }
+
+    #[test]
+    fn a_table_stands_while_what_it_began_with_does() {
+        assert_eq!(stands(7, Some(&publication(1, None))), "fit");
+        assert_eq!(stands(7, Some(&publication(1, Some(2)))), "fit", "its schema joined");
+        assert_eq!(stands(7, Some(&publication(2, Some(1)))), "fit", "it was named besides its schema");
+        assert_eq!(stands(7, Some(&publication(2, None))), "PublicationChanged");
+        assert_eq!(stands(7, Some(&publication(2, Some(3)))), "PublicationChanged");
+        assert_eq!(stands(7, Some(&Publication { tables: Vec::new(), ..publication(1, None) })), "PublicationChanged");
+        assert_eq!(stands(7, None), "PublicationChanged");
+        assert_eq!(stands(8, Some(&publication(1, None))), "SchemaChanged");
+    }
+
+    #[test]
+    fn a_publication_of_a_part_does_not_do() {
+        let part = |change: fn(&mut Publication)| {
+            let mut publication = publication(1, None);
+            change(&mut publication);
+            publication_holds("p", Some(&publication), &orders()).err().map(|problem| problem.reason)
+        };
+        assert_eq!(part(|_| {}), None);
+        let parts: [fn(&mut Publication); 4] = [
+            |publication| publication.operations.truncate = false,
+            |publication| publication.via_partition_root = false,
+            |publication| publication.tables[0].columns = Some(vec!["id".into()]),
+            |publication| publication.tables[0].row_filter = Some("(id > 7)".into()),
+        ];
+        for change in parts {
+            assert_eq!(part(change).as_deref(), Some("PublicationIncomplete"));
+        }
     }
 }

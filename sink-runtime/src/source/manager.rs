@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use afterbay_clients::postgres::catalogue::{server, slot};
-use afterbay_clients::postgres::wire::{ReplicationConnection, ReplicationReader, StatusWriter, SystemIdentity};
-use afterbay_clients::postgres::{Lsn, SqlClient, sql};
+use afterbay_clients::postgres::wire::{ReplicationConnection, ReplicationReader, StatusWriter};
+use afterbay_clients::postgres::{Lsn, sql};
 use afterbay_crds::plan::TableName;
 use afterbay_crds::reason::Reason;
 use afterbay_crds::report::Problem;
@@ -308,30 +308,15 @@ async fn prepare(
         return Err(SourceError::Refused(checks::slot_lost(&plan.slot, "it does not exist, though there is progress")));
     };
     checks::slot_is_fit(plan, &slot).map_err(SourceError::Refused)?;
-    let mut verdicts = Vec::new();
-    for newcomer in newcomers {
-        let verdict = checks::identity_fits(&newcomer.identity, &newcomer.position, &server, &history)
-            .and_then(|()| checks::slot_is_not_ahead(&plan.slot, slot.confirmed_flush, &newcomer.position));
-        verdicts.push(match verdict {
-            Ok(()) => relation_fits(context, &client, newcomer, &server).await?,
-            Err(problem) => Err(problem),
-        });
-    }
+    let begun: Vec<_> = newcomers.clone().map(|newcomer| (&newcomer.table, newcomer.relation)).collect();
+    let standing = checks::standing(&client, &plan.publication, &begun).await?;
+    let verdict = |(newcomer, standing): (&Newcomer, Result<TableDescription, Problem>)| {
+        checks::identity_fits(&newcomer.identity, &newcomer.position, &server, &history)?;
+        checks::slot_is_not_ahead(&plan.slot, slot.confirmed_flush, &newcomer.position)?;
+        Ok(Sound { table: standing?, identity: start::identity(plan, &server), log_end: server.wal_end })
+    };
+    let verdicts = newcomers.zip(standing).map(verdict).collect();
     Ok((connection, verdicts))
-}
-
-async fn relation_fits(
-    context: &Context,
-    client: &SqlClient,
-    newcomer: &Newcomer,
-    server: &SystemIdentity,
-) -> Result<Verdict, SourceError> {
-    let plan = &context.plan;
-    match checks::standing(client, &plan.publication, &newcomer.table, newcomer.relation).await {
-        Ok(table) => Ok(Ok(Sound { table, identity: start::identity(plan, server), log_end: server.wal_end })),
-        Err(SourceError::Refused(problem)) => Ok(Err(problem)),
-        Err(error) => Err(error),
-    }
 }
 
 /// Starts the stream; ends a predecessor that still reads the slot: the Sinks that wait have fenced its producers.

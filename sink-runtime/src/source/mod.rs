@@ -195,8 +195,11 @@ async fn describe(client: &SqlClient, table: &TableName) -> Result<TableDescript
     if let Some(description) = tables::describe(client, table).await? {
         return Ok(description);
     }
-    let similar = tables::similar(client, table).await?;
-    Err(SourceError::Refused(fitness::table_not_found(table, &similar)))
+    Err(SourceError::Refused(not_found(client, table).await?))
+}
+
+async fn not_found(client: &SqlClient, table: &TableName) -> Result<Problem, PostgresError> {
+    Ok(fitness::table_not_found(table, &tables::similar(client, table).await?))
 }
 
 fn stopping() -> Problem {

@@ -8,15 +8,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use afterbay_clients::postgres::catalogue::server;
-use afterbay_clients::postgres::sql;
+use afterbay_clients::postgres::{PostgresError, sql};
 use afterbay_crds::report::Problem;
 use afterbay_formats::fitness;
 use tokio::time::{Interval, MissedTickBehavior};
 use tokio_util::task::AbortOnDropHandle;
 
+use super::checks;
 use super::router::Member;
 use super::session::Context;
-use super::{SourceError, checks};
 use crate::protocol::RelationIdentity;
 
 /// How often it is looked.
@@ -71,20 +71,21 @@ impl Watch {
     }
 }
 
-async fn look(context: Arc<Context>, members: Vec<(usize, RelationIdentity)>) -> Result<Lost, SourceError> {
+async fn look(context: Arc<Context>, members: Vec<(usize, RelationIdentity)>) -> Result<Lost, PostgresError> {
     let client = sql::connect(&context.plan.connection).await?;
     if let Some(problem) = server::facts(&client).await?.synchronous() {
         return Ok(members.into_iter().map(|(sink, _)| (sink, problem.clone())).collect());
     }
-    let mut lost = Lost::new();
-    for (sink, relation) in members {
-        let Some(plan) = context.sinks.get(sink) else { continue };
-        let found = match checks::standing(&client, &context.plan.publication, &plan.table, relation).await {
+    let begun: Vec<_> =
+        members.iter().filter_map(|(sink, record)| Some((*sink, context.sinks.get(*sink)?, *record))).collect();
+    let tables: Vec<_> = begun.iter().map(|(_, plan, record)| (&plan.table, *record)).collect();
+    let verdicts = checks::standing(&client, &context.plan.publication, &tables).await?;
+    let lost = begun.into_iter().zip(verdicts).filter_map(|((sink, plan, _), verdict)| {
+        let problem = match verdict {
             Ok(table) => fitness::unfit_since(&table, &plan.key_columns, plan.envelope),
-            Err(SourceError::Refused(problem)) => Some(problem),
-            Err(error) => return Err(error),
+            Err(problem) => Some(problem),
         };
-        lost.extend(found.map(|problem| (sink, problem)));
-    }
-    Ok(lost)
+        Some((sink, problem?))
+    });
+    Ok(lost.collect())
 }
