@@ -1,0 +1,196 @@
+//! One database, its Sinks, and all that stands between: what a campaign sets on fire.
+
+use std::time::{Duration, Instant};
+
+use afterbay_crds::report::{SinkReport, SinkState};
+use afterbay_e2e::afterbay::Options;
+use afterbay_e2e::{Afterbay, Format, Manifests, Rig, Scenario, Sink};
+use tokio_postgres::Config;
+
+use crate::checker::{Checker, Topic};
+use crate::expectation::{Envelope, Start};
+use crate::ledger::{self, Table};
+use crate::proxy::{Network, Proxy};
+use crate::random::Random;
+use crate::transactions::markers;
+use crate::worker;
+
+/// The proxies, by what stands behind them.
+pub struct Proxies {
+    pub broker: Proxy,
+    pub postgres: Proxy,
+    pub registry: Proxy,
+}
+
+/// What a campaign sets on fire.
+pub struct World {
+    pub scenario: Scenario,
+    pub proxies: Proxies,
+    pub afterbay: Option<Afterbay>,
+    checker: Checker,
+    manifests: Manifests,
+    /// Those that carry since the first round.
+    lasting: Vec<Topic>,
+    /// One that began in a later round.
+    fresh: Option<Topic>,
+    begun: u32,
+}
+
+impl World {
+    /// Tables with rows, and Sinks that have carried them.
+    pub async fn make(seed: u64) -> Self {
+        let rig = Rig::get();
+        let scenario = Scenario::new(&format!("fire-{seed:x}")).await;
+        scenario.database.run(include_str!("schema.sql")).await;
+        let (postgres_host, postgres_port) = rig.postgres_address();
+        let (registry, path) = split_url(rig.registry());
+        rig.needs("broker", rig.setting("BROKER_BEHIND_PROXY"));
+        let through = rig.setting("BROKER_PROXY");
+        let (broker, _) = Proxy::start(through, rig.setting("BROKER_BEHIND_PROXY").to_owned()).await;
+        let (postgres, database) = Proxy::start("127.0.0.1:0", format!("{postgres_host}:{postgres_port}")).await;
+        let (registry, schemas) = Proxy::start("127.0.0.1:0", registry.to_owned()).await;
+        let manifests = scenario
+            .manifests()
+            .set("SourceConnector/shop", "spec.postgres.host", database.ip().to_string())
+            .set("SourceConnector/shop", "spec.postgres.port", database.port())
+            .set("KafkaConnection/events", "spec.bootstrapServers", through)
+            .set("SchemaRegistryConnection/schemas", "spec.url", format!("http://{schemas}/{path}"));
+        let checker = Checker::open(rig, &scenario.database).await;
+        let lasting = [
+            ("account", Table::Account, Envelope::Upsert, Format::Json),
+            ("line", Table::Line, Envelope::Upsert, Format::Avro),
+            ("line-changes", Table::Line, Envelope::Debezium, Format::Avro),
+            ("event", Table::Event, Envelope::Debezium, Format::Json),
+        ];
+        let start = Start::Snapshot { last: i64::MAX };
+        let lasting = lasting.map(|(name, table, envelope, format)| Topic {
+            name: scenario.topic(name),
+            table,
+            envelope,
+            format,
+            start,
+        });
+        let proxies = Proxies { broker, postgres, registry };
+        let lasting = lasting.into();
+        let mut world = Self { scenario, proxies, afterbay: None, checker, manifests, lasting, fresh: None, begun: 0 };
+        world.run();
+        world.scenario.database.run(&markers()).await;
+        world.check().await.unwrap_or_else(|error| panic!("before anything went wrong: {error}"));
+        world
+    }
+
+    /// The owner's way into the database, without a proxy.
+    pub fn database(&self) -> Config {
+        let database = &self.scenario.database;
+        let mut config = self.scenario.rig.postgres();
+        config.dbname(&database.name).user(&database.role).password(&database.password);
+        config
+    }
+
+    /// Starts `afterbay run`, if it does not run.
+    pub fn run(&mut self) {
+        if self.afterbay.is_none() {
+            self.afterbay = Some(self.scenario.run_with(&self.all_manifests(), &self.options()));
+        }
+    }
+
+    /// A second `afterbay run` of the same manifests, as from another machine.
+    pub fn run_elsewhere(&self) -> Afterbay {
+        let elsewhere = self.scenario.folder().join("elsewhere");
+        self.scenario.run_with(&self.all_manifests(), &self.options().state_dir(elsewhere))
+    }
+
+    fn options(&self) -> Options {
+        let program = worker::program(self.scenario.folder());
+        Options::default().argument("--runtime").argument(program.to_str().expect("the folder has a plain name"))
+    }
+
+    fn all_manifests(&self) -> Manifests {
+        let topics = self.lasting.iter().chain(&self.fresh);
+        topics.fold(self.manifests.clone(), |manifests, topic| manifests.with(sink(topic)))
+    }
+
+    /// Puts a Sink that has never begun in the place of the last such one, and starts `afterbay run` anew with it.
+    pub async fn begin_a_sink(&mut self, random: &mut Random) {
+        if let Some(afterbay) = self.afterbay.take() {
+            if random.chance(50) { afterbay.kill().await } else { drop(afterbay.stop().await) }
+        }
+        self.begun += 1;
+        let (table, envelope) = *random.pick(&[
+            (Table::Account, Envelope::Upsert),
+            (Table::Line, Envelope::Upsert),
+            (Table::Line, Envelope::Debezium),
+            (Table::Event, Envelope::Debezium),
+        ]);
+        let format = *random.pick(&[Format::Json, Format::Avro]);
+        let name = self.scenario.topic(&format!("fresh-{}", self.begun));
+        self.fresh = Some(Topic { name, table, envelope, format, start: Start::Snapshot { last: i64::MAX } });
+        self.run();
+    }
+
+    /// What the worker says of the Sink that began last, or of one of the others.
+    pub async fn report(&self) -> Option<SinkReport> {
+        let topic = self.fresh.as_ref().or(self.lasting.first())?;
+        let report = self.afterbay.as_ref()?.report().await?;
+        report.sinks.into_iter().find(|sink| sink.topic == topic.name)
+    }
+
+    /// The topic of the Sink that began last, while its snapshot is not known to be over.
+    fn beginning(&mut self) -> Option<&mut Topic> {
+        let open = |topic: &&mut Topic| topic.start == Start::Snapshot { last: i64::MAX };
+        self.fresh.as_mut().filter(open)
+    }
+
+    /// Waits until the Sink that began last carries changes, and notes that its snapshot is over: what is written from
+    /// now on has to come as changes. Gives up in silence when that does not come: the check will tell.
+    pub async fn snapshot_is_over(&mut self, patience: Duration) {
+        let end = Instant::now() + patience;
+        while self.beginning().is_some() && Instant::now() < end {
+            let running = self.report().await.is_some_and(|report| report.state == SinkState::Running);
+            if running {
+                let last = ledger::last(&self.scenario.database).await;
+                if let Some(topic) = self.beginning() {
+                    topic.start = Start::Snapshot { last };
+                }
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// Waits until all topics tell what was done, and nothing else; how long that took.
+    pub async fn check(&mut self) -> Result<Duration, String> {
+        let topics: Vec<_> = self.lasting.iter().chain(&self.fresh).cloned().collect();
+        let took = self.checker.check(&self.scenario.database, &topics).await?;
+        for topic in self.lasting.iter_mut().chain(&mut self.fresh) {
+            topic.start = Start::Streaming;
+        }
+        Ok(took)
+    }
+
+    /// All networks are as they should be.
+    pub fn is_well(&self) {
+        for proxy in [&self.proxies.broker, &self.proxies.postgres, &self.proxies.registry] {
+            proxy.is(Network::Well);
+        }
+    }
+}
+
+/// The Sink of a topic.
+fn sink(topic: &Topic) -> Sink {
+    let name = topic.name.rsplit('.').next().expect("there is always a last part");
+    let table = format!("public.{}", topic.table.name());
+    let mut sink = Sink::new(name, &table, &topic.name).format(topic.format).partitions(2);
+    if !topic.table.key().is_empty() {
+        sink = sink.key(topic.table.key());
+    }
+    match topic.envelope {
+        Envelope::Upsert => sink,
+        Envelope::Debezium => sink.debezium(),
+    }
+}
+
+/// Host and port, and path.
+fn split_url(url: &str) -> (&str, &str) {
+    let rest = url.trim_start_matches("http://");
+    rest.split_once('/').unwrap_or((rest, ""))
+}
