@@ -1,6 +1,6 @@
 # The commands of this repository; `make` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help install build lint test test-unit demo clean-rig
+.PHONY: help install build lint test test-unit demo bench clean-rig
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -31,6 +31,9 @@ test-unit: ## what needs no parts
 
 demo: ## a shop's tables carried into Kafka, a worker killed, everything counted (KEEP=1 leaves it running)
 	KEEP=$(KEEP) e2e/demo/demo.sh
+
+bench: ## speed, memory and latency of the release build, into docs/benchmarks.md (PEERS=1: Debezium's too; ROWS=100000: a short run)
+	ROWS=$(ROWS) UPDATES=$(UPDATES) PEERS=$(PEERS) KEEP=$(KEEP) e2e/bench/bench.sh
 
 clean-rig: ## ends the parts and removes their data
 	e2e/rig/rig fresh

@@ -19,7 +19,8 @@ pub async fn run(settings: &Settings, format: Format, report: &mut Report) {
     report.add("snapshot", format, Subject::Afterbay, figures);
     report.add("snapshot", format, Subject::Bare, bench.bare(records, true).await);
 
-    let (figures, _) = bench.carried_live(settings.updates, table::update(&bench.scenario.database, settings.updates)).await;
+    let (figures, _) =
+        bench.carried_live(settings.updates, table::update(&bench.scenario.database, settings.updates)).await;
     report.add("stream, live", format, Subject::Afterbay, figures);
 
     let from = bench.topic.visible();

@@ -10,14 +10,17 @@ use tokio_postgres::NoTls;
 pub async fn describe() -> Vec<String> {
     let cores = std::thread::available_parallelism().map_or(0, usize::from);
     let model = field("/proc/cpuinfo", "model name").unwrap_or_else(|| std::env::consts::ARCH.to_owned());
-    let kilobytes: u64 = field("/proc/meminfo", "MemTotal")
-        .and_then(|text| text.split(' ').next()?.parse().ok())
-        .unwrap_or_default();
+    let kilobytes: u64 =
+        field("/proc/meminfo", "MemTotal").and_then(|text| text.split(' ').next()?.parse().ok()).unwrap_or_default();
     let afterbay = format!("Afterbay {} ({})", env!("CARGO_PKG_VERSION"), commit());
     let (_, librdkafka) = rdkafka::util::get_rdkafka_version();
     vec![
         format!("{}", output("date", &["-u", "+%Y-%m-%d %H:%M UTC"])),
-        format!("{cores} × {model}, {:.0} GiB, Linux {}, all parts on this one machine", kilobytes as f64 / 1_048_576.0, output("uname", &["-r"])),
+        format!(
+            "{cores} × {model}, {:.0} GiB, Linux {}, all parts on this one machine",
+            kilobytes as f64 / 1_048_576.0,
+            output("uname", &["-r"])
+        ),
         format!("{afterbay}, librdkafka {librdkafka}, PostgreSQL {}, Kafka {}", postgres().await, kafka()),
     ]
 }
@@ -32,7 +35,8 @@ fn field(file: &str, name: &str) -> Option<String> {
 fn commit() -> String {
     let folder = repository().to_str().expect("the repository has a plain name");
     let commit = output("git", &["-C", folder, "rev-parse", "--short", "HEAD"]);
-    let changed = !output("git", &["-C", folder, "status", "--porcelain", "--untracked-files=no", "--", "*.rs"]).is_empty();
+    let changed =
+        !output("git", &["-C", folder, "status", "--porcelain", "--untracked-files=no", "--", "*.rs"]).is_empty();
     if changed { format!("{commit}, with changes") } else { commit }
 }
 

@@ -31,7 +31,8 @@ pub fn cpu_of_machine() -> Duration {
     let stat = std::fs::read_to_string("/proc/stat").expect("/proc/stat can be read");
     let fields: Vec<u64> = numbers(stat.lines().next().expect("it has a line for all processors").split(' ').skip(2));
     // user nice system idle iowait irq softirq steal
-    let busy: u64 = fields.iter().take(8).enumerate().filter(|(place, _)| ![3, 4].contains(place)).map(|(_, n)| n).sum();
+    let busy: u64 =
+        fields.iter().take(8).enumerate().filter(|(place, _)| ![3, 4].contains(place)).map(|(_, n)| n).sum();
     TICK * busy as u32
 }
 
@@ -62,8 +63,10 @@ pub fn parts() -> Vec<u32> {
     files.filter_map(|file| part(file.file_name().to_str()?.strip_suffix(".pid")?)).collect()
 }
 
+/// As `e2e/rig/lib.sh` has it.
 fn run_folder() -> PathBuf {
-    repository().join("target/rig/run")
+    let state = std::env::var_os("AFTERBAY_RIG_STATE").unwrap_or_else(|| "target/rig".into());
+    repository().join(state).join("run")
 }
 
 fn stat(pid: u32) -> Vec<u64> {

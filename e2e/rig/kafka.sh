@@ -141,4 +141,4 @@ kafka_up() {
     await "$name" 30 listens "$port"
 }
 
-heap() { [[ $1 == controller ]] && echo 128m || echo 256m; }
+heap() { [[ $1 == controller ]] && echo 128m || echo "${AFTERBAY_RIG_BROKER_HEAP:-256m}"; }
