@@ -120,7 +120,7 @@ fn ask(
 ) -> Option<oneshot::Receiver<(Feed, Lsn)>> {
     let (reply, answer) = oneshot::channel();
     let request = JoinRequest { member: newcomer.member(), queue: queue.clone(), boundary, reply };
-    requests.upgrade()?.send(Request::Join(request)).ok()?;
+    requests.upgrade()?.send(Request::Join(Box::new(request))).ok()?;
     Some(answer)
 }
 

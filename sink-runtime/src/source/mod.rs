@@ -139,7 +139,7 @@ pub enum Request {
     /// Do not wait for this Sink: it has a problem of its own, or is busy with its start.
     Away(usize),
     /// Take a Sink that has caught up into the session.
-    Join(JoinRequest),
+    Join(Box<JoinRequest>),
 }
 
 /// What the Sinks hold of the source.

@@ -292,7 +292,7 @@ pub async fn run(
     while !session.router.is_empty() {
         tokio::select! {
             request = requests.recv() => match request {
-                Some(Request::Join(join)) => session.joining.push(join),
+                Some(Request::Join(join)) => session.joining.push(*join),
                 Some(request) => return Ok(Pause::Request(request)),
                 None => return Ok(Pause::Alone),
             },
