@@ -1,58 +1,49 @@
 //! What is wrong with manifests as far as they alone can show it: values, references, Secrets.
 //!
-//! Pure; the world (brokers, tables, registries) is asked elsewhere.
+//! Pure; the world (brokers, tables, registries) is asked elsewhere. A resource of which some is refused for its shape is
+//! judged too, by all that is known of it: what would only follow from the refusal is not told.
 
 mod kafka;
 mod references;
 mod registry;
+mod shared;
 mod sink;
 mod source;
+mod subject;
 
 use std::collections::BTreeMap;
 
-use crate::manifest::{Kind, Located, ManifestError, Manifests, nearest};
+use crate::manifest::{Located, ManifestError, Manifests};
 use crate::names::ResourceName;
+use subject::Subject;
 
 /// Everything that is wrong, in the order of the files; `instance` is the installation that the manifests are for.
 pub fn validate(manifests: &Manifests, instance: &str) -> Vec<ManifestError> {
     let mut errors = Vec::new();
-    for (name, connection) in &manifests.kafka_connections {
-        kafka::check(manifests, name, connection, instance, &mut errors);
+    for (name, connection) in all(&manifests.kafka_connections, &manifests.aside.kafka_connections) {
+        kafka::check(Subject::new(manifests, name, connection, &mut errors), &connection.spec, instance);
     }
-    for (name, connection) in &manifests.registries {
-        registry::check(manifests, name, connection, &mut errors);
+    for (name, registry) in all(&manifests.registries, &manifests.aside.registries) {
+        registry::check(Subject::new(manifests, name, registry, &mut errors), &registry.spec);
     }
-    let mut slots = BTreeMap::new();
-    for (name, connector) in &manifests.sources {
-        source::check(manifests, name, connector, &mut errors);
-        source::slot_is_its_own(name, connector, &mut slots, &mut errors);
+    for (name, source) in all(&manifests.sources, &manifests.aside.sources) {
+        source::check(Subject::new(manifests, name, source, &mut errors), &source.spec);
     }
-    let mut topics = BTreeMap::new();
-    for (name, each) in &manifests.sinks {
-        sink::check(manifests, name, each, &mut errors);
-        sink::topic_is_its_own(name, each, &mut topics, &mut errors);
+    for (name, sink) in all(&manifests.sinks, &manifests.aside.sinks) {
+        sink::check(Subject::new(manifests, name, sink, &mut errors), &sink.spec);
     }
+    shared::slots(manifests, &mut errors);
+    shared::topics(manifests, &mut errors);
     errors.sort();
+    // A Secret that is not there is not told anew for each of its keys.
+    errors.dedup();
     errors
 }
 
-/// "there is no Kind name", with the nearest name that there is; nothing where it is there, or there with errors.
-fn dangling<T>(
-    manifests: &Manifests,
-    kind: Kind,
-    name: &ResourceName,
-    known: &BTreeMap<ResourceName, Located<T>>,
-) -> Option<(String, String)> {
-    if known.contains_key(name) || manifests.may_be_unread(kind, name) {
-        return None;
-    }
-    let kind = kind.as_str();
-    let siblings = known.keys().filter(|known| known.namespace == name.namespace).map(|known| known.name.as_str());
-    let elsewhere = known.keys().find(|known| known.name == name.name);
-    let remedy = match (nearest(&name.name, siblings), elsewhere) {
-        (Some(like), _) => format!("did you mean {like}?"),
-        (None, Some(other)) => format!("there is one in namespace {}; put both into one namespace", other.namespace),
-        (None, None) => format!("add a {kind} of that name, or correct the name"),
-    };
-    Some((format!("there is no {kind} {name}"), remedy))
+/// The resources of a kind, with those that have no name of their own.
+fn all<'a, T>(
+    named: &'a BTreeMap<ResourceName, Located<T>>,
+    aside: &'a [(ResourceName, Located<T>)],
+) -> impl Iterator<Item = (&'a ResourceName, &'a Located<T>)> {
+    named.iter().chain(aside.iter().map(|(name, resource)| (name, resource)))
 }

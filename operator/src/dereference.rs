@@ -20,7 +20,7 @@ pub fn manifests(arguments: &ManifestArguments) -> (Manifests, Vec<ManifestError
     errors.extend(validate(&manifests, &arguments.instance));
     errors.extend(client_settings(&manifests));
     if errors.is_empty() && manifests.sinks.is_empty() {
-        let place = Place::document(&shown(&arguments.paths), 1);
+        let place = Place::file(&shown(&arguments.paths));
         errors.push(place.error("", "there is no Sink in these manifests", "add one, or name its file with -f"));
     }
     (manifests, errors)
@@ -76,6 +76,6 @@ fn is_manifest(path: &Path) -> bool {
 }
 
 fn unreadable(path: &Path, what: &str, errors: &mut Vec<ManifestError>) {
-    let place = Place::document(&path.display().to_string(), 1);
+    let place = Place::file(&path.display().to_string());
     errors.push(place.error("", what, "correct the path given with -f"));
 }

@@ -164,7 +164,7 @@ fn registry_places(manifests: &Manifests) -> Places {
 
 fn place_of(places: &Places, name: &str) -> Place {
     let found = places.iter().find(|(known, _)| known == name).map(|(_, place)| place.clone());
-    found.unwrap_or_else(|| Place::document(name, 1))
+    found.unwrap_or_else(|| Place::file(name))
 }
 
 async fn kafka_findings(kafka: KafkaProvisioning, sinks: Places) -> Vec<Finding> {

@@ -32,15 +32,19 @@ pub struct SourceConnectorSpec {
 /// A Postgres database.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-#[x_kube(validation = Rule::new("has(self.host) != (has(self.hosts) && size(self.hosts) > 0)").message("give host or hosts, not both"))]
+#[x_kube(
+    validation = Rule::new("has(self.host) != (has(self.hosts) && size(self.hosts) > 0)").message("give host or hosts, not both"),
+    validation = Rule::new("!has(self.port) || has(self.host)").message("port goes with host; each of hosts has its own")
+)]
 pub struct PostgresSource {
     /// The server.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub host: Option<String>,
-    /// Its port.
-    #[serde(default = "default_port")]
+    /// Its port; without it 5432.
+    // No default in the schema: beside `hosts`, of which each has its own, it would look like one that was written.
+    #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 65535))]
-    pub port: i32,
+    pub port: Option<i32>,
     /// Several servers, of which the primary is found.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub hosts: Vec<Host>,

@@ -11,23 +11,37 @@ use crate::names::ResourceName;
 pub struct Place {
     /// The file, as the user named it.
     pub file: String,
-    /// Which document of the file it is, from 1.
-    pub document: usize,
+    /// Which document of the file it is, from 1; none where it is the file itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub document: Option<usize>,
     /// Which resource it is, as far as that is known: `Sink default/orders`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub resource: Option<String>,
 }
 
 impl Place {
+    /// A file of which nothing is known.
+    pub fn file(file: &str) -> Self {
+        Self { file: file.to_owned(), document: None, resource: None }
+    }
+
     /// A document whose contents are not known.
     pub fn document(file: &str, document: usize) -> Self {
-        Self { file: file.to_owned(), document, resource: None }
+        Self { document: Some(document), ..Self::file(file) }
     }
 
     /// The same document, of which is known what it is.
     #[must_use]
     pub fn of(&self, kind: &str, name: &ResourceName) -> Self {
         Self { resource: Some(format!("{kind} {name}")), ..self.clone() }
+    }
+
+    /// The document within a sentence: `document 2 of shop.yaml`.
+    pub fn in_words(&self) -> String {
+        match self.document {
+            Some(document) => format!("document {document} of {}", self.file),
+            None => self.file.clone(),
+        }
     }
 
     /// An error here.
@@ -38,7 +52,10 @@ impl Place {
 
 impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: document {}", self.file, self.document)?;
+        f.write_str(&self.file)?;
+        if let Some(document) = self.document {
+            write!(f, ": document {document}")?;
+        }
         match &self.resource {
             Some(resource) => write!(f, " ({resource})"),
             None => Ok(()),
@@ -75,10 +92,13 @@ impl std::error::Error for ManifestError {}
 /// The known name that is most like this one, if any is.
 pub fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let wanted = name.to_lowercase();
-    known
-        .into_iter()
-        .map(|candidate| (strsim::jaro_winkler(&wanted, &candidate.to_lowercase()), candidate))
-        .filter(|(likeness, _)| *likeness >= 0.75)
-        .max_by(|(left, _), (right, _)| left.total_cmp(right))
-        .map(|(_, candidate)| candidate)
+    let likeness = |candidate: &str| {
+        let candidate = candidate.to_lowercase();
+        let likeness = strsim::jaro_winkler(&wanted, &candidate);
+        // Two letters that changed places weigh too much in a short name.
+        let is_slip = wanted.len() > 2 && strsim::osa_distance(&wanted, &candidate) == 1;
+        (likeness >= 0.75 || is_slip).then_some(likeness)
+    };
+    let alike = known.into_iter().filter_map(|candidate| Some((likeness(candidate)?, candidate)));
+    alike.max_by(|(left, _), (right, _)| left.total_cmp(right)).map(|(_, candidate)| candidate)
 }

@@ -2,17 +2,19 @@
 
 mod error;
 mod reader;
+mod refused;
 mod remedy;
 mod schema;
 mod secret;
 mod split;
 mod yaml;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use secrecy::SecretSlice;
 
 pub use error::{ManifestError, Place, nearest};
+pub use refused::Refused;
 
 use crate::api::{KafkaConnectionSpec, SchemaRegistryConnectionSpec, SinkSpec, SourceConnectorSpec};
 use crate::names::ResourceName;
@@ -50,10 +52,35 @@ pub struct Located<T> {
     pub place: Place,
     /// What.
     pub spec: T,
+    /// What of it is not known.
+    pub refused: Refused,
 }
 
-/// The data of a Secret; never shown.
-pub type SecretData = BTreeMap<String, SecretSlice<u8>>;
+impl<T> Located<T> {
+    /// Whether this field, and all that stands in it, is as the user wrote it.
+    pub fn knows(&self, field: &str) -> bool {
+        !self.refused.touches(field)
+    }
+}
+
+impl Located<SecretData> {
+    /// Whether a key that is not among the data may be there, and could only not be read.
+    pub(crate) fn may_hold(&self, key: &str) -> bool {
+        secret::may_hold(&self.refused, key)
+    }
+}
+
+/// The data of a Secret, by key.
+pub type SecretData = BTreeMap<String, SecretValue>;
+
+/// A value of a Secret.
+#[derive(Clone, Debug)]
+pub struct SecretValue {
+    /// Where it stands: `data` or `stringData`.
+    pub section: &'static str,
+    /// The value itself; never shown.
+    pub bytes: SecretSlice<u8>,
+}
 
 /// A kind of manifest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -82,7 +109,8 @@ impl Kind {
     }
 }
 
-/// All resources, by name.
+/// All resources, by name. Where [`read`] has told no error, they are as they were written; else some may hold stand-ins
+/// for what is refused, and can be judged, but not run.
 #[derive(Debug, Default)]
 pub struct Manifests {
     /// Kafka clusters.
@@ -95,16 +123,28 @@ pub struct Manifests {
     pub sinks: BTreeMap<ResourceName, Located<SinkSpec>>,
     /// Secrets.
     pub secrets: BTreeMap<ResourceName, Located<SecretData>>,
-    /// Resources with errors of their own: who refers to them is not at fault.
-    pub(crate) unread: BTreeSet<(Kind, ResourceName)>,
-    /// Whether there are documents of which not even kind and name are known.
-    pub(crate) unnamed: bool,
+    /// Resources that nothing can refer to.
+    pub(crate) aside: Aside,
+    /// What is known of documents of which kind or name are not.
+    pub(crate) unnamed: Vec<(Option<Kind>, Option<ResourceName>)>,
+}
+
+/// Resources without a name of their own: with none, or with one that is taken. They are judged all the same.
+#[derive(Debug, Default)]
+pub(crate) struct Aside {
+    pub(crate) kafka_connections: Vec<(ResourceName, Located<KafkaConnectionSpec>)>,
+    pub(crate) registries: Vec<(ResourceName, Located<SchemaRegistryConnectionSpec>)>,
+    pub(crate) sources: Vec<(ResourceName, Located<SourceConnectorSpec>)>,
+    pub(crate) sinks: Vec<(ResourceName, Located<SinkSpec>)>,
 }
 
 impl Manifests {
-    /// Whether what is missing of a resource may be due to an error that is told already.
-    pub(crate) fn may_be_unread(&self, kind: Kind, name: &ResourceName) -> bool {
-        self.unnamed || self.unread.contains(&(kind, name.clone()))
+    /// Whether one of the documents of which kind or name are not known may be this resource.
+    pub(crate) fn may_be_unnamed(&self, kind: Kind, name: &ResourceName) -> bool {
+        let may_be = |(its_kind, its_name): &(Option<Kind>, Option<ResourceName>)| {
+            its_kind.is_none_or(|its| its == kind) && its_name.as_ref().is_none_or(|its| its == name)
+        };
+        self.unnamed.iter().any(may_be)
     }
 }
 

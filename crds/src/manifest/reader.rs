@@ -7,6 +7,7 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::JSONSche
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
+use super::refused::Refused;
 use super::yaml::YamlError;
 use super::{Kind, Located, ManifestError, Manifests, Place, nearest, schema, secret};
 use crate::api::{GROUP, VERSION, all_crds};
@@ -50,13 +51,13 @@ impl<'a> Reader<'a> {
 
     /// A document that cannot be parsed.
     pub(super) fn unreadable(&mut self, place: &Place, error: &YamlError) {
-        self.manifests.unnamed = true;
+        self.manifests.unnamed.push((None, None));
         self.errors.push(place.error("", format!("not readable as YAML: {}", error.what), error.remedy));
     }
 
     pub(super) fn document(&mut self, place: &Place, document: Value) {
         let Value::Object(mut document) = document else {
-            self.manifests.unnamed = true;
+            self.manifests.unnamed.push((None, None));
             self.errors.push(place.error("", "not a manifest", "begin it with apiVersion, kind, metadata and spec"));
             return;
         };
@@ -76,50 +77,86 @@ impl<'a> Reader<'a> {
             self.errors.push(place.error("", format!("{foreign} is no kind that Afterbay reads"), remedy));
             return;
         }
-        let Some((kind, name)) = self.identity(place, &document) else {
-            self.manifests.unnamed = true;
+        let (kind, name) = self.identity(place, &document);
+        let (Some(kind), Some(name)) = (kind, &name) else {
+            self.manifests.unnamed.push((kind, name.clone()));
+            if let Some(kind) = kind {
+                let nameless = ResourceName::new(self.namespace(&document), "");
+                let place = Place { resource: Some(kind.as_str().to_owned()), ..place.clone() };
+                self.label(&place, "metadata.namespace", &nameless.namespace, names::is_dns_label);
+                self.resource(kind, &nameless, &place, &document, false);
+            }
             return;
         };
-        let place = place.of(kind.as_str(), &name);
-        if let Some(first) = self.places.get(&(kind, name.clone())) {
-            let what =
-                format!("{} {name} is there already, in document {} of {}", kind.as_str(), first.document, first.file);
+        let place = place.of(kind.as_str(), name);
+        let first = self.places.get(&(kind, name.clone()));
+        let is_first = first.is_none();
+        if let Some(first) = first {
+            let what = format!("{} {name} is there already, in {}", kind.as_str(), first.in_words());
             let remedy = "give one of the two another name, or leave one out";
             self.errors.push(place.error("metadata.name", what, remedy));
-            return;
+        } else {
+            self.places.insert((kind, name.clone()), place.clone());
         }
-        self.places.insert((kind, name.clone()), place.clone());
+        // A Secret's name may hold dots.
+        let is_dotted = |name: &str| name.split('.').all(names::is_dns_label);
+        let fits = if kind == Kind::Secret { is_dotted } else { names::is_dns_label };
+        self.label(&place, "metadata.name", &name.name, fits);
+        self.label(&place, "metadata.namespace", &name.namespace, names::is_dns_label);
+        self.resource(kind, name, &place, &document, is_first);
+    }
 
-        let before = self.errors.len();
-        self.api_version(kind, &place, &document);
-        self.metadata(kind, &name, &place, document.get("metadata"));
-        self.top_level(kind, &place, &document);
-        let resources = &mut self.manifests;
+    /// What stands below kind and name. Nothing refers to a resource that has no name of its own.
+    fn resource(
+        &mut self,
+        kind: Kind,
+        name: &ResourceName,
+        place: &Place,
+        document: &Map<String, Value>,
+        has_own_name: bool,
+    ) {
+        self.api_version(kind, place, document);
+        self.metadata(place, document.get("metadata"));
+        self.top_level(kind, place, document);
+        let Manifests { kafka_connections, registries, sources, sinks, secrets, aside, .. } = &mut self.manifests;
         let errors = &mut self.errors;
         match kind {
             Kind::KafkaConnection => {
-                add(&mut resources.kafka_connections, &name, &place, typed(kind, &place, document, errors));
+                let aside = (!has_own_name).then_some(&mut aside.kafka_connections);
+                add(kafka_connections, aside, name, typed(kind, place, document, errors));
             }
             Kind::SchemaRegistryConnection => {
-                let spec = typed(kind, &place, document, errors);
-                add(&mut resources.registries, &name, &place, spec);
+                let aside = (!has_own_name).then_some(&mut aside.registries);
+                add(registries, aside, name, typed(kind, place, document, errors));
             }
             Kind::SourceConnector => {
-                add(&mut resources.sources, &name, &place, typed(kind, &place, document, errors));
+                let aside = (!has_own_name).then_some(&mut aside.sources);
+                add(sources, aside, name, typed(kind, place, document, errors));
             }
-            Kind::Sink => add(&mut resources.sinks, &name, &place, typed(kind, &place, document, errors)),
+            Kind::Sink => {
+                let aside = (!has_own_name).then_some(&mut aside.sinks);
+                add(sinks, aside, name, typed(kind, place, document, errors));
+            }
             Kind::Secret => {
-                let data = secret::data(&place, &document, errors);
-                add(&mut resources.secrets, &name, &place, Some(data));
+                let (spec, mut refused) = secret::data(place, document, errors);
+                for field in schema::meant(document, fields_of(kind)) {
+                    refused.insert(field);
+                }
+                if has_own_name {
+                    secrets.insert(name.clone(), Located { place: place.clone(), spec, refused });
+                }
             }
-        }
-        if errors.len() > before {
-            resources.unread.insert((kind, name));
         }
     }
 
-    /// What the document is, where that can be told.
-    fn identity(&mut self, place: &Place, document: &Map<String, Value>) -> Option<(Kind, ResourceName)> {
+    /// The document's namespace.
+    fn namespace<'d>(&'d self, document: &'d Map<String, Value>) -> &'d str {
+        let namespace = document.get("metadata").and_then(|metadata| metadata.get("namespace"));
+        namespace.and_then(Value::as_str).unwrap_or(self.default_namespace)
+    }
+
+    /// What the document is and what it is called, as far as that can be told.
+    fn identity(&mut self, place: &Place, document: &Map<String, Value>) -> (Option<Kind>, Option<ResourceName>) {
         let words = Kind::ALL.map(Kind::as_str);
         let found = document.get("kind");
         let word = found.and_then(Value::as_str);
@@ -133,29 +170,35 @@ impl<'a> Reader<'a> {
             self.errors.push(place.error("kind", what.unwrap_or_else(|| no_word(found).to_owned()), remedy));
         }
         let metadata = document.get("metadata");
-        let Some(name) = metadata.and_then(|metadata| metadata.get("name")).and_then(Value::as_str) else {
-            let place = Place { resource: kind.map(|kind| kind.as_str().to_owned()), ..place.clone() };
-            if metadata.is_some_and(|metadata| !metadata.is_object() && !metadata.is_null()) {
-                let remedy = "write its fields, e.g. metadata: {name: orders}";
-                self.errors.push(place.error("metadata", "expected an object with fields", remedy));
-                return None;
-            }
-            let (what, remedy) = match metadata.and_then(|metadata| metadata.get("name")) {
+        let name = metadata.and_then(|metadata| metadata.get("name"));
+        if let Some(name) = name.and_then(Value::as_str) {
+            return (kind, Some(ResourceName::new(self.namespace(document), name)));
+        }
+        // Of a field that is only misspelt it is told that it is unknown, where that is looked for.
+        let is_misspelt = kind.is_some_and(|kind| {
+            let fields = metadata.and_then(Value::as_object);
+            fields.is_some_and(|fields| schema::meant(fields, &METADATA).contains("name"))
+                || schema::meant(document, fields_of(kind)).contains("metadata")
+        });
+        let place = Place { resource: kind.map(|kind| kind.as_str().to_owned()), ..place.clone() };
+        if metadata.is_some_and(|metadata| !metadata.is_object() && !metadata.is_null()) {
+            let remedy = "write its fields, e.g. metadata: {name: orders}";
+            self.errors.push(place.error("metadata", "expected an object with fields", remedy));
+        } else if !is_misspelt {
+            let (what, remedy) = match name {
                 None | Some(Value::Null) => ("it is missing", "give the resource a name"),
                 Some(_) => ("expected a string", "put the name in quotes"),
             };
             self.errors.push(place.error("metadata.name", what, remedy));
-            return None;
-        };
-        let namespace = metadata.and_then(|metadata| metadata.get("namespace")).and_then(Value::as_str);
-        Some((kind?, ResourceName::new(namespace.unwrap_or(self.default_namespace), name)))
+        }
+        (kind, None)
     }
 
     fn api_version(&mut self, kind: Kind, place: &Place, document: &Map<String, Value>) {
         let expected = if kind == Kind::Secret { "v1".to_owned() } else { format!("{GROUP}/{VERSION}") };
         let found = document.get("apiVersion");
         let version = found.and_then(Value::as_str);
-        if version != Some(&expected) {
+        if version != Some(&expected) && !schema::meant(document, fields_of(kind)).contains("apiVersion") {
             let kind = kind.as_str();
             let what = version.filter(|found| !found.is_empty()).map(|found| format!("there is no {kind} in {found}"));
             let what = what.unwrap_or_else(|| no_word(found).to_owned());
@@ -163,16 +206,14 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn metadata(&mut self, kind: Kind, name: &ResourceName, place: &Place, metadata: Option<&Value>) {
-        for (field, word) in [("metadata.name", &name.name), ("metadata.namespace", &name.namespace)] {
-            // A Secret's name may hold dots.
-            let fits = names::is_dns_label(word)
-                || (kind == Kind::Secret && field == "metadata.name" && word.split('.').all(names::is_dns_label));
-            if !fits {
-                let remedy = "use up to 63 lower-case letters, digits and dashes, a letter or digit at both ends";
-                self.errors.push(place.error(field, format!("\"{word}\" is no name"), remedy));
-            }
+    fn label(&mut self, place: &Place, field: &str, word: &str, fits: fn(&str) -> bool) {
+        if !fits(word) {
+            let remedy = "use up to 63 lower-case letters, digits and dashes, a letter or digit at both ends";
+            self.errors.push(place.error(field, format!("\"{word}\" is no name"), remedy));
         }
+    }
+
+    fn metadata(&mut self, place: &Place, metadata: Option<&Value>) {
         for (field, value) in metadata.and_then(Value::as_object).into_iter().flatten() {
             let path = format!("metadata.{field}");
             match (field.as_str(), value) {
@@ -196,13 +237,18 @@ impl<'a> Reader<'a> {
     }
 
     fn top_level(&mut self, kind: Kind, place: &Place, document: &Map<String, Value>) {
-        let known: &[&str] = match kind {
-            Kind::Secret => &["apiVersion", "kind", "metadata", "data", "stringData", "type", "immutable"],
-            _ => &["apiVersion", "kind", "metadata", "spec", "status"],
-        };
+        let known = fields_of(kind);
         for field in document.keys().filter(|field| !known.contains(&field.as_str())) {
             self.errors.push(unknown_field(place, field.clone(), field, known));
         }
+    }
+}
+
+/// The fields that a manifest of this kind can have.
+fn fields_of(kind: Kind) -> &'static [&'static str] {
+    match kind {
+        Kind::Secret => &["apiVersion", "kind", "metadata", "data", "stringData", "type", "immutable"],
+        _ => &["apiVersion", "kind", "metadata", "spec", "status"],
     }
 }
 
@@ -230,24 +276,30 @@ fn unknown_field(place: &Place, path: String, field: &str, known: &[&str]) -> Ma
     place.error(path, format!("there is no field {field}"), remedy)
 }
 
-/// The spec, if it is as its schema has it.
+/// The spec, as far as it is as its schema has it.
 fn typed<T: DeserializeOwned>(
     kind: Kind,
     place: &Place,
-    mut document: Map<String, Value>,
+    document: &Map<String, Value>,
     errors: &mut Vec<ManifestError>,
-) -> Option<T> {
-    let Some(spec) = document.remove("spec") else {
-        errors.push(place.error("spec", "it is missing", "add it, with the fields of the resource below it"));
-        return None;
+) -> Option<Located<T>> {
+    let schema = spec_schema(kind)?;
+    let (value, refused) = if let Some(spec) = document.get("spec") {
+        let fitted = schema::fit(schema, spec, "spec");
+        errors.extend(fitted.differences.into_iter().map(|found| place.error(found.field, found.what, found.remedy)));
+        (fitted.value, fitted.refused)
+    } else {
+        if !schema::meant(document, fields_of(kind)).contains("spec") {
+            errors.push(place.error("spec", "it is missing", "add it, with the fields of the resource below it"));
+        }
+        let mut refused = Refused::default();
+        refused.insert("spec");
+        (schema::stand_in(schema), refused)
     };
-    let differences = schema::differences(spec_schema(kind)?, &spec, "spec");
-    if !differences.is_empty() {
-        errors.extend(differences.into_iter().map(|found| place.error(found.field, found.what, found.remedy)));
-        return None;
-    }
     // The schema has let it pass; if serde has not, the two differ, which is told and not passed over.
-    serde_json::from_value(spec).map_err(|error| errors.push(place.error("spec", error.to_string(), "correct it"))).ok()
+    let spec = serde_json::from_value(value);
+    let spec = spec.map_err(|error| errors.push(place.error("spec", error.to_string(), "correct it"))).ok()?;
+    Some(Located { place: place.clone(), spec, refused })
 }
 
 /// The schema of a kind's `spec`.
@@ -262,8 +314,18 @@ fn spec_schema(kind: Kind) -> Option<&'static JSONSchemaProps> {
     SCHEMAS.get(kind.as_str())
 }
 
-fn add<T>(resources: &mut BTreeMap<ResourceName, Located<T>>, name: &ResourceName, place: &Place, spec: Option<T>) {
-    if let Some(spec) = spec {
-        resources.insert(name.clone(), Located { place: place.clone(), spec });
+/// Keeps a resource by its name, or aside.
+fn add<T>(
+    named: &mut BTreeMap<ResourceName, Located<T>>,
+    aside: Option<&mut Vec<(ResourceName, Located<T>)>>,
+    name: &ResourceName,
+    resource: Option<Located<T>>,
+) {
+    let Some(resource) = resource else { return };
+    match aside {
+        Some(aside) => aside.push((name.clone(), resource)),
+        None => {
+            named.insert(name.clone(), resource);
+        }
     }
 }

@@ -63,7 +63,7 @@ fn secrets_are_read_and_never_shown() {
     assert_eq!(errors, []);
     let secret = &manifests.secrets[&ResourceName::new("default", "shop-db.v1")];
     for key in ["a", "b", "c"] {
-        assert_eq!(secret.spec[key].expose_secret(), b"hunter2", "{key}");
+        assert_eq!(secret.spec[key].bytes.expose_secret(), b"hunter2", "{key}");
     }
     let shown = format!("{manifests:?}");
     assert!(!shown.contains("hunter2") && !shown.contains("104, 117"), "{shown}");
@@ -161,7 +161,6 @@ fn what_a_document_is_must_be_told() {
     check(
         &sink("a").replace("apiVersion", "apiversion"),
         &[
-            "a.yaml: document 1 (Sink default/a): apiVersion: it is missing · what to do: write afterbay.dev/v1alpha1",
             "a.yaml: document 1 (Sink default/a): apiversion: there is no field apiversion · what to do: did you mean apiVersion?",
         ],
     );
@@ -182,8 +181,12 @@ fn metadata_is_checked() {
     let with = |metadata: &str| sink("a").replace("{name: a}", metadata);
     let place = "a.yaml: document 1 (Sink";
     check(
-        &with("{nmae: a}"),
+        &with("{}"),
         &[format!("{place}): metadata.name: it is missing · what to do: give the resource a name").as_str()],
+    );
+    check(
+        &with("{nmae: a}"),
+        &[format!("{place}): metadata.nmae: there is no field nmae · what to do: did you mean name?").as_str()],
     );
     check(
         &with("{name: 12}"),

@@ -8,7 +8,7 @@ use secrecy::{ExposeSecret as _, SecretSlice};
 use super::SecretFile;
 use crate::api::{
     Authentication, AuthenticationType, CertificateAndKeyRef, CertificateRef, KafkaConnectionSpec, PostgresSource,
-    SchemaRegistryConnectionSpec,
+    SchemaRegistryConnectionSpec, default_port,
 };
 use crate::manifest::Manifests;
 use crate::names::ResourceName;
@@ -37,7 +37,7 @@ impl<'a> Secrets<'a> {
 
     pub(super) fn postgres(&mut self, name: &ResourceName, spec: &PostgresSource) -> PostgresConnectionPlan {
         let hosts = match &spec.host {
-            Some(host) => vec![(host.clone(), spec.port)],
+            Some(host) => vec![(host.clone(), spec.port.unwrap_or_else(default_port))],
             None => spec.hosts.iter().map(|host| (host.host.clone(), host.port)).collect(),
         };
         let port = |port| u16::try_from(port).unwrap_or_default();
@@ -172,6 +172,6 @@ impl<'a> Secrets<'a> {
     /// The value; validation has seen that it is there.
     fn value(&self, secret: &ResourceName, key: &str) -> Vec<u8> {
         let data = self.manifests.secrets.get(secret).and_then(|secret| secret.spec.get(key));
-        data.map(|value| value.expose_secret().to_vec()).unwrap_or_default()
+        data.map(|value| value.bytes.expose_secret().to_vec()).unwrap_or_default()
     }
 }

@@ -1,8 +1,7 @@
 //! KafkaConnections.
 
-use super::references::References;
+use super::subject::Subject;
 use crate::api::{Authentication, AuthenticationType, KafkaConnectionSpec};
-use crate::manifest::{Located, ManifestError, Manifests, Place};
 use crate::names::{self, Naming, ResourceName, TOPIC_MAX};
 
 const BY_ANOTHER_FIELD: &str = "leave it out: spec.bootstrapServers says it";
@@ -67,67 +66,68 @@ fn owned(setting: &str) -> Option<&'static str> {
     OWNED.iter().find(|(name, _)| is(name)).map(|(_, remedy)| *remedy)
 }
 
-pub(super) fn check(
-    manifests: &Manifests,
-    name: &ResourceName,
-    connection: &Located<KafkaConnectionSpec>,
-    instance: &str,
-    errors: &mut Vec<ManifestError>,
-) {
-    let Located { place, spec } = connection;
-    bootstrap_servers(place, &spec.bootstrap_servers, errors);
+pub(super) fn check(mut subject: Subject<'_>, spec: &KafkaConnectionSpec, instance: &str) {
+    bootstrap_servers(&mut subject, &spec.bootstrap_servers);
     if !names::is_dns_label(&spec.name_prefix) {
         let remedy = "use up to 63 lower-case letters, digits and dashes, a letter or digit at both ends";
-        errors.push(place.error("spec.namePrefix", format!("\"{}\" is no prefix", spec.name_prefix), remedy));
+        subject.tell("spec.namePrefix", format!("\"{}\" is no prefix", spec.name_prefix), remedy);
     }
-    if let Some(topic) = &spec.progress_topic.name {
-        topic_name(place, "spec.progressTopic.name", topic, errors);
-    } else {
-        let topic = Naming { prefix: &spec.name_prefix, instance }.progress_topic(name);
-        if topic.len() > TOPIC_MAX {
-            let what = format!("made of prefix, instance, namespace and name it is {} characters long", topic.len());
-            let remedy = format!("name the topic here, with up to {TOPIC_MAX} characters, or shorten one of these");
-            errors.push(place.error("spec.progressTopic.name", what, remedy));
-        }
-    }
+    progress_topic(&mut subject, spec, instance);
     for setting in spec.config.keys() {
         let field = format!("spec.config.{setting}");
         if let Some(remedy) = owned(setting) {
-            errors.push(place.error(field, format!("{setting} cannot be set"), remedy));
+            subject.tell(field, format!("{setting} cannot be set"), remedy);
         } else if setting.is_empty() || setting.contains(|c: char| c.is_whitespace() || c == '=') {
             let remedy = "write the setting's name and its value: socket.keepalive.enable: \"true\"";
-            errors.push(place.error(field, format!("\"{setting}\" is no setting"), remedy));
+            subject.tell(field, format!("\"{setting}\" is no setting"), remedy);
         }
     }
-    let mut references = References { manifests, resource: name, place, errors };
     if let Some(tls) = &spec.tls {
-        references.certificates(&tls.trusted_certificates, "spec.tls.trustedCertificates");
+        subject.certificates(&tls.trusted_certificates, "spec.tls.trustedCertificates");
     }
+    let plain = spec.tls.is_none() && subject.knows("spec.tls");
     let both =
         [("spec.authentication", &spec.authentication), ("spec.adminAuthentication", &spec.admin_authentication)];
     for (field, authentication) in both {
         if let Some(who) = authentication {
-            authentication_fits(place, who, field, spec.tls.is_some(), references.errors);
-            if let Some(reference) = &who.password_secret {
-                references.password(reference, &format!("{field}.passwordSecret"));
+            if subject.knows(&format!("{field}.type")) {
+                authentication_fits(&mut subject, who, field, plain);
             }
-            if let Some(reference) = &who.certificate_and_key {
-                references.certificate_and_key(reference, &format!("{field}.certificateAndKey"));
-            }
+            authentication_holds(&mut subject, who, field);
         }
     }
 }
 
-fn authentication_fits(place: &Place, who: &Authentication, field: &str, tls: bool, errors: &mut Vec<ManifestError>) {
+fn progress_topic(subject: &mut Subject<'_>, spec: &KafkaConnectionSpec, instance: &str) {
+    let field = "spec.progressTopic.name";
+    if let Some(topic) = &spec.progress_topic.name {
+        return topic_name(subject, field, topic);
+    }
+    let ResourceName { namespace, name } = subject.name;
+    let labels = [namespace, name, &spec.name_prefix];
+    if !subject.knows("spec.namePrefix") || !labels.into_iter().all(|label| names::is_dns_label(label)) {
+        // Its length would be another one.
+        return;
+    }
+    let topic = Naming { prefix: &spec.name_prefix, instance }.progress_topic(subject.name);
+    if topic.len() > TOPIC_MAX {
+        let what = format!("made of prefix, instance, namespace and name it is {} characters long", topic.len());
+        let remedy = format!("name the topic here, with up to {TOPIC_MAX} characters, or shorten one of these");
+        subject.tell(field, what, remedy);
+    }
+}
+
+/// Tells what its type asks for and is not there, and what does not go with its type.
+fn authentication_fits(subject: &mut Subject<'_>, who: &Authentication, field: &str, plain: bool) {
     let mut tell = |leaf: &str, what: &str, remedy: &str| {
-        errors.push(place.error(format!("{field}.{leaf}"), what, remedy));
+        subject.tell(format!("{field}.{leaf}"), what, remedy);
     };
     if who.r#type == AuthenticationType::Tls {
         if who.certificate_and_key.is_none() {
             let remedy = "add it: type tls needs a client certificate {secretName, certificate, key}";
             tell("certificateAndKey", "it is missing", remedy);
         }
-        if !tls {
+        if plain {
             tell("type", "a client certificate needs an encrypted connection", "add spec.tls");
         }
         if who.username.is_some() {
@@ -138,13 +138,8 @@ fn authentication_fits(place: &Place, who: &Authentication, field: &str, tls: bo
         }
         return;
     }
-    match who.username.as_deref() {
-        None => tell("username", "it is missing", "add it: this type needs a user"),
-        Some("") => tell("username", "it is empty", "name the user"),
-        Some(user) if user.contains(char::is_control) => {
-            tell("username", "it holds a control character", "write it without, in one line");
-        }
-        Some(_) => {}
+    if who.username.is_none() {
+        tell("username", "it is missing", "add it: this type needs a user");
     }
     if who.password_secret.is_none() {
         tell("passwordSecret", "it is missing", "add it: this type needs a password {secretName, password}");
@@ -154,12 +149,39 @@ fn authentication_fits(place: &Place, who: &Authentication, field: &str, tls: bo
     }
 }
 
-fn bootstrap_servers(place: &Place, servers: &str, errors: &mut Vec<ManifestError>) {
-    let mut tell = |what: String, remedy: &str| errors.push(place.error("spec.bootstrapServers", what, remedy));
-    if servers.trim().is_empty() {
+/// Tells what is wrong with what is there, whatever the type. With `tls` there is to be no user, which is told.
+fn authentication_holds(subject: &mut Subject<'_>, who: &Authentication, field: &str) {
+    let is_to_be_none = who.r#type == AuthenticationType::Tls && subject.knows(&format!("{field}.type"));
+    let user = who.username.as_deref().filter(|_| !is_to_be_none);
+    let wrong = match user {
+        Some("") => Some(("it is empty", "name the user")),
+        Some(user) if user.contains(char::is_control) => {
+            Some(("it holds a control character", "write it without, in one line"))
+        }
+        _ => None,
+    };
+    if let Some((what, remedy)) = wrong {
+        subject.tell(format!("{field}.username"), what, remedy);
+    }
+    if let Some(reference) = &who.password_secret {
+        subject.password_in_utf8(reference, &format!("{field}.passwordSecret"));
+    }
+    if let Some(reference) = &who.certificate_and_key {
+        subject.certificate_and_key(reference, &format!("{field}.certificateAndKey"));
+    }
+}
+
+/// The servers of a list.
+pub(super) fn servers(bootstrap_servers: &str) -> impl Iterator<Item = &str> {
+    bootstrap_servers.split(',').map(str::trim)
+}
+
+fn bootstrap_servers(subject: &mut Subject<'_>, all: &str) {
+    let mut tell = |what: String, remedy: &str| subject.tell("spec.bootstrapServers", what, remedy);
+    if all.trim().is_empty() {
         return tell("it is empty".to_owned(), "write host:port, several separated by commas");
     }
-    for server in servers.split(',').map(str::trim) {
+    for server in servers(all) {
         if let Some((scheme, rest)) = server.split_once("://").filter(|_| !server.contains('@')) {
             let remedy = format!("write {rest} alone; spec.tls and spec.authentication say how to connect");
             tell(format!("\"{server}\" begins with {scheme}://"), &remedy);
@@ -184,13 +206,13 @@ fn is_host_and_port(server: &str) -> bool {
 }
 
 /// Tells where a topic's name cannot be one.
-pub(super) fn topic_name(place: &Place, field: &str, topic: &str, errors: &mut Vec<ManifestError>) {
+pub(super) fn topic_name(subject: &mut Subject<'_>, field: &str, topic: &str) {
     if !names::is_topic(topic) {
         let remedy = "use up to 249 letters, digits, dots, underscores and dashes";
-        errors.push(place.error(field, format!("\"{topic}\" cannot name a topic"), remedy));
+        subject.tell(field, format!("\"{topic}\" cannot name a topic"), remedy);
     } else if topic == "__consumer_offsets" || topic == "__transaction_state" || topic == "__cluster_metadata" {
         let what = format!("\"{topic}\" belongs to the brokers");
-        errors.push(place.error(field, what, "give the topic another name"));
+        subject.tell(field, what, "give the topic another name");
     }
 }
 

@@ -1,21 +1,15 @@
 //! References to keys of Secrets.
 
-use secrecy::ExposeSecret as _;
+use secrecy::{ExposeSecret as _, SecretSlice};
 
-use super::dangling;
+use super::subject::Subject;
 use crate::api::{CertificateAndKeyRef, CertificateRef, PasswordRef, UsernameRef};
-use crate::manifest::{Kind, ManifestError, Manifests, Place, nearest};
-use crate::names::ResourceName;
+use crate::manifest::{Kind, nearest};
 
-/// Looks up what the fields of one resource refer to.
-pub(super) struct References<'a> {
-    pub(super) manifests: &'a Manifests,
-    pub(super) resource: &'a ResourceName,
-    pub(super) place: &'a Place,
-    pub(super) errors: &'a mut Vec<ManifestError>,
-}
+/// What is wrong with a word of a Secret, and what to do.
+type Wrong = (&'static str, &'static str);
 
-impl References<'_> {
+impl Subject<'_> {
     pub(super) fn certificates(&mut self, certificates: &[CertificateRef], field: &str) {
         for (index, certificate) in certificates.iter().enumerate() {
             let field = format!("{field}[{index}]");
@@ -28,17 +22,33 @@ impl References<'_> {
         self.pem(&reference.secret_name, &reference.key, (field, "key"), "PRIVATE KEY");
     }
 
+    /// A password of any bytes.
     pub(super) fn password(&mut self, reference: &PasswordRef, field: &str) {
-        self.word(&reference.secret_name, &reference.password, (field, "password"));
+        self.word(&reference.secret_name, &reference.password, (field, "password"), |_| None);
     }
 
-    pub(super) fn username(&mut self, reference: &UsernameRef, field: &str) {
-        self.word(&reference.secret_name, &reference.username, (field, "username"));
+    /// A password that its client takes as text only.
+    pub(super) fn password_in_utf8(&mut self, reference: &PasswordRef, field: &str) {
+        self.word(&reference.secret_name, &reference.password, (field, "password"), |value| {
+            match str::from_utf8(value) {
+                Err(_) => Some(("it is not UTF-8", "write it in UTF-8, or choose one of plain letters and digits")),
+                // Kafka's client ends a word there; basic authentication takes none (RFC 7617).
+                Ok(text) => text.contains('\0').then_some(("it holds a NUL character", "choose one without")),
+            }
+        });
+    }
+
+    /// A user's name; `refused` says what else it cannot hold.
+    pub(super) fn username(&mut self, reference: &UsernameRef, field: &str, refused: fn(&str) -> Option<Wrong>) {
+        self.word(&reference.secret_name, &reference.username, (field, "username"), |value| {
+            str::from_utf8(value).map_or(Some(("it is not UTF-8", "write it in UTF-8")), refused)
+        });
     }
 
     /// A word is not empty, and does not end with the line end that `echo` leaves.
-    fn word(&mut self, secret: &str, key: &str, (field, leaf): (&str, &str)) {
-        let Some(value) = self.value(secret, key, field, leaf) else { return };
+    fn word(&mut self, secret: &str, key: &str, (field, leaf): (&str, &str), refused: impl Fn(&[u8]) -> Option<Wrong>) {
+        let Some((value, at)) = self.value(secret, key, field, leaf) else { return };
+        let value = value.expose_secret();
         let wrong = if value.is_empty() {
             Some(("it is empty", "give it a value"))
         } else if value.ends_with(b"\n") || value.ends_with(b"\r") {
@@ -47,35 +57,34 @@ impl References<'_> {
                 "write it without one (printf instead of echo, or stringData in one line)",
             ))
         } else {
-            None
+            refused(value)
         };
         if let Some((what, remedy)) = wrong {
-            let what = format!("key {key} of Secret {secret}: {what}");
-            self.errors.push(self.place.error(format!("{field}.{leaf}"), what, remedy));
+            self.tell(format!("{field}.{leaf}"), format!("key {key} of Secret {secret} ({at}): {what}"), remedy);
         }
     }
 
     fn pem(&mut self, secret: &str, key: &str, (field, leaf): (&str, &str), block: &str) {
-        let Some(value) = self.value(secret, key, field, leaf) else { return };
-        let text = String::from_utf8_lossy(&value);
+        let Some((value, at)) = self.value(secret, key, field, leaf) else { return };
+        let text = String::from_utf8_lossy(value.expose_secret());
         let holds = text.lines().any(|line| line.starts_with("-----BEGIN ") && line.contains(block));
         if !holds {
-            let what = format!("key {key} of Secret {secret} holds no PEM block \"{block}\"");
-            let remedy = "give it in PEM form, from -----BEGIN to -----END";
-            self.errors.push(self.place.error(format!("{field}.{leaf}"), what, remedy));
+            let what = format!("key {key} of Secret {secret} ({at}) holds no PEM block \"{block}\"");
+            self.tell(format!("{field}.{leaf}"), what, "give it in PEM form, from -----BEGIN to -----END");
         }
     }
 
-    fn value(&mut self, secret: &str, key: &str, field: &str, leaf: &str) -> Option<Vec<u8>> {
-        let name = self.resource.sibling(secret);
-        let Some(found) = self.manifests.secrets.get(&name) else {
-            if let Some((what, remedy)) = dangling(self.manifests, Kind::Secret, &name, &self.manifests.secrets) {
-                self.errors.push(self.place.error(format!("{field}.secretName"), what, remedy));
-            }
+    /// The value of a key, and where it stands.
+    fn value(&mut self, secret: &str, key: &str, field: &str, leaf: &str) -> Option<(SecretSlice<u8>, String)> {
+        let manifests = self.manifests;
+        let name = self.name.sibling(secret);
+        let Some(found) = manifests.secrets.get(&name) else {
+            self.refers_to(&format!("{field}.secretName"), Kind::Secret, secret, &manifests.secrets);
             return None;
         };
+        let at = found.place.in_words();
         let Some(value) = found.spec.get(key) else {
-            if self.manifests.may_be_unread(Kind::Secret, &name) {
+            if found.may_hold(key) {
                 return None;
             }
             let known = found.spec.keys().map(String::as_str);
@@ -84,10 +93,9 @@ impl References<'_> {
                 None if found.spec.is_empty() => "add the key to it: it has none".to_owned(),
                 None => format!("add it, or use one of {}", known.collect::<Vec<_>>().join(", ")),
             };
-            let what = format!("Secret {name} has no key {key}");
-            self.errors.push(self.place.error(format!("{field}.{leaf}"), what, remedy));
+            self.tell(format!("{field}.{leaf}"), format!("Secret {name} has no key {key} ({at})"), remedy);
             return None;
         };
-        Some(value.expose_secret().to_vec())
+        Some((value.bytes.clone(), format!("{at}, {}.{key}", value.section)))
     }
 }

@@ -2,53 +2,41 @@
 
 use std::net::Ipv6Addr;
 
-use super::references::References;
+use super::subject::Subject;
 use crate::api::{RegistryBasic, SchemaRegistryConnectionSpec};
-use crate::manifest::{Located, ManifestError, Manifests, Place};
-use crate::names::ResourceName;
 
-pub(super) fn check(
-    manifests: &Manifests,
-    name: &ResourceName,
-    registry: &Located<SchemaRegistryConnectionSpec>,
-    errors: &mut Vec<ManifestError>,
-) {
-    let Located { place, spec } = registry;
-    url(place, &spec.url, errors);
+pub(super) fn check(mut subject: Subject<'_>, spec: &SchemaRegistryConnectionSpec) {
+    url(&mut subject, &spec.url);
     let plain = spec.url.starts_with("http://");
     if spec.tls.is_some() && plain {
         let remedy = "write https:// in spec.url, or leave spec.tls out";
-        errors.push(place.error(
-            "spec.tls",
-            "the connection is not encrypted, as spec.url begins with http://",
-            remedy,
-        ));
+        subject.tell("spec.tls", "the connection is not encrypted, as spec.url begins with http://", remedy);
     }
-    let mut references = References { manifests, resource: name, place, errors };
     if let Some(tls) = &spec.tls {
-        references.certificates(&tls.trusted_certificates, "spec.tls.trustedCertificates");
+        subject.certificates(&tls.trusted_certificates, "spec.tls.trustedCertificates");
     }
     let Some(authentication) = &spec.authentication else { return };
-    if authentication.basic.is_none() && authentication.certificate_and_key.is_none() {
+    let is_empty = authentication.basic.is_none() && authentication.certificate_and_key.is_none();
+    if is_empty && subject.knows("spec.authentication") {
         let remedy = "give basic, certificateAndKey, or both, or leave authentication out";
-        references.errors.push(place.error("spec.authentication", "it is empty", remedy));
+        subject.tell("spec.authentication", "it is empty", remedy);
     }
     if let Some(certificate) = &authentication.certificate_and_key {
         let field = "spec.authentication.certificateAndKey";
-        references.certificate_and_key(certificate, field);
+        subject.certificate_and_key(certificate, field);
         if plain {
             let what = "a client certificate needs an encrypted connection";
-            references.errors.push(place.error(field, what, "write https:// in spec.url"));
+            subject.tell(field, what, "write https:// in spec.url");
         }
     }
     if let Some(who) = &authentication.basic {
-        basic(&mut references, who);
+        basic(&mut subject, who);
     }
 }
 
-fn url(place: &Place, url: &str, errors: &mut Vec<ManifestError>) {
+fn url(subject: &mut Subject<'_>, url: &str) {
     // The URL may hold a password: it is not repeated.
-    let mut tell = |what: &str, remedy: &str| errors.push(place.error("spec.url", what, remedy));
+    let mut tell = |what: &str, remedy: &str| subject.tell("spec.url", what, remedy);
     let Some(rest) = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://")) else {
         return tell("it is no http or https URL", "write e.g. https://registry:8081");
     };
@@ -97,21 +85,29 @@ fn is_host(host: &str) -> bool {
     host.strip_suffix('.').unwrap_or(host).split('.').all(label)
 }
 
-fn basic(references: &mut References<'_>, who: &RegistryBasic) {
+fn basic(subject: &mut Subject<'_>, who: &RegistryBasic) {
     let field = "spec.authentication.basic";
-    references.password(&who.password_secret, &format!("{field}.passwordSecret"));
+    subject.password_in_utf8(&who.password_secret, &format!("{field}.passwordSecret"));
     let (leaf, what, remedy) = match (&who.username, &who.username_secret) {
         (Some(username), None) if username.is_empty() => ("username", "it is empty", "name the user"),
-        // Basic authentication ends the user at the first colon (RFC 7617).
-        (Some(username), None) if username.contains(|c: char| c == ':' || c.is_control()) => (
-            "username",
-            "it holds a colon or a control character",
-            "name a user without: a registry would read another one",
-        ),
-        (Some(_), None) => return,
-        (None, Some(secret)) => return references.username(secret, &format!("{field}.usernameSecret")),
+        (Some(username), None) => match cannot_be_a_user(username) {
+            Some((what, remedy)) => ("username", what, remedy),
+            None => return,
+        },
+        (None, Some(secret)) => {
+            return subject.username(secret, &format!("{field}.usernameSecret"), cannot_be_a_user);
+        }
         (Some(_), Some(_)) => ("usernameSecret", "username is there too", "give one of the two"),
+        (None, None) if !subject.knows(&format!("{field}.usernameSecret")) => return,
         (None, None) => ("username", "it is missing", "give username or usernameSecret"),
     };
-    references.errors.push(references.place.error(format!("{field}.{leaf}"), what, remedy));
+    subject.tell(format!("{field}.{leaf}"), what, remedy);
+}
+
+/// Why this cannot be a user, and what to do. Basic authentication ends the user at the first colon (RFC 7617).
+fn cannot_be_a_user(user: &str) -> Option<(&'static str, &'static str)> {
+    user.contains(|c: char| c == ':' || c.is_control()).then_some((
+        "it holds a colon or a control character",
+        "name a user without: a registry would read another one",
+    ))
 }

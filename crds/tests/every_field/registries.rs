@@ -43,7 +43,7 @@ spec.uri = "http://registry:8081"
 
 #[test]
 fn without_encryption_there_are_no_certificates() {
-    let (_, errors) = changed("SchemaRegistryConnection/schemas", "spec.url", Some(json!("http://registry:8081")));
+    let errors = changed("SchemaRegistryConnection/schemas", "spec.url", Some(json!("http://registry:8081")));
     let fields: Vec<_> = errors.into_iter().map(|error| error.field).collect();
     assert_eq!(fields, ["spec.authentication.certificateAndKey", "spec.tls"]);
 }

@@ -92,7 +92,7 @@ fn two_sinks_do_not_fill_one_topic() {
     manifests.push(second);
     let errors = errors_of(&manifests);
     let [error] = &errors[..] else { panic!("{errors:#?}") };
-    assert_eq!((error.field.as_str(), error.place.document), ("spec.kafka.topic.name", manifests.len()));
+    assert_eq!((error.field.as_str(), error.place.document), ("spec.kafka.topic.name", Some(manifests.len())));
     assert_eq!(error.what, "Sink default/orders (document 6 of shop.yaml) fills topic orders of default/events too");
     let last = manifests.last_mut().expect("one was added");
     last["spec"]["kafka"]["connection"] = json!("mutual");

@@ -8,8 +8,8 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
 };
 use serde_json::{Value, json};
 
-use super::changed;
 use super::manifests::good;
+use super::{changed, place, with};
 
 /// Values that are not of a type.
 fn of_other_types(expected: &str) -> Vec<Value> {
@@ -63,6 +63,7 @@ fn every_field_of_every_kind_refuses_every_wrong_type_and_unknown_neighbours() {
         for (path, expected) in kinds[kind].iter().filter(|(path, _)| has(manifest, path)) {
             unused.remove(&(kind, path.as_str()));
             refuses_other_types(&resource, path, expected);
+            refuses_another_spelling(&resource, path);
             // Maps take any name.
             if expected == "object" && !path.ends_with("onfig") {
                 refuses_unknown_neighbours(&resource, path);
@@ -74,7 +75,7 @@ fn every_field_of_every_kind_refuses_every_wrong_type_and_unknown_neighbours() {
 
 fn refuses_other_types(resource: &str, path: &str, expected: &str) {
     for value in of_other_types(expected) {
-        let (_, errors) = changed(resource, path, Some(value.clone()));
+        let errors = changed(resource, path, Some(value.clone()));
         let [error] = &errors[..] else { panic!("{resource} {path} = {value}: {errors:#?}") };
         assert_eq!(error.field, path);
         assert!(error.what.starts_with("expected a"), "{error}");
@@ -83,7 +84,20 @@ fn refuses_other_types(resource: &str, path: &str, expected: &str) {
 
 fn refuses_unknown_neighbours(resource: &str, path: &str) {
     let unknown = format!("{path}.qqq");
-    let (_, errors) = changed(resource, &unknown, Some(json!(1)));
+    let errors = changed(resource, &unknown, Some(json!(1)));
     let [error] = &errors[..] else { panic!("{resource} {unknown}: {errors:#?}") };
     assert_eq!((&error.field, error.what.as_str()), (&unknown, "there is no field qqq"));
+}
+
+/// A misspelt field is told as that, and not as one that is missing, too.
+fn refuses_another_spelling(resource: &str, path: &str) {
+    let Some((parent, name)) = path.rsplit_once('.').filter(|_| !path.ends_with(']')) else { return };
+    let unknown = format!("{parent}.{name}x");
+    let errors = with(resource, |manifest| {
+        let parent = place(manifest, parent).as_object_mut().expect("an object");
+        let value = parent.shift_remove(name).expect("the field is there");
+        parent.insert(format!("{name}x"), value);
+    });
+    let [error] = &errors[..] else { panic!("{resource} {unknown}: {errors:#?}") };
+    assert_eq!((&error.field, &error.remedy), (&unknown, &format!("did you mean {name}?")));
 }

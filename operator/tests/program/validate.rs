@@ -120,7 +120,7 @@ fn what_cannot_be_read_is_named() {
     let empty = tempfile::tempdir().expect("there is a place for files");
     let empty = empty.path().to_str().expect("the path is text");
     for (path, words) in [
-        ("no/such.yaml", "error: no/such.yaml: document 1: it cannot be read: No such file or directory"),
+        ("no/such.yaml", "error: no/such.yaml: it cannot be read: No such file or directory"),
         (empty, "it holds no .yaml, .yml or .json file"),
         ("/dev/null", "there is no Sink in these manifests"),
     ] {
