@@ -12,7 +12,7 @@ import time
 from types import SimpleNamespace
 
 from confluent_kafka import Consumer, KafkaError, TopicPartition
-from consume import Registry, partitions, told
+from consume import Registry, told
 
 
 def arguments():
@@ -47,13 +47,22 @@ class Reader:
                 "fetch.wait.max.ms": 50,
                 # A broker that was away is asked again soon.
                 "reconnect.backoff.max.ms": 500,
+                # That it is away is told by the silence.
+                "log_level": 0,
             }
         )
         self.next = {}
 
+    def partitions(self, topic):
+        """None where there is no such topic yet."""
+        found = self.consumer.list_topics(topic, timeout=self.options.timeout).topics[topic]
+        if found.error and found.error.code() != KafkaError.UNKNOWN_TOPIC_OR_PART:
+            sys.exit(f"{topic}: {found.error}")
+        return {(topic, number) for number in found.partitions}
+
     def read(self, formats):
         """Prints what is new."""
-        unread = partitions(self.consumer, list(formats))
+        unread = {place for topic in formats for place in self.partitions(topic)}
         self.consumer.assign([TopicPartition(*place, self.next.get(place, 0)) for place in unread])
         heard = time.monotonic()
         while unread:

@@ -7,6 +7,7 @@ use std::time::{Duration, SystemTime};
 use afterbay_e2e::programs::repository;
 use futures::FutureExt as _;
 
+use crate::faults::Fault;
 use crate::random::Random;
 use crate::round::{Outcome, Round};
 use crate::summary::{Played, Summary};
@@ -47,8 +48,7 @@ impl Campaign {
         let mut failures = Vec::new();
         let mut played = Vec::new();
         let mut world: Option<World> = None;
-        for number in 0..self.rounds {
-            let round = Round::of(self.seed_of(number));
+        for (number, round) in (0..self.rounds).zip(self.rounds()) {
             if number.is_multiple_of(ROUNDS_PER_WORLD) {
                 world = None;
             }
@@ -85,9 +85,20 @@ impl Campaign {
         failures
     }
 
-    /// The first round's seed is the campaign's, so that any round can be played alone.
-    fn seed_of(&self, number: u32) -> u64 {
-        if number == 0 { self.seed } else { Random::new(self.seed.wrapping_add(u64::from(number))).bits() >> 16 }
+    /// Rounds without end. The first has the campaign's own seed, so that any round can be played alone; from then on
+    /// each fault comes once before one comes again.
+    fn rounds(&self) -> impl Iterator<Item = Round> {
+        let mut random = Random::new(self.seed);
+        let first = Round::of(self.seed);
+        let mut faults = Vec::new();
+        std::iter::once(first).chain(std::iter::from_fn(move || {
+            if faults.is_empty() {
+                faults = Fault::ALL.into();
+            }
+            let fault = faults.swap_remove(random.below(faults.len() as u64) as usize);
+            let mut seeds = std::iter::repeat_with(|| Round::of(random.bits() >> 16));
+            seeds.find(|round| round.fault == fault)
+        }))
     }
 }
 

@@ -1,12 +1,12 @@
 //! Compares what readers of the topics see with what the database says has happened.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::time::{Duration, Instant};
 
 use afterbay_e2e::{Database, Follower, Format, Message, Rig};
 use serde_json::Value;
 
-use crate::expectation::{Envelope, Found, Start, Verdict, short, stories};
+use crate::expectation::{Envelope, Found, Start, Story, Verdict, short, stories};
 use crate::ledger::{Key, Ledger, Note, Table};
 
 /// How long what was committed may take to be seen, after the world is well again.
@@ -29,6 +29,7 @@ pub struct Topic {
 pub struct Checker {
     reader: Follower,
     ledger: Ledger,
+    /// The positions of all messages of a topic.
     positions: BTreeMap<String, HashSet<String>>,
 }
 
@@ -43,96 +44,111 @@ impl Checker {
     pub async fn check(&mut self, database: &Database, topics: &[Topic]) -> Result<Duration, String> {
         let begun = Instant::now();
         let notes = self.ledger.notes(database).await;
-        let wanted: Vec<_> = topics.iter().map(|topic| (topic.name.as_str(), topic.format)).collect();
-        let mut read = BTreeMap::<String, Vec<Message>>::new();
-        loop {
-            let mut fresh = false;
-            for (topic, messages) in self.reader.read(&wanted).await {
-                self.names_are_new(&topic, &messages)?;
-                read.entry(topic).or_default().extend(messages);
-                fresh = true;
-            }
-            let mut lacking = String::new();
-            for topic in topics.iter().filter(|_| fresh || begun.elapsed() > PATIENCE) {
-                let messages = read.get(&topic.name).map_or(&[][..], Vec::as_slice);
-                self.judge(topic, messages, &notes, &mut lacking)?;
-            }
-            if fresh && lacking.is_empty() {
-                self.ledger.close(database, &notes).await;
-                return Ok(begun.elapsed());
-            }
+        let asked: Vec<_> = topics.iter().map(|topic| (topic.name.as_str(), topic.format)).collect();
+        let mut accounts: Vec<_> = topics.iter().map(|topic| Account::of(topic, &self.ledger, &notes)).collect();
+        while accounts.iter().any(|account| !account.lacking.is_empty()) {
             if begun.elapsed() > PATIENCE {
-                return Err(format!("not within {PATIENCE:?}: {lacking}"));
+                let lacking: Vec<_> = accounts.iter().filter_map(Account::lacks).collect();
+                return Err(format!("not within {PATIENCE:?}: {}", lacking.join("; ")));
             }
-            tokio::time::sleep(INTERVAL).await;
+            let read = self.reader.read(&asked).await;
+            for account in &mut accounts {
+                let topic = &account.topic.name;
+                let messages = read.get(topic).map_or(&[][..], Vec::as_slice);
+                let positions = self.positions.entry(topic.clone()).or_default();
+                no_name_twice(topic, positions, messages)?;
+                account.take(messages)?;
+            }
+            if read.is_empty() {
+                tokio::time::sleep(INTERVAL).await;
+            }
         }
+        self.ledger.close(database, &notes).await;
+        Ok(begun.elapsed())
+    }
+}
+
+/// What one topic has to tell, and has told.
+struct Account<'a> {
+    topic: &'a Topic,
+    stories: BTreeMap<Key, Story>,
+    found: BTreeMap<Key, Vec<Found>>,
+    /// The rows of whom something is still to be told.
+    lacking: BTreeSet<Key>,
+}
+
+impl<'a> Account<'a> {
+    fn of(topic: &'a Topic, ledger: &Ledger, notes: &[Note]) -> Self {
+        let stories = stories(topic.table, topic.envelope, topic.start, ledger.rows(topic.table), notes);
+        let mut account = Self { topic, stories, found: BTreeMap::new(), lacking: BTreeSet::new() };
+        let keys = account.stories.keys();
+        account.lacking = keys.filter(|key| account.verdict(key) != Some(Verdict::Whole)).cloned().collect();
+        account
     }
 
-    /// An error for what can never become right; what is still to come is added to `lacking`.
-    fn judge(&self, topic: &Topic, messages: &[Message], notes: &[Note], lacking: &mut String) -> Result<(), String> {
-        let Topic { name, table, envelope, start, .. } = topic;
-        let stories = stories(*table, *envelope, *start, self.ledger.rows(*table), notes);
-        let found = by_row(topic, messages);
-        if let Some((key, found)) = found.iter().find(|(key, _)| !stories.contains_key(*key)) {
-            return Err(format!("{name}: nothing happened to row {key}, yet the topic has {}", told(found)));
+    /// None where nothing happened to such a row.
+    fn verdict(&self, key: &Key) -> Option<Verdict> {
+        let Topic { table, envelope, start, .. } = self.topic;
+        let found = self.found.get(key).map_or(&[][..], Vec::as_slice);
+        Some(self.stories.get(key)?.verdict(*table, *envelope, *start, found))
+    }
+
+    /// Takes in messages; an error where they can never become right.
+    fn take(&mut self, messages: &[Message]) -> Result<(), String> {
+        let mut touched = BTreeSet::new();
+        for message in messages {
+            let row = self.topic.table.key_of(row_of(message));
+            // `<LSN>:s<n>` are the rows of a snapshot.
+            let of_snapshot = message.position().contains(":s");
+            let found = Found { of_snapshot, key: message.key.clone(), value: message.value.clone() };
+            self.found.entry(row.clone()).or_default().push(found);
+            touched.insert(row);
         }
-        let mut rows = 0_u32;
-        for (key, story) in &stories {
-            let found = found.get(key).map_or(&[][..], Vec::as_slice);
-            match story.verdict(*table, *envelope, *start, found) {
-                Verdict::Whole => {}
-                Verdict::Lacking if rows == 0 => {
-                    rows = 1;
-                    lacking.push_str(&format!("{name}: row {key}: {}; the topic has {}; ", story.told(), told(found)));
-                }
-                Verdict::Lacking => rows += 1,
-                Verdict::Wrong => {
-                    let happened = story.told();
-                    return Err(format!("{name}: row {key}: {happened}; the topic has {}; {start:?}", told(found)));
-                }
-            }
-        }
-        if rows > 1 {
-            lacking.push_str(&format!("{} further rows lack something; ", rows - 1));
+        for key in touched {
+            match self.verdict(&key) {
+                Some(Verdict::Whole) => self.lacking.remove(&key),
+                Some(Verdict::Lacking) => self.lacking.insert(key),
+                Some(Verdict::Wrong) => return Err(self.told(&key)),
+                None => return Err(format!("nothing happened, and yet: {}", self.told(&key))),
+            };
         }
         Ok(())
     }
 
-    fn names_are_new(&mut self, topic: &str, messages: &[Message]) -> Result<(), String> {
-        let known = self.positions.entry(topic.to_owned()).or_default();
-        match messages.iter().find(|message| !known.insert(message.position().to_owned())) {
-            None => Ok(()),
-            Some(twice) => {
-                let what = format!("{} {}", twice.key, short(&twice.value));
-                Err(format!("{topic}: two messages are named {}, the second is {what}", twice.position()))
-            }
+    /// What is still to be told, for people.
+    fn lacks(&self) -> Option<String> {
+        let first = self.lacking.first()?;
+        Some(format!("{} rows lack something, the first is {}", self.lacking.len(), self.told(first)))
+    }
+
+    fn told(&self, key: &Key) -> String {
+        let found = self.found.get(key).map_or(&[][..], Vec::as_slice);
+        let found: Vec<_> = found
+            .iter()
+            .map(|found| {
+                format!("{}{} {}", if found.of_snapshot { "row " } else { "" }, found.key, short(&found.value))
+            })
+            .collect();
+        let happened = self.stories.get(key).map(Story::told).unwrap_or_default();
+        format!("{} {:?}, {key}: {happened}; the topic has {found:#?}", self.topic.name, self.topic.start)
+    }
+}
+
+/// The row, or enough of it to name it.
+fn row_of(message: &Message) -> &Value {
+    match (&message.key, &message.value["before"]) {
+        (Value::Null, Value::Null) => &message.value["after"],
+        (Value::Null, before) => before,
+        (key, _) => key,
+    }
+}
+
+fn no_name_twice(topic: &str, known: &mut HashSet<String>, messages: &[Message]) -> Result<(), String> {
+    match messages.iter().find(|message| !known.insert(message.position().to_owned())) {
+        None => Ok(()),
+        Some(twice) => {
+            let what = format!("{} {}", twice.key, short(&twice.value));
+            Err(format!("{topic}: two messages are named {}, the second is {what}", twice.position()))
         }
     }
-}
-
-/// The messages of each row, in their order.
-fn by_row(topic: &Topic, messages: &[Message]) -> BTreeMap<Key, Vec<Found>> {
-    let mut rows = BTreeMap::<Key, Vec<Found>>::new();
-    for message in messages {
-        let row = match (&message.key, &message.value["before"]) {
-            (Value::Null, Value::Null) => &message.value["after"],
-            (Value::Null, before) => before,
-            (key, _) => key,
-        };
-        // `<LSN>:s<n>` are the rows of a snapshot.
-        let of_snapshot = message.position().contains(":s");
-        let found = Found { of_snapshot, key: message.key.clone(), value: message.value.clone() };
-        rows.entry(topic.table.key_of(row)).or_default().push(found);
-    }
-    rows
-}
-
-fn told(found: &[Found]) -> String {
-    let told: Vec<_> = found
-        .iter()
-        .map(|found| {
-            format!("{}{} {}", if found.of_snapshot { "snapshot " } else { "" }, found.key, short(&found.value))
-        })
-        .collect();
-    format!("{told:#?}")
 }

@@ -92,7 +92,7 @@ impl Round {
 
     /// Waits for the moment at which the fault is to strike, as well as it can be met; which it has become.
     async fn moment(&self, world: &World, random: &mut Random) -> Phase {
-        let rows = random.below(4_500);
+        let rows = random.below(900);
         let end = Instant::now() + PATIENCE;
         while Instant::now() < end {
             if let Some(report) = world.report().await {

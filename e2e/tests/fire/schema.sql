@@ -13,9 +13,9 @@ CREATE SEQUENCE numbers;
 -- Keys that were never there.
 CREATE SEQUENCE fresh START 100000;
 
-INSERT INTO account SELECT i, nextval('numbers'), i % 7 FROM generate_series(1, 20000) i;
-INSERT INTO line SELECT i / 100, i % 100, nextval('numbers'), 'line ' || i FROM generate_series(0, 9999) i;
-INSERT INTO event SELECT i, nextval('numbers'), repeat('x', i % 50) FROM generate_series(1, 5000) i;
+INSERT INTO account SELECT i, nextval('numbers'), i % 7 FROM generate_series(1, 4000) i;
+INSERT INTO line SELECT i / 100, i % 100, nextval('numbers'), 'line ' || i FROM generate_series(0, 1999) i;
+INSERT INTO event SELECT i, nextval('numbers'), repeat('x', i % 50) FROM generate_series(1, 1000) i;
 
 -- What happened, written in the transaction of the change. Transactions that change a row wait for each other at its
 -- lock, which is held until their commit, and those that insert a key wait at the unique index: so the notes of one key

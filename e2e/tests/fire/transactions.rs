@@ -65,7 +65,7 @@ fn change(random: &mut Random) -> String {
 }
 
 fn account(random: &mut Random) -> String {
-    let (one, other) = (1 + random.below(30_000), 1 + random.below(30_000));
+    let (one, other) = (1 + random.below(6_000), 1 + random.below(6_000));
     let owner = random.below(100);
     match random.below(10) {
         0 => format!("INSERT INTO account VALUES (nextval('fresh'), nextval('numbers'), {owner})"),
@@ -88,7 +88,7 @@ fn account(random: &mut Random) -> String {
 }
 
 fn line(random: &mut Random) -> String {
-    let (region, number) = (random.below(120), random.below(110));
+    let (region, number) = (random.below(24), random.below(110));
     let here = format!("region = {region} AND number = {number}");
     match random.below(8) {
         0 | 1 => format!(
@@ -97,7 +97,7 @@ fn line(random: &mut Random) -> String {
         ),
         2 => format!("DELETE FROM line WHERE {here}"),
         3 => format!("UPDATE line SET number = {}, n = nextval('numbers') WHERE {here}", random.below(110)),
-        4 => format!("UPDATE line SET region = {}, n = nextval('numbers') WHERE {here}", random.below(120)),
+        4 => format!("UPDATE line SET region = {}, n = nextval('numbers') WHERE {here}", random.below(24)),
         5 => format!(
             "UPDATE line SET n = nextval('numbers') WHERE region = {region} AND number BETWEEN {number} AND {number} + 9"
         ),
@@ -106,7 +106,7 @@ fn line(random: &mut Random) -> String {
 }
 
 fn event(random: &mut Random) -> String {
-    let id = 1 + random.below(6_000);
+    let id = 1 + random.below(1_200);
     match random.below(6) {
         0 => "INSERT INTO event VALUES (nextval('fresh'), nextval('numbers'), 'new')".into(),
         // Two rows that nothing tells apart.
@@ -120,21 +120,21 @@ fn event(random: &mut Random) -> String {
 
 /// Statements that change many rows, or write large ones.
 fn many(random: &mut Random) -> String {
-    let from = 1 + random.below(25_000);
+    let from = 1 + random.below(5_000);
     match random.below(4) {
         0 => format!(
-            "INSERT INTO account SELECT i, nextval('numbers'), i FROM generate_series({from}, {from} + 3000) i \
+            "INSERT INTO account SELECT i, nextval('numbers'), i FROM generate_series({from}, {from} + 500) i \
              ON CONFLICT (id) DO UPDATE SET n = excluded.n"
         ),
-        1 => format!("UPDATE line SET n = nextval('numbers') WHERE region BETWEEN {0} AND {0} + 20", from % 100),
+        1 => format!("UPDATE line SET n = nextval('numbers') WHERE region BETWEEN {0} AND {0} + 4", from % 20),
         2 => format!(
             "INSERT INTO event SELECT nextval('fresh'), nextval('numbers'), repeat(md5(i::text), 4000) \
              FROM generate_series(1, {}) i",
             1 + random.below(8)
         ),
         _ => format!(
-            "DELETE FROM account WHERE id BETWEEN {from} AND {from} + 500; \
-             INSERT INTO account SELECT i, nextval('numbers'), 0 FROM generate_series({from}, {from} + 500) i \
+            "DELETE FROM account WHERE id BETWEEN {from} AND {from} + 300; \
+             INSERT INTO account SELECT i, nextval('numbers'), 0 FROM generate_series({from}, {from} + 300) i \
              ON CONFLICT DO NOTHING"
         ),
     }
