@@ -19,19 +19,13 @@ pub struct Follower {
     answers: Lines<BufReader<ChildStdout>>,
 }
 
-/// A line of an answer.
+/// The last line of an answer.
+const END: &str = r#"{"end": true}"#;
+
+/// What a line says besides its message.
 #[derive(Deserialize)]
-#[serde(untagged)]
-enum Line {
-    Message {
-        topic: String,
-        #[serde(flatten)]
-        message: Message,
-    },
-    End {
-        #[serde(rename = "end")]
-        _end: bool,
-    },
+struct Origin {
+    topic: String,
 }
 
 impl Follower {
@@ -59,9 +53,15 @@ impl Follower {
         loop {
             let line = self.answers.next_line().await.expect("the reference consumer answers");
             let line = line.expect("the reference consumer goes on; what ended it stands on standard error");
-            match serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line}")) {
-                Line::Message { topic, message } => read.entry(topic).or_default().push(message),
-                Line::End { .. } => return read,
+            if line == END {
+                return read;
+            }
+            // Two passes are far less than one that has to remember everything until it knows what it reads.
+            let origin = serde_json::from_str::<Origin>(&line);
+            let message = serde_json::from_str(&line);
+            match (origin, message) {
+                (Ok(origin), Ok(message)) => read.entry(origin.topic).or_default().push(message),
+                (Err(error), _) | (_, Err(error)) => panic!("{error}: {line}"),
             }
         }
     }

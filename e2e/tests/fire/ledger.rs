@@ -110,7 +110,7 @@ impl Ledger {
         let now = tables(database).await;
         for table in Table::ALL {
             let (noted, now) = (&self.tables[&table], &now[&table]);
-            let differs = |key: &&Key| noted.get(*key).map(sorted) != now.get(*key).map(sorted);
+            let differs = |key: &&Key| rows_of(noted, key) != rows_of(now, key);
             let differing: Vec<_> = noted.keys().chain(now.keys()).filter(differs).take(3).collect();
             assert!(differing.is_empty(), "the notes do not lead to table {}, at {differing:?}", table.name());
         }
@@ -135,9 +135,9 @@ fn apply(rows: &mut Rows, table: Table, note: &Note) {
     }
 }
 
-/// In an order that does not matter.
-fn sorted(rows: &Vec<Row>) -> Vec<String> {
-    let mut rows: Vec<_> = rows.iter().map(Value::to_string).collect();
+/// Those of this name, in an order that does not matter.
+fn rows_of(rows: &Rows, key: &Key) -> Vec<String> {
+    let mut rows: Vec<_> = rows.get(key).into_iter().flatten().map(Value::to_string).collect();
     rows.sort();
     rows
 }

@@ -109,24 +109,24 @@ impl<'a> Summary<'a> {
         let (head, rest) = text.split_once(begin).expect("the page has a mark where the results begin");
         let (_, tail) = rest.split_once(end).expect("the page has a mark where the results end");
         let transactions: u64 = self.0.iter().map(|round| round.transactions).sum();
-        let results = format!("{}, {transactions} source transactions.\n\n{}", self.versions(), self.table());
+        let results = format!("{}, {transactions} source transactions.\n\n{}", versions(), self.table());
         std::fs::write(page, format!("{head}{begin}{results}{end}{tail}")).expect("the page can be written");
     }
+}
 
-    /// Date and versions.
-    fn versions(&self) -> String {
-        let said = |program: &str, arguments: &[&str]| {
-            let output = Command::new(program).args(arguments).current_dir(repository()).output();
-            let output = output.unwrap_or_else(|error| panic!("{program}: {error}"));
-            String::from_utf8_lossy(&output.stdout).trim().to_owned()
-        };
-        format!(
-            "{}, Afterbay {} (commit {}), Kafka {}, Postgres {}",
-            said("date", &["-u", "+%Y-%m-%d"]),
-            env!("CARGO_PKG_VERSION"),
-            said("git", &["rev-parse", "--short", "HEAD"]),
-            Rig::get().setting("KAFKA_VERSION"),
-            Rig::get().setting("POSTGRES_VERSION"),
-        )
-    }
+/// Date and versions.
+fn versions() -> String {
+    let said = |program: &str, arguments: &[&str]| {
+        let output = Command::new(program).args(arguments).current_dir(repository()).output();
+        let output = output.unwrap_or_else(|error| panic!("{program}: {error}"));
+        String::from_utf8_lossy(&output.stdout).trim().to_owned()
+    };
+    format!(
+        "{}, Afterbay {} (commit {}), Kafka {}, Postgres {}",
+        said("date", &["-u", "+%Y-%m-%d"]),
+        env!("CARGO_PKG_VERSION"),
+        said("git", &["rev-parse", "--short", "HEAD"]),
+        Rig::get().setting("KAFKA_VERSION"),
+        Rig::get().setting("POSTGRES_VERSION"),
+    )
 }

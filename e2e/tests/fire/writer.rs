@@ -52,8 +52,8 @@ async fn write(database: Config, mut random: Random, manner: Manner, stop: Arc<A
         }
         // Readers shall keep up with the writers, also in a debug build.
         tokio::time::sleep(match manner {
-            Manner::Large => random.millis(300, 1_500),
-            _ => random.millis(0, 40),
+            Manner::Large => random.millis(500, 2_500),
+            _ => random.millis(5, 60),
         })
         .await;
         client = Some(connected);
