@@ -9,7 +9,7 @@ use secrecy::SecretSlice;
 
 mod connections;
 
-use crate::api::{SinkSpec, SourceConnectorSpec};
+use crate::api::{Commit, SinkSpec, SourceConnectorSpec};
 use crate::manifest::{Located, Manifests, Place};
 use crate::names::{self, Naming, ResourceName};
 use crate::plan::{
@@ -226,8 +226,18 @@ fn sink_plan(
             progress_group_id: naming.progress_group_id(&connection_name, name),
             name_prefix: connection.name_prefix.clone(),
             compression: spec.kafka.compression,
-            commit: CommitPlan::default(),
+            commit: commit_plan(&spec.kafka.commit)?,
         },
+    })
+}
+
+fn commit_plan(commit: &Commit) -> Option<CommitPlan> {
+    let ms = |text| u64::try_from(quantity::duration(text)?.as_millis()).ok();
+    Some(CommitPlan {
+        interval_ms: ms(&commit.interval)?,
+        bytes: quantity::bytes(&commit.bytes)?,
+        records: u64::try_from(commit.records).ok()?,
+        timeout_ms: ms(&commit.timeout)?,
     })
 }
 

@@ -3,6 +3,7 @@
 //! Pure; the world (brokers, tables, registries) is asked elsewhere. A resource of which some is refused for its shape is
 //! judged too, by all that is known of it: what would only follow from the refusal is not told.
 
+mod commit;
 mod kafka;
 mod references;
 mod registry;

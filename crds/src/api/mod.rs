@@ -17,7 +17,7 @@ pub use references::{CertificateAndKeyRef, CertificateRef, PasswordRef, Username
 pub use schema_registry_connection::{
     RegistryAuthentication, RegistryBasic, RegistryTls, SchemaRegistryConnection, SchemaRegistryConnectionSpec,
 };
-pub use sink::{Avro, Format, Json, KafkaSink, Key, Sink, SinkSource, SinkSpec, Topic};
+pub use sink::{Avro, Commit, Format, Json, KafkaSink, Key, Sink, SinkSource, SinkSpec, Topic};
 pub use source_connector::{
     Host, PostgresAuthentication, PostgresSource, PostgresTls, Publication, Slot, SourceConnector, SourceConnectorSpec,
     Worker, default_port,

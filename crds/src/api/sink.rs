@@ -75,6 +75,9 @@ pub struct KafkaSink {
     pub compression: Compression,
     /// How a change becomes a message.
     pub envelope: Envelope,
+    /// When a transaction ends.
+    #[serde(default)]
+    pub commit: Commit,
     /// How keys and values are written.
     pub format: Format,
 }
@@ -96,6 +99,64 @@ pub struct Topic {
     /// Settings of the topic.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub config: BTreeMap<String, String>,
+}
+
+/// When a transaction ends: at whichever of `interval`, `bytes` and `records` comes first, and soon after the last change
+/// where none follows it. The snapshot is one transaction, whatever stands here.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[x_kube(
+    validation = Rule::new("duration(self.interval) >= duration('1ms') && duration(self.interval) <= duration('30s')").message("interval must be from 1ms to 30s"),
+    validation = Rule::new("duration(self.timeout) >= duration('1s') && duration(self.timeout) <= duration('60s')").message("timeout must be from 1s to 60s"),
+    validation = Rule::new("duration(self.timeout) >= duration(self.interval) + duration(self.interval)").message("timeout must be at least twice the interval")
+)]
+pub struct Commit {
+    /// How long it stays open while changes come without a break, from `1ms` to `30s`: shorter means that readers see
+    /// changes sooner, longer that fewer transactions have to be paid for.
+    #[serde(default = "default_interval")]
+    #[schemars(length(max = 32), regex(pattern = r"^([0-9]+(ms|s|m|h))+$"))]
+    pub interval: String,
+    /// How many bytes of keys and values it takes: a number of bytes, or with `Ki`, `Mi`, `Gi`. It ends with the change
+    /// that reaches them.
+    #[serde(default = "default_bytes")]
+    #[schemars(length(max = 32), regex(pattern = r"^0*[1-9][0-9]*(k|M|G|Ki|Mi|Gi)?$"))]
+    pub bytes: String,
+    /// How many messages it takes. It ends with the change that reaches them.
+    #[serde(default = "default_records")]
+    #[schemars(range(min = 1))]
+    pub records: i32,
+    /// Kafka's `transaction.timeout.ms`, from `1s` to `60s` and at least twice the interval: after that time the brokers
+    /// end a transaction themselves. A worker that died can hold back the readers of committed messages so long.
+    #[serde(default = "default_timeout")]
+    #[schemars(length(max = 32), regex(pattern = r"^([0-9]+(ms|s|m|h))+$"))]
+    pub timeout: String,
+}
+
+fn default_interval() -> String {
+    "1s".to_owned()
+}
+
+fn default_bytes() -> String {
+    "16Mi".to_owned()
+}
+
+fn default_records() -> i32 {
+    50_000
+}
+
+fn default_timeout() -> String {
+    "15s".to_owned()
+}
+
+impl Default for Commit {
+    fn default() -> Self {
+        Self {
+            interval: default_interval(),
+            bytes: default_bytes(),
+            records: default_records(),
+            timeout: default_timeout(),
+        }
+    }
 }
 
 /// How keys and values are written.

@@ -72,6 +72,10 @@ pub(super) fn of_type(schema: &JSONSchemaProps, expected: &str, value: &Value, f
         ("string", Value::Bool(_)) => {
             "put it in quotes: plain yes, no, on, off, true and false are booleans".to_owned()
         }
+        // Quotes alone would make no amount of it.
+        ("string", Value::Number(_)) if schema.pattern.is_some() && usual(schema).is_some() => {
+            format!("write it with its unit, e.g. {}: {}", last(field), usual(schema).unwrap_or_default())
+        }
         ("string", Value::Number(_)) => "put it in quotes: a plain number is no string".to_owned(),
         ("string", Value::Array(_)) => "write one value, and no list".to_owned(),
         ("string", _) => "write one value, with no fields below it".to_owned(),
@@ -128,6 +132,11 @@ fn example(schema: &JSONSchemaProps, field: &str) -> Option<String> {
         },
         _ => None,
     }
+}
+
+/// The word that stands where nothing is written.
+fn usual(schema: &JSONSchemaProps) -> Option<&str> {
+    schema.default.as_ref()?.0.as_str()
 }
 
 fn is_map(schema: &JSONSchemaProps) -> bool {

@@ -72,7 +72,13 @@ spec:
   source: {{name: my-shop, table: 'Public."A.x"'}}
   snapshot: false
   key: {{columns: [x, z]}}
-  kafka: {{connection: events, topic: {{name: a, partitions: 3}}, compression: zstd, envelope: upsert, format: {{json: {{}}}}}}
+  kafka:
+    connection: events
+    topic: {{name: a, partitions: 3}}
+    compression: zstd
+    envelope: upsert
+    commit: {{interval: 1s500ms, bytes: 64Ki, records: 7, timeout: 1m}}
+    format: {{json: {{}}}}
 "#
     )
 }
@@ -113,6 +119,15 @@ fn sinks_stand_in_the_order_of_their_names() {
     assert_eq!(a.kafka.progress_key, "materialize-sink-eu-prod.a");
     assert_eq!(a.kafka.compression.as_str(), "zstd");
     assert_eq!(plan.memory_bytes, 32 << 20);
+}
+
+#[test]
+fn transactions_end_as_the_sink_says() {
+    let sinks = worker().plan.sinks;
+    let [a, b] = &sinks[..] else { panic!("two Sinks: {sinks:#?}") };
+    let told = CommitPlan { interval_ms: 1_500, bytes: 64 << 10, records: 7, timeout_ms: 60_000 };
+    assert_eq!(a.kafka.commit, told);
+    assert_eq!(b.kafka.commit, CommitPlan::default(), "the defaults of the schema are those of the plan");
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use super::commit;
 use super::kafka::topic_name;
 use super::subject::Subject;
 use crate::api::{Format, KafkaConnectionSpec, SinkSpec, Topic};
@@ -22,6 +23,7 @@ pub(super) fn check(mut subject: Subject<'_>, spec: &SinkSpec) {
     let (connection, connections) = (&spec.kafka.connection, &manifests.kafka_connections);
     subject.refers_to("spec.kafka.connection", Kind::KafkaConnection, connection, connections);
     topic(&mut subject, spec);
+    commit::check(&mut subject, &spec.kafka.commit);
     format(&mut subject, &spec.kafka.format);
 }
 

@@ -84,6 +84,7 @@ fn usual() -> Vec<Value> {
                     "topic": {"name": "orders", "partitions": 4, "replicationFactor": 2, "config": {"cleanup.policy": "compact"}},
                     "compression": "lz4",
                     "envelope": "upsert",
+                    "commit": {"interval": "10ms", "bytes": "1Mi", "records": 1000, "timeout": "5s"},
                     "format": {"avro": {"registry": "schemas"}},
                 },
             }),
