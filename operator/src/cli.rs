@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use afterbay_crds::quantity;
 use anyhow::Context as _;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
@@ -37,7 +38,7 @@ pub struct ManifestArguments {
     #[arg(short = 'f', long = "filename", value_name = "PATH", required = true, num_args = 1..)]
     pub paths: Vec<PathBuf>,
     /// Namespace of manifests that name none
-    #[arg(long, default_value = "default")]
+    #[arg(long, default_value = "default", value_parser = namespace)]
     pub namespace: String,
     /// Name of this installation, in all names at Kafka; two installations on one cluster need two
     #[arg(long, default_value = "default", value_parser = instance)]
@@ -119,6 +120,14 @@ pub fn print(text: &str) -> anyhow::Result<()> {
     }
 }
 
+fn namespace(text: &str) -> Result<String, String> {
+    if afterbay_crds::names::is_dns_label(text) {
+        Ok(text.to_owned())
+    } else {
+        Err("use up to 63 lower-case letters, digits and dashes, a letter or digit at both ends".to_owned())
+    }
+}
+
 fn instance(text: &str) -> Result<String, String> {
     if afterbay_crds::names::is_instance(text) {
         Ok(text.to_owned())
@@ -130,29 +139,13 @@ fn instance(text: &str) -> Result<String, String> {
 /// Go's durations of whole numbers: `30s`, `1h30m`, `500ms`; more than nothing, and no more than a year.
 fn duration(text: &str) -> Result<Duration, String> {
     const LONGEST: Duration = Duration::from_hours(24 * 366);
-    let wrong = || "write e.g. 30s, 5m or 1h30m".to_owned();
-    let mut rest = text;
-    let mut total = Duration::ZERO;
-    while !rest.is_empty() {
-        let digits = rest.find(|c: char| !c.is_ascii_digit()).ok_or_else(wrong)?;
-        let (number, units) = rest.split_at(digits);
-        let unit = units.find(|c: char| c.is_ascii_digit()).unwrap_or(units.len());
-        let (unit, others) = units.split_at(unit);
-        let one = match unit {
-            "ms" => Duration::from_millis(1),
-            "s" => Duration::from_secs(1),
-            "m" => Duration::from_mins(1),
-            "h" => Duration::from_hours(1),
-            _ => return Err(wrong()),
-        };
-        let number: u32 = number.parse().map_err(|_| wrong())?;
-        total = one.checked_mul(number).and_then(|part| total.checked_add(part)).ok_or_else(wrong)?;
-        rest = others;
+    match quantity::duration(text) {
+        None => Err("write e.g. 30s, 5m or 1h30m".to_owned()),
+        Some(length) if length.is_zero() || length > LONGEST => {
+            Err("write e.g. 30s, 5m or 1h30m, more than nothing and up to a year".to_owned())
+        }
+        Some(length) => Ok(length),
     }
-    if total.is_zero() || total > LONGEST {
-        return Err(wrong() + ", more than nothing and up to a year");
-    }
-    Ok(total)
 }
 
 #[cfg(test)]

@@ -15,10 +15,14 @@ pub fn manifests(arguments: &ManifestArguments) -> (Manifests, Vec<ManifestError
     for path in &arguments.paths {
         gather(path, &mut files, &mut errors);
     }
-    let (manifests, found) = read(&files, &arguments.namespace);
+    let (mut manifests, found) = read(&files, &arguments.namespace);
+    if !errors.is_empty() {
+        manifests.lack_files();
+    }
     errors.extend(found);
     errors.extend(validate(&manifests, &arguments.instance));
-    errors.extend(client_settings(&manifests));
+    client_settings(&manifests, &mut errors);
+    errors.sort();
     if errors.is_empty() && manifests.sinks.is_empty() {
         let place = Place::file(&shown(&arguments.paths));
         errors.push(place.error("", "there is no Sink in these manifests", "add one, or name its file with -f"));
@@ -26,18 +30,18 @@ pub fn manifests(arguments: &ManifestArguments) -> (Manifests, Vec<ManifestError
     (manifests, errors)
 }
 
-/// Settings that Kafka's client does not take.
-fn client_settings(manifests: &Manifests) -> Vec<ManifestError> {
-    let mut errors = Vec::new();
+/// Settings that Kafka's client does not take. Of one that must not be there at all that is told, and no more.
+fn client_settings(manifests: &Manifests, errors: &mut Vec<ManifestError>) {
     for connection in manifests.kafka_connections.values() {
         for (name, value) in &connection.spec.config {
-            if let Some(words) = refused(name, value) {
+            let field = format!("spec.config.{name}");
+            let is_told = errors.iter().any(|error| error.place == connection.place && error.field == field);
+            if let Some(words) = refused(name, value).filter(|_| !is_told) {
                 let remedy = "write a setting of librdkafka as its CONFIGURATION.md has it, or leave it out";
-                errors.push(connection.place.error(format!("spec.config.{name}"), words, remedy));
+                errors.push(connection.place.error(field, words, remedy));
             }
         }
     }
-    errors
 }
 
 fn shown(paths: &[PathBuf]) -> String {

@@ -8,6 +8,7 @@ mod schema;
 mod secret;
 mod split;
 mod yaml;
+mod yaml_1_1;
 
 use std::collections::BTreeMap;
 
@@ -139,6 +140,11 @@ pub(crate) struct Aside {
 }
 
 impl Manifests {
+    /// Says that there are files that could not be read: what seems to be missing may stand in them.
+    pub fn lack_files(&mut self) {
+        self.unnamed.push((None, None));
+    }
+
     /// Whether one of the documents of which kind or name are not known may be this resource.
     pub(crate) fn may_be_unnamed(&self, kind: Kind, name: &ResourceName) -> bool {
         let may_be = |(its_kind, its_name): &(Option<Kind>, Option<ResourceName>)| {

@@ -97,12 +97,12 @@ impl<'a> Reader<'a> {
             self.errors.push(place.error("metadata.name", what, remedy));
         } else {
             self.places.insert((kind, name.clone()), place.clone());
+            // A Secret's name may hold dots.
+            let is_dotted = |name: &str| name.split('.').all(names::is_dns_label);
+            let fits = if kind == Kind::Secret { is_dotted } else { names::is_dns_label };
+            self.label(&place, "metadata.name", &name.name, fits);
+            self.label(&place, "metadata.namespace", &name.namespace, names::is_dns_label);
         }
-        // A Secret's name may hold dots.
-        let is_dotted = |name: &str| name.split('.').all(names::is_dns_label);
-        let fits = if kind == Kind::Secret { is_dotted } else { names::is_dns_label };
-        self.label(&place, "metadata.name", &name.name, fits);
-        self.label(&place, "metadata.namespace", &name.namespace, names::is_dns_label);
         self.resource(kind, name, &place, &document, is_first);
     }
 

@@ -1,14 +1,9 @@
 //! YAML as kubectl reads it.
-//!
-//! kubectl's YAML is 1.1 (go-yaml v2): a plain `yes`, `no`, `on`, `off`, `y` or `n` is a boolean, also as a key, and `010`
-//! and `1_000` are numbers. serde_yaml reads 1.2, where these are strings, and does not tell a plain scalar from a quoted
-//! one. So the plain ones are found by the events of a parser that does, and replaced in the text by the word that both
-//! versions agree on.
 
-use saphyr_parser::{Event, Parser, ScalarStyle};
 use serde_json::{Map, Value};
 
 use super::split::chunks;
+use super::yaml_1_1::in_words_of_1_2;
 
 /// Why a document cannot be read.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -74,68 +69,6 @@ fn second_json(text: &str) -> Option<usize> {
     rest.trim_start().starts_with(['{', '[']).then(|| 1 + (before.to_owned() + &rest[..space]).matches('\n').count())
 }
 
-/// What a plain scalar of YAML 1.1 is in YAML 1.2, where the two differ (go-yaml v2, `resolve.go`).
-fn word_of_1_2(word: &str) -> Option<String> {
-    match word {
-        "y" | "Y" | "yes" | "Yes" | "YES" | "on" | "On" | "ON" => return Some("true".to_owned()),
-        "n" | "N" | "no" | "No" | "NO" | "off" | "Off" | "OFF" => return Some("false".to_owned()),
-        _ => {}
-    }
-    let (sign, digits) = match word.strip_prefix(['-', '+']) {
-        Some(digits) => (if word.starts_with('-') { "-" } else { "" }, digits),
-        None => ("", word),
-    };
-    if !digits.starts_with(|c: char| c.is_ascii_digit()) || digits.len() < 2 {
-        return None;
-    }
-    let plain = digits.replace('_', "");
-    if !plain.chars().all(|c| c.is_ascii_digit()) {
-        return None;
-    }
-    if plain.len() > 1 && plain.starts_with('0') {
-        return i64::from_str_radix(&plain, 8).ok().map(|number| format!("{sign}{number}"));
-    }
-    (plain != digits).then(|| format!("{sign}{plain}"))
-}
-
-/// The text with the words of YAML 1.2, and where the search for those of 1.1 had to end early, if it had.
-fn in_words_of_1_2(text: &str) -> (String, Option<String>) {
-    let mut lines: Vec<Vec<char>> = text.split('\n').map(|line| line.chars().collect()).collect();
-    let (mut found, mut ended) = (Vec::new(), None);
-    for event in Parser::new_from_str(text) {
-        let (event, span) = match event {
-            Ok(event) => event,
-            Err(error) => {
-                let at = error.marker();
-                ended = Some(format!("{} at line {} column {}", error.info(), at.line(), at.col() + 1));
-                break;
-            }
-        };
-        if let Event::Scalar(word, ScalarStyle::Plain, _, None) = event
-            && let Some(replacement) = word_of_1_2(&word)
-        {
-            found.push((span.start.line(), span.start.col(), word.chars().collect::<Vec<_>>(), replacement));
-        }
-    }
-    // From the end, so that what stands before keeps its place.
-    for (line, column, word, replacement) in found.into_iter().rev() {
-        let Some(line) = line.checked_sub(1).and_then(|line| lines.get_mut(line)) else { continue };
-        let start = after_anchor(line, column);
-        if line.get(start..start + word.len()) == Some(&word[..]) {
-            line.splice(start..start + word.len(), replacement.chars());
-        }
-    }
-    (lines.into_iter().map(String::from_iter).collect::<Vec<_>>().join("\n"), ended)
-}
-
-/// Where a scalar itself begins: the parser counts an anchor (`&name`) in front of it in.
-fn after_anchor(line: &[char], column: usize) -> usize {
-    let Some(anchor) = line.get(column..).filter(|rest| rest.first() == Some(&'&')) else { return column };
-    let name = anchor.iter().take_while(|c| !c.is_whitespace()).count();
-    let space = anchor[name..].iter().take_while(|c| c.is_whitespace()).count();
-    column + name + space
-}
-
 fn to_json(value: serde_yaml::Value) -> Result<Value, String> {
     Ok(match value {
         serde_yaml::Value::Null => Value::Null,
@@ -143,6 +76,8 @@ fn to_json(value: serde_yaml::Value) -> Result<Value, String> {
         serde_yaml::Value::Number(number) => match (number.as_i64(), number.as_u64(), number.as_f64()) {
             (Some(number), _, _) => number.into(),
             (_, Some(number), _) => number.into(),
+            // kubectl hands it on as JSON, where a float without a fraction has no point: 1e3 is the integer 1000.
+            (_, _, Some(float)) if float.fract() == 0.0 && float.abs() < 1e18 => (float as i64).into(),
             (_, _, Some(float)) => serde_json::Number::from_f64(float)
                 .map(Value::Number)
                 .ok_or_else(|| format!("the number {number} has no place in a manifest"))?,
@@ -165,7 +100,7 @@ fn to_key(key: serde_yaml::Value) -> Result<String, String> {
     match key {
         serde_yaml::Value::String(key) => Ok(key),
         serde_yaml::Value::Bool(key) => Ok(key.to_string()),
-        serde_yaml::Value::Number(key) => Ok(key.to_string()),
+        number @ serde_yaml::Value::Number(_) => to_json(number).map(|number| number.to_string()),
         _ => Err("a key that is no word has no place in a manifest".to_owned()),
     }
 }
@@ -208,7 +143,15 @@ mod tests {
 
     #[test]
     fn numbers_of_1_1_are_numbers() {
-        check("[010, 1_000, -0_17, 0, 0x1F, '010', 09, 1.50, +7]", &json!([8, 1000, -15, 0, 31, "010", "09", 1.5, 7]));
+        check("[010, 1_000, -0_17, 0, 0x1F, '010', 09, 1.50, +7]", &json!([8, 1000, -15, 0, 31, "010", 9, 1.5, 7]));
+        check("[0o7, -0O17, 0b101, -0b1_1, 0x_ff, 1e3, 2.0, 0_8.5]", &json!([7, -15, 5, -3, 255, 1000, 2, 8.5]));
+        check(
+            "[0o8, 0b2, 0xg, 0x, 1e, ., ._5, _1, -a]",
+            &json!(["0o8", "0b2", "0xg", "0x", "1e", ".", "._5", "_1", "-a"]),
+        );
+        check("[18446744073709551615, 18446744073709551616]", &json!([u64::MAX, 18_446_744_073_709_551_616.0]));
+        check("[-9223372036854775808, -9223372036854775809]", &json!([i64::MIN, -9_223_372_036_854_775_809.0]));
+        check("09: 1_0\n'09': '1_0'\n", &json!({"9": 10, "09": "1_0"}));
         check("[2020-01-01, 12:30, 1__a, null, ~]", &json!(["2020-01-01", "12:30", "1__a", null, null]));
     }
 

@@ -53,7 +53,7 @@ pub(super) fn topics(manifests: &Manifests, errors: &mut Vec<ManifestError>) {
             let cluster = if *its_connection == connection {
                 connection.to_string()
             } else {
-                format!("{its_connection}, which has the same servers as {connection},")
+                format!("{its_connection}, which shares a server with {connection},")
             };
             let what = format!("Sink {other} ({at}) fills topic {topic} of {cluster} too");
             let remedy = "give each a topic of its own: in one, rows of two Sinks with equal keys would be mixed up";

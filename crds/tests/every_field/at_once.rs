@@ -200,3 +200,20 @@ fn what_is_refused_collides_with_nothing() {
         assert_eq!(fields, [field.as_str(), &field], "{resource}");
     }
 }
+
+/// As kubectl reads them, plain numbers in any form are no strings; what is told is the number that was read.
+#[test]
+fn numbers_of_all_forms_are_numbers() {
+    for (written, read) in [("09", "9"), ("0o7", "7"), ("1_000", "1000"), ("0x1F", "31"), ("1e3", "1000")] {
+        let source = format!(
+            "
+apiVersion: afterbay.dev/v1alpha1
+kind: SourceConnector
+metadata: {{name: shop}}
+spec:
+  postgres: {{host: {written}, port: {written}, database: '{written}', authentication: {{username: shop}}}}
+"
+        );
+        check(&source, &[&format!("1: spec.postgres.host: expected a string, found the number {read}")]);
+    }
+}

@@ -7,6 +7,7 @@ mod manifests;
 mod references;
 mod registries;
 mod secrets;
+mod shared;
 mod sinks;
 mod sources;
 mod types;

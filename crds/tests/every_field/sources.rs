@@ -65,6 +65,7 @@ spec.postgres.hosts = []
 spec.postgres.hosts[1].host = "db 1"
 spec.postgres.hosts[1] = {"host": "db-0"}
 spec.postgres.port = 5433
+spec.postgres.port = 5432
 spec.postgres.hosts[0].port = -1
 spec.postgres.hosts[0] = "db-0:5432"
 spec.postgres.hosts[0] = {"port": 1}

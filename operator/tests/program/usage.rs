@@ -27,6 +27,8 @@ fn what_is_not_understood_is_told_with_the_usage() {
         (&["run", "-f", "x", "--timeout", "5"], ["invalid value '5'", "write e.g. 30s, 5m or 1h30m"]),
         (&["run", "-f", "x", "--timeout", "9999999999999999999h"], ["invalid value", "write e.g. 30s, 5m or 1h30m"]),
         (&["run", "-f", "x", "--timeout", "5m"], ["required arguments were not provided", "--until-caught-up"]),
+        (&["validate", "-f", "x", "--namespace", "A b"], ["invalid value 'A b'", "use up to 63 lower-case letters"]),
+        (&["run", "-f", "x", "--namespace", ""], ["--namespace <NAMESPACE>", "use up to 63 lower-case letters"]),
         (&["run", "-f", "x", "--instance", "A b"], ["invalid value 'A b'", "use up to 63 letters and digits"]),
     ] {
         let ended = afterbay(arguments);

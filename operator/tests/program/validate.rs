@@ -95,11 +95,19 @@ fn all_that_is_wrong_is_told_at_once_each_at_its_place() {
         assert!(told("file") && told("what") && told("remedy") && line["document"].is_u64(), "{line}");
     }
 
+    // A setting that Afterbay owns is not told as one that the client does not take, too.
+    let owned = KAFKA.replace("spec: {", "spec: {config: {acks: maybe, socket.keepalive.enable: maybe}, ");
+    let owned = afterbay_reading(&["validate", "-f", "-"], &owned);
+    assert_eq!(owned.log.lines().filter(|line| line.starts_with("error: ")).count(), 2, "{}", owned.log);
+    check(&owned.log, &["spec.config.acks: acks cannot be set", "spec.config.socket.keepalive.enable: Expected bool value"]);
+
     // One that cannot be read might have been what a Sink refers to; without it, the Sink is wrong.
     assert!(!ended.log.contains("shpo"), "{}", ended.log);
     for unread in ["4-broken.yaml", "5-other.json"] {
         fs::remove_file(folder.path().join(unread)).expect("a file can be removed");
     }
+    let unread = afterbay(&["validate", "-f", path, "no/such.yaml"]);
+    assert!(!unread.log.contains("shpo"), "{}", unread.log);
     let rest = afterbay(&["validate", "-f", path]);
     check(&rest.log, &["3-sinks.yaml: document 1 (Sink default/orders): spec.source.name: ", "did you mean shop?"]);
 }
