@@ -17,17 +17,19 @@ pub async fn run(settings: &Settings, format: Format, report: &mut Report) {
 
     let (figures, records) = bench.carried_by_a_new_worker(0, rows).await;
     report.add("snapshot", format, Subject::Afterbay, figures);
-    report.add("snapshot", format, Subject::Bare, bench.bare(records, true).await);
+    report.add("snapshot", format, Subject::Bare, bench.bare("snapshot", records, true).await);
 
     let (figures, _) =
         bench.carried_live(settings.updates, table::update(&bench.scenario.database, settings.updates)).await;
     report.add("stream, live", format, Subject::Afterbay, figures);
 
-    let from = bench.topic.visible();
-    table::update(&bench.scenario.database, settings.updates).await;
-    let (figures, records) = bench.carried_by_a_new_worker(from, settings.updates).await;
+    let (figures, records) = bench.carried_later(settings.updates).await;
     report.add("stream, backlog", format, Subject::Afterbay, figures);
-    report.add("stream, backlog", format, Subject::Bare, bench.bare(records, false).await);
+    report.add("stream, backlog", format, Subject::Bare, bench.bare("backlog", records, false).await);
+
+    table::send_old_rows(&bench.scenario.database).await;
+    let (figures, _) = bench.carried_later(settings.updates).await;
+    report.add("stream, backlog, old rows", format, Subject::Afterbay, figures);
 
     let (figures, _) = bench.carried_live(rows, table::insert(&bench.scenario.database, rows + 1, 2 * rows)).await;
     report.add("one transaction", format, Subject::Afterbay, figures);
@@ -69,6 +71,13 @@ impl Bench {
         (done.figures(&records), records)
     }
 
+    /// Updates that are written while no worker runs.
+    async fn carried_later(&self, updates: u64) -> (Figures, Records) {
+        let from = self.topic.visible();
+        table::update(&self.scenario.database, updates).await;
+        self.carried_by_a_new_worker(from, updates).await
+    }
+
     /// What is written while a worker waits for it.
     async fn carried_live(&self, rows: u64, writing: impl Future<Output = ()>) -> (Figures, Records) {
         let afterbay = self.start();
@@ -83,8 +92,8 @@ impl Bench {
     }
 
     /// The same records, sent by the bare producer; beside a snapshot's the table is read, as the snapshot has to.
-    async fn bare(&self, records: Records, copy: bool) -> Figures {
-        let topic = Topic::create(self.scenario.rig, self.scenario.topic("bare")).await;
+    async fn bare(&self, run: &str, records: Records, copy: bool) -> Figures {
+        let topic = Topic::create(self.scenario.rig, self.scenario.topic(&format!("bare-{run}"))).await;
         let (rig, records) = (self.scenario.rig, Arc::new(records));
         let sent = Arc::clone(&records);
         let (topic, done) = {

@@ -7,6 +7,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod afterbay;
+mod aims;
 mod bare;
 mod debezium;
 mod figures;

@@ -6,6 +6,7 @@ use std::time::Duration;
 use afterbay_e2e::Format;
 use afterbay_e2e::programs::repository;
 
+use crate::aims::{self, Aim};
 use crate::figures::Figures;
 use crate::latency::Latency;
 use crate::restart::Restart;
@@ -42,8 +43,10 @@ pub struct Report {
     is_full: bool,
     header: Vec<String>,
     lines: Vec<Line>,
-    latencies: Vec<(&'static str, Latency)>,
-    restarts: Vec<Restart>,
+    /// By settings.
+    pub latencies: Vec<(&'static str, Latency)>,
+    /// All restarts.
+    pub restarts: Vec<Restart>,
 }
 
 struct Line {
@@ -78,6 +81,12 @@ impl Report {
         self.restarts = restarts;
     }
 
+    /// The figures of a run.
+    pub fn figures(&self, run: &str, format: Format, subject: Subject) -> Option<&Figures> {
+        let is_it = |line: &&Line| line.run == run && line.format == format && line.subject == subject;
+        self.lines.iter().find(is_it).map(|line| &line.figures)
+    }
+
     /// Prints all; a run of full size is put into the file.
     pub fn publish(&self) {
         let text = self.text();
@@ -97,6 +106,11 @@ impl Report {
         let mut text = String::new();
         for line in &self.header {
             let _ = writeln!(text, "- {line}");
+        }
+        text += "\n| measure | aim | reached | |\n|---|--:|--:|---|\n";
+        for Aim { measure, aim, reached, is_met } in aims::of(self) {
+            let _ =
+                writeln!(text, "| {measure} | {aim} | {reached} | {} |", if is_met { "met" } else { "**not met**" });
         }
         text += "\n| run | rows | format | carried by | rows/s | whole run | CPU, µs/row | Postgres, µs/row \
                  | broker, µs/row | peak memory | record | strangers |\n|---|--:|---|---|--:|--:|--:|--:|--:|--:|--:|--:|\n";
@@ -154,7 +168,8 @@ fn latency_row(setting: &str, latency: &Latency) -> String {
     format!("| {setting} | {:.0} | {p50} | {p99} | {slowest} | {worker_us:.1} | {strangers:.2} |", latency.rate)
 }
 
-fn median_and_slowest(mut times: Vec<Duration>) -> (Duration, Duration) {
+/// Of times in any order.
+pub fn median_and_slowest(mut times: Vec<Duration>) -> (Duration, Duration) {
     times.sort_unstable();
     let slowest = times.last().copied().unwrap_or_default();
     (times.get(times.len() / 2).copied().unwrap_or_default(), slowest)

@@ -13,6 +13,9 @@ pub async fn create(database: &Database, rows: u64) {
     let columns = "id bigint PRIMARY KEY, name text NOT NULL, n int NOT NULL, amount numeric(12,2) NOT NULL, \
                    ts timestamptz NOT NULL, ok boolean NOT NULL, uid uuid NOT NULL, doc jsonb NOT NULL";
     database.run(&format!("CREATE TABLE items ({columns})")).await;
+    // A value that may be stored out of line is not sent with an update that leaves it as it is, and Afterbay then asks
+    // for the whole old row in the log. Here no value is: the default replica identity is enough for all.
+    database.run("ALTER TABLE items ALTER name SET STORAGE PLAIN, ALTER doc SET STORAGE PLAIN").await;
     insert(database, 1, rows).await;
     database.run("VACUUM ANALYZE items").await;
     // What the making of it has left to do is not to be done while something is measured.
@@ -33,6 +36,11 @@ pub async fn update(database: &Database, rows: u64) {
         let last = (first + ROWS_PER_STATEMENT - 1).min(rows);
         database.run(&format!("UPDATE items SET n = n + 1, ts = now() WHERE id BETWEEN {first} AND {last}")).await;
     }
+}
+
+/// Has the server send the whole old row with each update, from now on.
+pub async fn send_old_rows(database: &Database) {
+    database.run("ALTER TABLE items REPLICA IDENTITY FULL").await;
 }
 
 /// Changes one row, in a transaction of its own.
