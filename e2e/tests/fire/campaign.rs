@@ -4,6 +4,7 @@ use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
+use afterbay_e2e::Rig;
 use afterbay_e2e::programs::repository;
 use futures::FutureExt as _;
 
@@ -14,7 +15,7 @@ use crate::summary::{Played, Summary};
 use crate::world::World;
 
 /// After so many rounds a new database and new topics take the place of those that have grown.
-const ROUNDS_PER_WORLD: u32 = 40;
+const ROUNDS_PER_WORLD: u32 = 15;
 
 /// A round that takes longer than this has come to a standstill.
 const LONGEST: Duration = Duration::from_mins(5);
@@ -132,6 +133,12 @@ fn keep(round: &Round, failure: &str, world: Option<World>) {
     if let Some(afterbay) = world.and_then(|mut world| world.afterbay.take()) {
         write("log.txt", &afterbay.log().join("\n"));
         write("output.txt", &afterbay.output().join("\n"));
+    }
+    let logs = Path::new(Rig::get().setting("STATE")).join("log");
+    for part in ["broker", "broker-controller", "postgres"] {
+        let name = format!("{part}.log");
+        // A part that has written nothing has no log.
+        let _ = std::fs::copy(logs.join(&name), folder.join(&name));
     }
     eprintln!("fire: what is left of it is in {}", folder.display());
 }

@@ -110,7 +110,7 @@ impl Ledger {
         let now = tables(database).await;
         for table in Table::ALL {
             let (noted, now) = (&self.tables[&table], &now[&table]);
-            let differs = |key: &&Key| rows_of(noted, key) != rows_of(now, key);
+            let differs = |key: &&Key| !are_same(noted.get(*key), now.get(*key));
             let differing: Vec<_> = noted.keys().chain(now.keys()).filter(differs).take(3).collect();
             assert!(differing.is_empty(), "the notes do not lead to table {}, at {differing:?}", table.name());
         }
@@ -135,11 +135,15 @@ fn apply(rows: &mut Rows, table: Table, note: &Note) {
     }
 }
 
-/// Those of this name, in an order that does not matter.
-fn rows_of(rows: &Rows, key: &Key) -> Vec<String> {
-    let mut rows: Vec<_> = rows.get(key).into_iter().flatten().map(Value::to_string).collect();
-    rows.sort();
-    rows
+/// Whether these are the same rows, in an order that does not matter.
+fn are_same(some: Option<&Vec<Row>>, others: Option<&Vec<Row>>) -> bool {
+    let some = some.map_or(&[][..], Vec::as_slice);
+    let mut others: Vec<_> = others.into_iter().flatten().collect();
+    some.len() == others.len()
+        && some.iter().all(|row| {
+            let place = others.iter().position(|other| *other == row);
+            place.is_some_and(|place| *others.swap_remove(place) == *row)
+        })
 }
 
 async fn tables(database: &Database) -> BTreeMap<Table, Rows> {

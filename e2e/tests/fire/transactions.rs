@@ -121,17 +121,18 @@ fn event(random: &mut Random) -> String {
 /// Statements that change many rows, or write large ones.
 fn many(random: &mut Random) -> String {
     let from = 1 + random.below(5_000);
-    match random.below(4) {
+    match random.below(5) {
         0 => format!(
             "INSERT INTO account SELECT i, nextval('numbers'), i FROM generate_series({from}, {from} + 500) i \
              ON CONFLICT (id) DO UPDATE SET n = excluded.n"
         ),
         1 => format!("UPDATE line SET n = nextval('numbers') WHERE region BETWEEN {0} AND {0} + 4", from % 20),
         2 => format!(
-            "INSERT INTO event SELECT nextval('fresh'), nextval('numbers'), repeat(md5(i::text), 4000) \
+            "INSERT INTO event SELECT nextval('fresh'), nextval('numbers'), repeat(md5(i::text), 2000) \
              FROM generate_series(1, {}) i",
             1 + random.below(8)
         ),
+        3 => "DELETE FROM event WHERE length(body) > 1000".into(),
         _ => format!(
             "DELETE FROM account WHERE id BETWEEN {from} AND {from} + 300; \
              INSERT INTO account SELECT i, nextval('numbers'), 0 FROM generate_series({from}, {from} + 300) i \
