@@ -12,3 +12,4 @@ pub mod render;
 pub mod run;
 pub mod state;
 pub mod topic_fit;
+pub mod transaction_fit;

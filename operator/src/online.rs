@@ -29,6 +29,7 @@ use crate::provision;
 use crate::run::signalled;
 use crate::state::StateDir;
 use crate::topic_fit::{self, Fit};
+use crate::transaction_fit;
 
 /// How long one system may take to answer.
 const DEADLINE: Duration = Duration::from_secs(30);
@@ -134,7 +135,7 @@ async fn online(manifests: &Manifests, instance: &str) -> anyhow::Result<Verdict
     for worker in workers {
         state.keep_secrets(&worker.secrets)?;
         for kafka in worker.provisioning.kafka.clone() {
-            asked.spawn(kafka_findings(kafka, places(&worker)));
+            asked.spawn(kafka_findings(kafka, worker.plan.clone(), places(&worker)));
         }
         asked.spawn(registry_findings(worker.plan.clone(), places(&worker), registry_places(manifests)));
         asked.spawn(postgres_findings(worker));
@@ -167,7 +168,7 @@ fn place_of(places: &Places, name: &str) -> Place {
     found.unwrap_or_else(|| Place::file(name))
 }
 
-async fn kafka_findings(kafka: KafkaProvisioning, sinks: Places) -> Vec<Finding> {
+async fn kafka_findings(kafka: KafkaProvisioning, plan: Plan, sinks: Places) -> Vec<Finding> {
     let mut findings = Vec::new();
     let at_connection = |field, problem| Finding::new(&kafka.place, field, problem);
     let admin = match Admin::new(&kafka.connection) {
@@ -182,6 +183,16 @@ async fn kafka_findings(kafka: KafkaProvisioning, sinks: Places) -> Vec<Finding>
             _ => "spec.bootstrapServers",
         };
         return vec![at_connection(field, problem)];
+    }
+    // Where the brokers do not tell, they will refuse it when it is run.
+    if let Ok(Some(longest)) = admin.broker_config(transaction_fit::LONGEST).await
+        && let Ok(longest_ms) = longest.parse()
+    {
+        for sink in plan.sinks.iter().filter(|sink| sink.kafka.connection.name == kafka.connection.name) {
+            let problem = transaction_fit::judge(sink.kafka.commit.timeout_ms, longest_ms);
+            let place = place_of(&sinks, &sink.name);
+            findings.extend(problem.map(|problem| Finding::new(&place, "spec.kafka.commit.timeout", problem)));
+        }
     }
     for topic in &kafka.topics {
         let (place, field) = match &topic.sink {

@@ -296,7 +296,8 @@ fn problem(connection: &str, operation: &str, subject: &str, code: Code, text: &
         ),
         reason @ Reason::KafkaConfigRefused => reason.problem(
             format!("{at}: {operation} is refused: {words}"),
-            "check spec.config, and the broker's transaction.max.timeout.ms",
+            "check spec.config, and that spec.kafka.commit.timeout of the Sink is within the broker's \
+             transaction.max.timeout.ms",
         ),
         reason => reason.problem(
             format!("{at}: {operation} failed ({subject}): {words}"),

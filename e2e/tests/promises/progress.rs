@@ -182,3 +182,51 @@ async fn until_caught_up_ends_when_all_is_carried_and_says_so() {
     scenario.carry(&manifests).await;
     assert_eq!(scenario.messages(&topic, Format::Json).await.len(), 10_000);
 }
+
+/// How many messages each Kafka transaction of a topic of one partition holds. At the end of a transaction stands its
+/// marker, so that the offset after it is no message's.
+async fn transactions(scenario: &Scenario, topic: &str) -> Vec<usize> {
+    let messages = scenario.messages(topic, Format::Json).await;
+    messages.chunk_by(|message, next| message.offset + 1 == next.offset).map(<[Message]>::len).collect()
+}
+
+#[tokio::test]
+async fn a_transaction_ends_at_the_number_of_messages_that_the_sink_says() {
+    let (scenario, topic, manifests) = scenario("commit-records").await;
+    let usual_topic = scenario.topic("usual");
+    let manifests = manifests
+        .set("Sink/t", "spec.kafka.commit", json!({"records": 10}))
+        .with(Sink::new("usual", "public.t", &usual_topic).key(&["id"]));
+    scenario.carry(&manifests).await;
+    // Many small source transactions that wait together, so that they would share a Kafka transaction.
+    let many = "DO $$ BEGIN FOR i IN 1..300 LOOP UPDATE t SET n = i; COMMIT; END LOOP; END $$";
+    scenario.database.run(many).await;
+    scenario.carry(&manifests).await;
+    let (limited, usual) = (transactions(&scenario, &topic).await, transactions(&scenario, &usual_topic).await);
+    assert_eq!((limited.iter().sum::<usize>(), usual.iter().sum::<usize>()), (301, 301));
+    assert!(limited.iter().all(|messages| *messages <= 10), "{limited:?}");
+    assert!(limited.contains(&10), "transactions are shared up to the limit: {limited:?}");
+    assert!(usual.iter().any(|messages| *messages > 10), "without the limit they are larger: {usual:?}");
+}
+
+#[tokio::test]
+async fn a_transaction_ends_after_the_interval_that_the_sink_says() {
+    let (scenario, topic, manifests) = scenario("commit-interval").await;
+    let usual_topic = scenario.topic("usual");
+    let manifests = manifests
+        .set("Sink/t", "spec.kafka.commit", json!({"interval": "10ms", "timeout": "5s"}))
+        .with(Sink::new("usual", "public.t", &usual_topic).key(&["id"]));
+    let afterbay = scenario.run(&manifests);
+    afterbay.caught_up(&scenario).await;
+    // A stream without a break of 10 ms, which keeps a transaction open until its interval is over.
+    let steadily =
+        "DO $$ BEGIN FOR i IN 1..1000 LOOP UPDATE t SET n = i; COMMIT; PERFORM pg_sleep(0.002); END LOOP; END $$";
+    scenario.database.run(steadily).await;
+    afterbay.caught_up(&scenario).await;
+    let (quick, usual) = (transactions(&scenario, &topic).await, transactions(&scenario, &usual_topic).await);
+    assert_eq!((quick.iter().sum::<usize>(), usual.iter().sum::<usize>()), (1001, 1001));
+    // A busy machine makes breaks, and holds up a commit now and then: so the mean against the largest.
+    let mean = 1001 / quick.len();
+    let largest = usual.iter().max().copied().unwrap_or_default();
+    assert!(mean * 3 < largest, "with 10 ms: {quick:?}, with a second: {usual:?}");
+}

@@ -107,6 +107,7 @@ pub fn timed_out(context: &SinkContext, timeout_ms: u64, snapshot: bool) -> Prob
         format!(
             "a transaction with changes of table {table} was not committed within {seconds} s, so the broker ended it"
         ),
-        "nothing is lost, it is sent again by itself; see whether the brokers are overloaded",
+        "nothing is lost, it is sent again by itself; see whether the brokers are overloaded, or raise \
+         spec.kafka.commit.timeout",
     )
 }
