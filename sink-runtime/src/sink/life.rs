@@ -24,8 +24,11 @@ use crate::protocol::{
 use crate::source::{Attached, checks};
 
 /// How long a transaction stays open though nothing waits behind it: a breath, so that small source transactions that
-/// follow each other closely share a Kafka transaction.
+/// follow each other closely share a Kafka transaction. A shorter interval of the Sink goes before.
 const LINGER: Duration = Duration::from_millis(10);
+/// How long a transaction waits for the rest of a source transaction, however short the interval is: it would be cut
+/// for no more than a hiccup of the network.
+const REST: Duration = Duration::from_millis(100);
 /// How long a Sink waits for changes before it looks up.
 const IDLE: Duration = Duration::from_millis(100);
 /// How often a position that moved without changes is committed.
@@ -176,10 +179,14 @@ impl Life<'_> {
         if !self.protocol.is_open() || self.fresh {
             IDLE
         } else if self.protocol.is_within() {
-            LINGER
+            self.linger()
         } else {
-            LINGER.saturating_sub(self.transaction.begun.elapsed())
+            self.linger().saturating_sub(self.transaction.begun.elapsed())
         }
+    }
+
+    fn linger(&self) -> Duration {
+        LINGER.min(Duration::from_millis(self.context.plan.kafka.commit.interval_ms))
     }
 
     /// All that was delivered is worked off, and nothing came since.
@@ -223,7 +230,7 @@ impl Life<'_> {
     /// How long a transaction waits for the rest of a source transaction: well within its timeout.
     fn longest(&self) -> Duration {
         let commit = &self.context.plan.kafka.commit;
-        Duration::from_millis((commit.interval_ms * 2).min(commit.timeout_ms / 3))
+        Duration::from_millis(commit.interval_ms * 2).max(REST).min(Duration::from_millis(commit.timeout_ms / 3))
     }
 
     fn take_in(&mut self, batch: &ChangeBatch) -> Result<(), Ending> {
