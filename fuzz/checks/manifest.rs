@@ -5,13 +5,7 @@ use afterbay_crds::manifest::{ManifestFile, read};
 /// Reads the bytes as a file of manifests.
 pub fn check(bytes: &[u8]) {
     let errors = match ManifestFile::from_bytes("manifests.yaml", bytes.to_vec()) {
-        Ok(file) => {
-            let (manifests, errors) = read(std::slice::from_ref(&file), "default");
-            let (again, errors_again) = read(&[file], "default");
-            assert_eq!(errors, errors_again, "the same text has the same errors");
-            assert_eq!(manifests.sinks.len(), again.sinks.len());
-            errors
-        }
+        Ok(file) => read(&[file], "default").1,
         Err(error) => vec![*error],
     };
     for error in errors {
