@@ -70,8 +70,10 @@ pub fn of(report: &Report) -> Vec<Aim> {
             aims.push(at_most(format!("commit → visible, {setting}, {name}"), latency.quantile(share), aim, millis));
         }
     }
-    let (median, _) = median_and_slowest(report.restarts.iter().map(|restart| restart.from_start).collect());
-    aims.push(at_most("start → first record after SIGKILL, median".to_owned(), median, START, millis));
+    if !report.restarts.is_empty() {
+        let (median, _) = median_and_slowest(report.restarts.iter().map(|restart| restart.from_start).collect());
+        aims.push(at_most("start → first record after SIGKILL, median".to_owned(), median, START, millis));
+    }
     aims
 }
 

@@ -19,7 +19,7 @@ up() {
     } >"$settings"
     spawn connect "$java" -Xms256m -Xmx1g -XX:+UseG1GC "-Dlog4j2.configurationFile=$here/log4j2.yaml" \
         -cp "$installed/kafka/*" org.apache.kafka.connect.cli.ConnectDistributed "$settings"
-    await connect 90 curl -sf "http://$host:$port/connectors"
+    await connect 240 curl -sf "http://$host:$port/connectors"
 }
 
 case ${1:-} in

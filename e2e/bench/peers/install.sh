@@ -16,4 +16,11 @@ for plugin in debezium avro; do
 done
 # What Connect has itself must not stand beside Debezium a second time: Jackson's classes would clash.
 (cd "$plugins/debezium" && rm -f jackson-core* jackson-databind* jackson-annotations* slf4j* lz4* snappy* zstd* jakarta.ws.rs*)
+# The converter does not say in the way of Java's ServiceLoader that it is one; a jar that does spares Connect a scan.
+python3 - "$plugins/avro/service.jar" <<'PYTHON'
+import sys, zipfile
+with zipfile.ZipFile(sys.argv[1], "w") as jar:
+    service = "META-INF/services/org.apache.kafka.connect.storage.Converter"
+    jar.writestr(service, "io.apicurio.registry.utils.converter.AvroConverter\n")
+PYTHON
 printf '%s' "$wanted" >"$stamp"
