@@ -7,8 +7,8 @@ use tokio::time::sleep;
 
 use crate::proxy::{Network, Proxy};
 use crate::random::Random;
-use crate::worker::{Second, TRANSACTION_TIMEOUT};
-use crate::world::World;
+use crate::worker::Second;
+use crate::world::{TRANSACTION_TIMEOUT, World};
 
 /// What goes wrong in a round.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -1,28 +1,10 @@
-//! The worker as the fire test runs it: with a transaction timeout that a test can wait for.
+//! A worker beside the one that `afterbay run` has started.
 
-use std::os::unix::fs::PermissionsExt as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
 
 use afterbay_e2e::{afterbay, processes, programs};
 use serde_json::Value;
-
-/// `transaction.timeout.ms` of every Sink's stream.
-pub const TRANSACTION_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// A program for `afterbay run --runtime`: the worker, on a plan with that timeout.
-pub fn program(folder: &Path) -> PathBuf {
-    let path = folder.join("worker");
-    let text = format!(
-        "#!/bin/sh\nsed 's/\"timeoutMs\": [0-9]*/\"timeoutMs\": {}/' \"$2\" >\"$2.fire\" && exec {} --plan \"$2.fire\"\n",
-        TRANSACTION_TIMEOUT.as_millis(),
-        programs::folder().join("sink-runtime").display(),
-    );
-    std::fs::write(&path, text).expect("the program can be written");
-    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o700)).expect("the program is ours");
-    path
-}
 
 /// A second worker of the same plan; ends at the latest when this is dropped.
 pub struct Second(Child);

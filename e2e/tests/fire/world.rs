@@ -3,7 +3,6 @@
 use std::time::{Duration, Instant};
 
 use afterbay_crds::report::{SinkReport, SinkState};
-use afterbay_e2e::afterbay::Options;
 use afterbay_e2e::{Afterbay, Format, Manifests, Rig, Scenario, Sink};
 use tokio_postgres::Config;
 
@@ -13,7 +12,9 @@ use crate::ledger::{self, Table};
 use crate::proxy::{Network, Proxy};
 use crate::random::Random;
 use crate::transactions::markers;
-use crate::worker;
+
+/// `spec.kafka.commit.timeout` of every Sink: so short that a test can wait for it.
+pub const TRANSACTION_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The proxies, by what stands behind them.
 pub struct Proxies {
@@ -90,24 +91,22 @@ impl World {
     /// Starts `afterbay run`, if it does not run.
     pub fn run(&mut self) {
         if self.afterbay.is_none() {
-            self.afterbay = Some(self.scenario.run_with(&self.all_manifests(), &self.options()));
+            self.afterbay = Some(self.scenario.run(&self.all_manifests()));
         }
     }
 
     /// A second `afterbay run` of the same manifests, as from another machine.
     pub fn run_elsewhere(&self) -> Afterbay {
-        let elsewhere = self.scenario.folder().join("elsewhere");
-        self.scenario.run_with(&self.all_manifests(), &self.options().state_dir(elsewhere))
-    }
-
-    fn options(&self) -> Options {
-        let program = worker::program(self.scenario.folder());
-        Options::default().argument("--runtime").argument(program.to_str().expect("the folder has a plain name"))
+        self.scenario.run_elsewhere(&self.all_manifests())
     }
 
     fn all_manifests(&self) -> Manifests {
         let topics = self.lasting.iter().chain(&self.fresh);
-        topics.fold(self.manifests.clone(), |manifests, topic| manifests.with(sink(topic)))
+        topics.fold(self.manifests.clone(), |manifests, topic| {
+            let resource = format!("Sink/{}", name_of(topic));
+            let timeout = format!("{}s", TRANSACTION_TIMEOUT.as_secs());
+            manifests.with(sink(topic)).set(&resource, "spec.kafka.commit.timeout", timeout)
+        })
     }
 
     /// Puts a Sink that has never begun in the place of the last such one, and starts `afterbay run` anew with it.
@@ -175,11 +174,15 @@ impl World {
     }
 }
 
+/// The name of a topic's Sink.
+fn name_of(topic: &Topic) -> &str {
+    topic.name.rsplit('.').next().expect("there is always a last part")
+}
+
 /// The Sink of a topic.
 fn sink(topic: &Topic) -> Sink {
-    let name = topic.name.rsplit('.').next().expect("there is always a last part");
     let table = format!("public.{}", topic.table.name());
-    let mut sink = Sink::new(name, &table, &topic.name).format(topic.format).partitions(2);
+    let mut sink = Sink::new(name_of(topic), &table, &topic.name).format(topic.format).partitions(2);
     if !topic.table.key().is_empty() {
         sink = sink.key(topic.table.key());
     }
