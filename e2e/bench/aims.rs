@@ -26,7 +26,7 @@ pub struct Aim {
     /// What is measured.
     pub measure: String,
     /// What is aimed at.
-    pub aim: String,
+    pub wanted: String,
     /// What was reached.
     pub reached: String,
     /// Whether that is enough.
@@ -78,9 +78,9 @@ pub fn of(report: &Report) -> Vec<Aim> {
 }
 
 fn at_most<T: PartialOrd + Copy>(measure: String, reached: T, aim: T, write: impl Fn(T) -> String) -> Aim {
-    Aim { measure, aim: format!("≤ {}", write(aim)), reached: write(reached), is_met: reached <= aim }
+    Aim { measure, wanted: format!("≤ {}", write(aim)), reached: write(reached), is_met: reached <= aim }
 }
 
 fn at_least<T: PartialOrd + Copy>(measure: String, reached: T, aim: T, write: impl Fn(T) -> String) -> Aim {
-    Aim { measure, aim: format!("≥ {}", write(aim)), reached: write(reached), is_met: reached >= aim }
+    Aim { measure, wanted: format!("≥ {}", write(aim)), reached: write(reached), is_met: reached >= aim }
 }

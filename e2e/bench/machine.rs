@@ -15,7 +15,7 @@ pub async fn describe() -> Vec<String> {
     let afterbay = format!("Afterbay {} ({})", env!("CARGO_PKG_VERSION"), commit());
     let (_, librdkafka) = rdkafka::util::get_rdkafka_version();
     vec![
-        format!("{}", output("date", &["-u", "+%Y-%m-%d %H:%M UTC"])),
+        output("date", &["-u", "+%Y-%m-%d %H:%M UTC"]),
         format!(
             "{cores} × {model}, {:.0} GiB, Linux {}, all parts on this one machine",
             kilobytes as f64 / 1_048_576.0,

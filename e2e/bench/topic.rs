@@ -100,7 +100,7 @@ impl Topic {
     fn position(&self) -> i64 {
         let position = self.consumer.position().expect("the consumer knows its position");
         let place = position.find_partition(&self.name, 0).map(|element| element.offset());
-        place.and_then(|offset| offset.to_raw()).unwrap_or_default()
+        place.and_then(Offset::to_raw).unwrap_or_default()
     }
 }
 
@@ -114,7 +114,7 @@ pub fn appended(message: &BorrowedMessage<'_>) -> SystemTime {
 #[derive(Default)]
 pub struct Records {
     bytes: Vec<u8>,
-    records: Vec<Spans>,
+    spans: Vec<Spans>,
     first_appended: Option<SystemTime>,
 }
 
@@ -137,7 +137,7 @@ pub struct Record<'a> {
 impl Records {
     /// How many they are.
     pub fn len(&self) -> usize {
-        self.records.len()
+        self.spans.len()
     }
 
     /// Bytes of all keys and values.
@@ -153,7 +153,7 @@ impl Records {
     /// All of them, in order.
     pub fn iter(&self) -> impl Iterator<Item = Record<'_>> {
         let bytes = |span: &Option<Range<usize>>| span.clone().map(|span| &self.bytes[span]);
-        self.records.iter().map(move |spans| Record {
+        self.spans.iter().map(move |spans| Record {
             key: bytes(&spans.key),
             value: bytes(&spans.value),
             headers: &spans.headers,
@@ -171,7 +171,7 @@ impl Records {
         for Header { key, value } in message.headers().into_iter().flat_map(|headers| headers.iter()) {
             headers = headers.insert(Header { key, value });
         }
-        self.records.push(Spans { key, value, headers });
+        self.spans.push(Spans { key, value, headers });
         self.first_appended.get_or_insert_with(|| appended(message));
     }
 }
