@@ -7,8 +7,10 @@
 //! - [`relation`], [`row`]: what a row is made of, and how its cells are read
 //! - [`encoders`]: keys and values of messages, by envelope and format
 //! - [`partition`]: where a message goes when nobody says otherwise
+//! - [`chunk_key`]: the order in which a snapshot is taken in chunks
 //! - [`table`], [`fitness`]: a table as the catalogue has it, and whether it can be carried
 
+pub mod chunk_key;
 pub mod encoders;
 pub mod fitness;
 pub mod partition;

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use afterbay_clients::postgres::Lsn;
 use afterbay_clients::postgres::pgoutput::RelationColumn;
 use afterbay_formats::row::Row;
+use afterbay_formats::table::{ColumnDescription, TableDescription};
 
 use crate::position::ChangeId;
 
@@ -68,6 +69,19 @@ pub enum Item {
 pub struct Shape {
     /// The columns.
     pub columns: Vec<RelationColumn>,
+}
+
+impl Shape {
+    /// The columns of a table as the stream would describe them.
+    pub fn of(table: &TableDescription) -> Self {
+        let column = |column: &ColumnDescription| RelationColumn {
+            key: table.is_identity(&column.name),
+            name: column.name.clone(),
+            type_oid: column.type_oid,
+            type_modifier: column.typmod,
+        };
+        Self { columns: table.streamed_columns().map(column).collect() }
+    }
 }
 
 /// Where the cells of a row stand in its batch.

@@ -69,10 +69,9 @@ pub async fn run(plan: Plan, shutdown: impl Future<Output = ()>) -> std::io::Res
 fn start(plan: Plan, stop: &Stop) -> std::io::Result<(WorkerStatus, mpsc::UnboundedReceiver<Outcome>)> {
     let count = plan.sinks.len();
     let shares = Shares::of(plan.memory_bytes, count as u64);
-    let source = Arc::new(plan.source);
     let floors = Floors::new(count);
     let context = Arc::new(Context {
-        plan: Arc::clone(&source),
+        plan: Arc::new(plan.source),
         sinks: plan.sinks.iter().cloned().collect(),
         floors: floors.clone(),
         status: SourceStatus::default(),
@@ -81,8 +80,8 @@ fn start(plan: Plan, stop: &Stop) -> std::io::Result<(WorkerStatus, mpsc::Unboun
     });
     let source_status = context.status.clone();
     let (requests, receiver) = mpsc::unbounded_channel();
-    let manager = Manager::new(context, count, receiver, requests.downgrade());
-    let handle = SourceHandle::new(source, requests);
+    let manager = Manager::new(Arc::clone(&context), count, receiver, requests.downgrade());
+    let handle = SourceHandle::new(context, requests);
     let (tell, ended) = mpsc::unbounded_channel();
     let told = tell.clone();
     tokio::spawn(async move {

@@ -1,5 +1,7 @@
 //! `numeric`: digits with an optional point, `NaN`, `Infinity`.
 
+use std::cmp::{Ordering, Reverse};
+
 use num_bigint::{BigInt, BigUint, Sign};
 
 use super::{Malformed, Parsed};
@@ -29,18 +31,7 @@ pub fn unscaled(text: &[u8], precision: usize, scale: usize) -> Parsed<Unscaled>
         b"Infinity" | b"-Infinity" => return Ok(Unscaled::Infinite),
         _ => {}
     }
-    let (negative, digits) = text.strip_prefix(b"-").map_or((false, text), |digits| (true, digits));
-    let point = digits.iter().position(|byte| *byte == b'.');
-    let (whole, fraction) = point.map_or((digits, &b""[..]), |at| (&digits[..at], &digits[at + 1..]));
-    if whole.is_empty() || (point.is_some() && fraction.is_empty()) {
-        return Err(Malformed);
-    }
-    if !whole.iter().chain(fraction).all(u8::is_ascii_digit) {
-        return Err(Malformed);
-    }
-    // Zeros that do not count.
-    let whole = &whole[whole.iter().take_while(|digit| **digit == b'0').count()..];
-    let fraction = &fraction[..fraction.len() - fraction.iter().rev().take_while(|digit| **digit == b'0').count()];
+    let Digits { negative, whole, fraction } = Digits::of(text)?;
     if fraction.len() > scale {
         return Ok(Unscaled::TooManyDigits);
     }
@@ -62,6 +53,64 @@ pub fn unscaled(text: &[u8], precision: usize, scale: usize) -> Parsed<Unscaled>
     }
     let magnitude = BigUint::from_radix_be(significant, 10).unwrap_or_default();
     Ok(Unscaled::Big(BigInt::from_biguint(if negative { Sign::Minus } else { Sign::Plus }, magnitude)))
+}
+
+/// How two numbers compare; as in Postgres, `NaN` equals itself and is larger than all others.
+pub fn compare(one: &[u8], other: &[u8]) -> Parsed<Ordering> {
+    let (one, other) = (Ordered::of(one)?, Ordered::of(other)?);
+    Ok(one.cmp(&other))
+}
+
+/// A number in a form that orders as it does.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+enum Ordered<'a> {
+    NegativeInfinity,
+    Negative(Reverse<Magnitude<'a>>),
+    Positive(Magnitude<'a>),
+    Infinity,
+    NotANumber,
+}
+
+/// Without zeros that do not count: more digits before the point are more, else the digits decide.
+type Magnitude<'a> = (usize, &'a [u8], &'a [u8]);
+
+impl<'a> Ordered<'a> {
+    fn of(text: &'a [u8]) -> Parsed<Self> {
+        match text {
+            b"NaN" => return Ok(Self::NotANumber),
+            b"Infinity" => return Ok(Self::Infinity),
+            b"-Infinity" => return Ok(Self::NegativeInfinity),
+            _ => {}
+        }
+        let Digits { negative, whole, fraction } = Digits::of(text)?;
+        let magnitude = (whole.len(), whole, fraction);
+        let zero = whole.is_empty() && fraction.is_empty();
+        Ok(if negative && !zero { Self::Negative(Reverse(magnitude)) } else { Self::Positive(magnitude) })
+    }
+}
+
+/// The digits of a finite number, without the zeros that do not count.
+struct Digits<'a> {
+    negative: bool,
+    whole: &'a [u8],
+    fraction: &'a [u8],
+}
+
+impl<'a> Digits<'a> {
+    fn of(text: &'a [u8]) -> Parsed<Self> {
+        let (negative, digits) = text.strip_prefix(b"-").map_or((false, text), |digits| (true, digits));
+        let point = digits.iter().position(|byte| *byte == b'.');
+        let (whole, fraction) = point.map_or((digits, &b""[..]), |at| (&digits[..at], &digits[at + 1..]));
+        if whole.is_empty() || (point.is_some() && fraction.is_empty()) {
+            return Err(Malformed);
+        }
+        if !whole.iter().chain(fraction).all(u8::is_ascii_digit) {
+            return Err(Malformed);
+        }
+        let whole = &whole[whole.iter().take_while(|digit| **digit == b'0').count()..];
+        let fraction = &fraction[..fraction.len() - fraction.iter().rev().take_while(|digit| **digit == b'0').count()];
+        Ok(Self { negative, whole, fraction })
+    }
 }
 
 /// The bytes of a two's complement big-endian number that are needed: all but those that only repeat the sign.

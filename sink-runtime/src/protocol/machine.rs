@@ -17,7 +17,7 @@ pub enum Event {
     Begun,
     /// A change of the relation arrived.
     Change(ChangeId),
-    /// A row of the snapshot arrived.
+    /// A row of the snapshot arrived: of the start's, or of a chunk beside the stream.
     SnapshotRow,
     /// The messages of the last change or row are handed to Kafka.
     Staged,
@@ -25,6 +25,8 @@ pub enum Event {
     Boundary(Lsn),
     /// The snapshot is whole; the stream starts at this LSN.
     SnapshotEnd(Lsn),
+    /// The last chunk of a snapshot beside the stream has arrived: the record is to say so.
+    LastChunk,
     /// It is time to commit what is there.
     CommitDue,
     /// The progress record is handed to Kafka.
@@ -140,6 +142,11 @@ impl Protocol {
         self.committed
     }
 
+    /// Whether a change is committed already, or staged.
+    pub fn has(&self, id: &ChangeId) -> bool {
+        self.cursor.is_some_and(|cursor| cursor.covers(id))
+    }
+
     /// Whether a transaction is open.
     pub fn is_open(&self) -> bool {
         !matches!(self.state, State::Fencing | State::Recovering | State::Attaching | State::Idle | State::Ended)
@@ -161,7 +168,8 @@ impl Protocol {
             (State::Idle | State::Open, Event::Change(id)) => self.change(id),
             (State::Staging { pending }, Event::Staged) => self.staged(pending),
             (State::Idle | State::Open, Event::Boundary(end)) => self.boundary(end),
-            (State::Idle | State::Open, Event::SnapshotRow) if self.fresh => self.take(Pending::SnapshotRow),
+            (State::Idle | State::Open, Event::SnapshotRow) if self.takes_rows() => self.take(Pending::SnapshotRow),
+            (State::Idle | State::Open, Event::LastChunk) if !self.fresh && self.takes_rows() => self.close_anyway(),
             (State::Idle | State::Open, Event::SnapshotEnd(start)) if self.fresh => {
                 self.cursor = Some(Position::Done(start));
                 self.close()
@@ -228,6 +236,11 @@ impl Protocol {
         Action::Await
     }
 
+    /// Rows come before anything else, or between two source transactions: a chunk shows the table as it is there.
+    fn takes_rows(&self) -> bool {
+        self.fresh || matches!(self.cursor, Some(Position::Done(_)))
+    }
+
     fn take(&mut self, pending: Pending) -> Action {
         match self.state {
             State::Open => self.go(State::Staging { pending }, Action::Stage),
@@ -256,6 +269,14 @@ impl Protocol {
             State::Open => self.stage_progress(),
             _ if self.is_ahead() => self.go(State::Opening { pending: Pending::Record }, Action::Begin),
             _ => Action::Await,
+        }
+    }
+
+    /// As [`Self::close`], also where there is nothing but the record to commit.
+    fn close_anyway(&mut self) -> Action {
+        match self.state {
+            State::Open => self.stage_progress(),
+            _ => self.go(State::Opening { pending: Pending::Record }, Action::Begin),
         }
     }
 

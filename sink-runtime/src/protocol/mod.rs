@@ -9,7 +9,9 @@ mod machine;
 mod record;
 
 pub use machine::{Action, End, Event, Protocol, Start};
-pub use record::{ProgressRecord, RECORD_VERSION, RecordError, RelationIdentity, SchemaIds, SourceIdentity};
+pub use record::{
+    ProgressRecord, RECORD_VERSION, RecordError, RelationIdentity, SchemaIds, SnapshotProgress, SourceIdentity,
+};
 
 #[cfg(test)]
 mod simulation;

@@ -40,6 +40,16 @@ pub struct RelationIdentity {
     pub entry: u32,
 }
 
+/// A snapshot that is under way.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SnapshotProgress {
+    /// The chunk key of the last row that is in the topic, in text form; none: no row is.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub after: Option<Vec<String>>,
+    /// How many rows are in the topic.
+    pub rows: u64,
+}
+
 /// A Sink's progress record; written in the Kafka transaction of the data that it speaks of.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProgressRecord {
@@ -60,6 +70,9 @@ pub struct ProgressRecord {
     /// Schemas of the messages.
     #[serde(default)]
     pub schemas: SchemaIds,
+    /// The snapshot, until its last row is committed.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub snapshot: Option<SnapshotProgress>,
 }
 
 /// Why a progress record cannot be used.
@@ -113,6 +126,7 @@ mod tests {
             relation: RelationIdentity { oid: 16_400, entry: 16_411 },
             topic: "orders".into(),
             schemas: SchemaIds { key: None, value: Some(3) },
+            snapshot: None,
         }
     }
 
@@ -126,6 +140,11 @@ mod tests {
         assert_eq!(ProgressRecord::from_bytes(&done.to_bytes().unwrap()).unwrap(), done);
         let within = record(Position::Within(ChangeId { commit: Lsn(9), change: Lsn(5), index: 2, ordinal: 4 }));
         assert_eq!(ProgressRecord::from_bytes(&within.to_bytes().unwrap()).unwrap(), within);
+        let snapshot = Some(SnapshotProgress { after: Some(vec!["7".into()]), rows: 3 });
+        let chunk = ProgressRecord { snapshot, ..done };
+        let text = String::from_utf8(chunk.to_bytes().unwrap()).unwrap();
+        assert!(text.ends_with(r#""schemas":{"value":3},"snapshot":{"after":["7"],"rows":3}}"#), "{text}");
+        assert_eq!(ProgressRecord::from_bytes(text.as_bytes()).unwrap(), chunk);
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use afterbay_clients::kafka::{ProducerSettings, TopicHandle, TransactionalProducer, admin, progress};
+use afterbay_clients::postgres::Lsn;
 use afterbay_crds::plan::FormatPlan;
 use afterbay_crds::reason::Reason;
 use afterbay_crds::report::SinkState;
@@ -10,9 +11,12 @@ use afterbay_crds::report::SinkState;
 use super::life::Ending;
 use super::messages::{Messages, MessagesSpec};
 use super::relation::SinkRelation;
+use super::snapshot::Snapshot;
 use super::{SinkContext, problems};
 use crate::fault;
-use crate::protocol::{Action, End, Event, ProgressRecord, Protocol, SchemaIds, Start};
+use crate::position::Position;
+use crate::protocol::{Action, End, Event, ProgressRecord, Protocol, SchemaIds, SnapshotProgress, Start};
+use crate::source::chunks::key_changed;
 use crate::source::{Attached, Origin};
 
 /// How long Kafka may take to answer a call that begins a life.
@@ -44,13 +48,20 @@ pub struct Begun {
     pub partitions: i32,
     /// After what time the broker ends a transaction.
     pub timeout_ms: u64,
+    /// The snapshot beside the stream, if one is under way.
+    pub snapshot: Option<Snapshot>,
 }
 
 /// Fences, reads what is committed, and has the source feed from there.
 pub fn begin(context: &SinkContext) -> Result<Begun, Ending> {
     let mut timeout_ms = context.plan.kafka.commit.timeout_ms;
     let mut recovered = recover(context, timeout_ms)?;
-    if recovered.origin == (Origin::Fresh { snapshot: true }) {
+    let fresh_rows = Origin::Fresh { snapshot: true };
+    if recovered.origin == fresh_rows && context.source.chunk_key(&context.plan)?.is_some() {
+        // The start is a place of the log alone: the rows come beside the stream.
+        recovered.origin = Origin::Fresh { snapshot: false };
+        recovered.snapshot = Some(SnapshotProgress::default());
+    } else if recovered.origin == fresh_rows {
         // All rows go out in one transaction, which needs the longest timeout that the broker gives. The producer that
         // has it fences anew, and so all that follows it is done anew.
         timeout_ms = longest_transaction(context).max(timeout_ms);
@@ -71,6 +82,7 @@ struct Recovered {
     producer: TransactionalProducer,
     protocol: Protocol,
     origin: Origin,
+    snapshot: Option<SnapshotProgress>,
 }
 
 /// Fences, and reads what is committed.
@@ -89,6 +101,7 @@ fn recover(context: &SinkContext, timeout_ms: u64) -> Result<Recovered, Ending> 
     let record = read_record(context)?;
     fault::point("progress-read");
     let position = record.as_ref().map(|record| record.position);
+    let snapshot = record.as_ref().and_then(|record| record.snapshot.clone());
     let origin = match protocol.step(Event::ProgressRead(position)) {
         Action::Attach(Start::Fresh) => {
             context.floors.free(context.index);
@@ -109,7 +122,7 @@ fn recover(context: &SinkContext, timeout_ms: u64) -> Result<Recovered, Ending> 
         Action::End(End::ProgressMissing) => return Err(problems::progress_missing(context).into()),
         _ => return Err(problems::out_of_order(context).into()),
     };
-    Ok(Recovered { producer, protocol, origin })
+    Ok(Recovered { producer, protocol, origin, snapshot })
 }
 
 /// The Sink's record, if it has one: that of another life of the same name is none.
@@ -148,7 +161,7 @@ fn longest_transaction(context: &SinkContext) -> u64 {
 
 /// Has the source feed the Sink, and makes ready what messages need.
 fn attach(context: &SinkContext, recovered: Recovered, timeout_ms: u64) -> Result<Begun, Ending> {
-    let Recovered { producer, mut protocol, origin } = recovered;
+    let Recovered { producer, mut protocol, origin, snapshot: progress } = recovered;
     context.status.is(SinkState::Starting);
     let kafka = &context.plan.kafka;
     let topic = producer.topic(&kafka.topic)?;
@@ -163,12 +176,36 @@ fn attach(context: &SinkContext, recovered: Recovered, timeout_ms: u64) -> Resul
         if let Some(rows) = attached.rows_estimated.filter(|rows| *rows > limit) {
             return Err(problems::snapshot_too_long(context, rows, timeout_ms).into());
         }
-        context.status.snapshot_begins(attached.rows_estimated);
+        context.status.snapshot(0, attached.rows_estimated);
     }
+    let beside = match progress {
+        Some(progress) => Some(beside(context, &protocol, progress)?),
+        None => None,
+    };
     let (messages, schemas) = messages(context, &relation, topic.clone(), partitions)?;
     protocol.step(Event::Attached);
-    context.status.is(if snapshot { SinkState::Snapshotting } else { SinkState::Running });
-    Ok(Begun { producer, protocol, attached, fresh, relation, messages, schemas, topic, partitions, timeout_ms })
+    context.status.is(if snapshot || beside.is_some() { SinkState::Snapshotting } else { SinkState::Running });
+    Ok(Begun {
+        producer,
+        protocol,
+        attached,
+        fresh,
+        relation,
+        messages,
+        schemas,
+        topic,
+        partitions,
+        timeout_ms,
+        snapshot: beside,
+    })
+}
+
+/// The snapshot that goes on from there.
+fn beside(context: &SinkContext, protocol: &Protocol, progress: SnapshotProgress) -> Result<Snapshot, Ending> {
+    let key = context.source.chunk_key(&context.plan)?.ok_or_else(|| key_changed(&context.plan.table))?;
+    context.status.snapshot(progress.rows, None);
+    let position = protocol.committed().unwrap_or(Position::Done(Lsn(0)));
+    Ok(Snapshot::new(key, progress, position))
 }
 
 /// What makes messages of rows of a relation, its schemas registered.

@@ -6,12 +6,13 @@ use std::time::{Duration, Instant};
 use afterbay_clients::kafka::{ErrorClass, TopicHandle, TransactionError, TransactionalProducer};
 use afterbay_clients::postgres::{Lsn, quote};
 use afterbay_crds::reason::Reason;
-use afterbay_crds::report::Problem;
+use afterbay_crds::report::{Problem, SinkState};
 use afterbay_formats::encoders::EncodeErrorKind;
 
 use super::begin::{Begun, KAFKA_TIMEOUT, begin, messages};
 use super::messages::{MessageError, Messages, Staged};
 use super::relation::{self, SinkRelation};
+use super::snapshot::Snapshot;
 use super::transaction::{Place, Transaction};
 use super::{SinkContext, problems};
 use crate::change::{Change, ChangeBatch, ChangeKind, Item, RowSpan, Shape};
@@ -23,6 +24,8 @@ use crate::protocol::{
 };
 use crate::source::{Attached, checks};
 
+mod chunks;
+
 /// How long a transaction stays open though nothing waits behind it: a breath, so that small source transactions that
 /// follow each other closely share a Kafka transaction. A shorter interval of the Sink goes before.
 const LINGER: Duration = Duration::from_millis(10);
@@ -31,8 +34,13 @@ const LINGER: Duration = Duration::from_millis(10);
 const REST: Duration = Duration::from_millis(100);
 /// How long a Sink waits for changes before it looks up.
 const IDLE: Duration = Duration::from_millis(100);
+/// How often a Sink looks whether a chunk has come.
+const CHUNK: Duration = Duration::from_millis(2);
 /// How often a position that moved without changes is committed.
 const POSITION_INTERVAL: Duration = Duration::from_secs(10);
+/// How often the topic's partitions are counted.
+const PARTITIONS_INTERVAL: Duration = Duration::from_secs(30);
+
 /// How a life ends.
 #[derive(Debug)]
 pub enum Ending {
@@ -102,12 +110,15 @@ struct Life<'a> {
     log_end: Lsn,
     snapshot_time_us: i64,
     relation: SinkRelation,
-    /// Columns of the stream that the relation is not held against yet.
+    /// Columns of what comes that the relation is not held against yet.
     shape: Option<Arc<Shape>>,
+    /// Columns of the stream, as it has told them last.
+    streamed: Option<Arc<Shape>>,
     messages: Messages,
     schemas: SchemaIds,
     topic: TopicHandle,
     partitions: i32,
+    partitions_counted: Instant,
     transaction: Transaction,
     snapshot_rows: u64,
     last_commit: Instant,
@@ -116,6 +127,8 @@ struct Life<'a> {
     commit_tried: bool,
     /// After what time the broker ends a transaction.
     timeout_ms: u64,
+    /// The snapshot beside the stream, if one is under way.
+    snapshot: Option<Snapshot>,
 }
 
 impl<'a> Life<'a> {
@@ -135,16 +148,19 @@ impl<'a> Life<'a> {
             snapshot_time_us,
             relation: begun.relation,
             shape: None,
+            streamed: None,
             messages: begun.messages,
             schemas: begun.schemas,
             topic: begun.topic,
             partitions: begun.partitions,
+            partitions_counted: now,
             transaction: Transaction::new(now),
-            snapshot_rows: 0,
+            snapshot_rows: begun.snapshot.as_ref().map_or(0, |snapshot| snapshot.progress.rows),
             last_commit: now,
             has_committed: false,
             commit_tried: false,
             timeout_ms: begun.timeout_ms,
+            snapshot: begun.snapshot,
         }
     }
 }
@@ -176,7 +192,9 @@ impl Life<'_> {
 
     /// How long to wait for what comes next.
     fn patience(&self) -> Duration {
-        if !self.protocol.is_open() || self.fresh {
+        if self.snapshot.as_ref().is_some_and(Snapshot::is_awaited) {
+            CHUNK
+        } else if !self.protocol.is_open() || self.fresh {
             IDLE
         } else if self.protocol.is_within() {
             self.linger()
@@ -197,6 +215,9 @@ impl Life<'_> {
         if delivered > Lsn(0) {
             self.drive(Event::Boundary(delivered), Arrived::Nothing)?;
         }
+        if self.snapshot.is_some() && self.chunk_at_rest(delivered)? {
+            return Ok(());
+        }
         if self.protocol.is_open() {
             // Within a source transaction more is to come: it is to stay whole if it fits.
             if self.protocol.is_within() && self.transaction.begun.elapsed() < self.longest() {
@@ -206,7 +227,7 @@ impl Life<'_> {
         }
         self.context.status.settled(delivered);
         if delivered >= self.log_end {
-            self.context.status.works();
+            self.works();
         }
         if self.protocol.is_ahead() && self.last_commit.elapsed() >= POSITION_INTERVAL {
             self.drive(Event::CommitDue, Arrived::Nothing)?;
@@ -236,17 +257,34 @@ impl Life<'_> {
     fn take_in(&mut self, batch: &ChangeBatch) -> Result<(), Ending> {
         for item in batch.items() {
             match item {
+                Item::Change(change) if self.snapshot.is_some() => self.beside_snapshot(batch, change)?,
                 Item::Change(change) => self.drive(Event::Change(change.id), Arrived::Change(batch, change))?,
                 Item::SnapshotRow(row) => self.drive(Event::SnapshotRow, Arrived::Row(batch, *row))?,
                 Item::Boundary(end) => self.drive(Event::Boundary(*end), Arrived::Nothing)?,
                 // Looked at when a change of it is to be sent: what is passed over may have had other columns.
-                Item::Shape(shape) => self.shape = Some(Arc::clone(shape)),
+                Item::Shape(shape) => {
+                    self.streamed = Some(Arc::clone(shape));
+                    self.shaped(shape);
+                }
             }
             if self.is_large() {
                 self.drive(Event::CommitDue, Arrived::Nothing)?;
             }
         }
         Ok(())
+    }
+
+    /// What follows has these columns.
+    fn shaped(&mut self, shape: &Arc<Shape>) {
+        self.shape = Some(Arc::clone(shape));
+        if let Some(snapshot) = &mut self.snapshot {
+            snapshot.shaped(shape);
+        }
+    }
+
+    fn works(&self) {
+        let beside = self.snapshot.is_some();
+        self.context.status.works(if beside { SinkState::Snapshotting } else { SinkState::Running });
     }
 
     /// Whether the open transaction is large enough, however young: looked at after each change, so without a clock.
@@ -291,6 +329,7 @@ impl Life<'_> {
             let event = match action {
                 Action::Await | Action::PassOver => return Ok(()),
                 Action::Begin => {
+                    self.count_partitions()?;
                     self.producer.begin().map_err(|error| self.failed(error))?;
                     fault::point("begun");
                     self.transaction = Transaction::new(Instant::now());
@@ -327,6 +366,23 @@ impl Life<'_> {
             };
             action = self.protocol.step(event);
         }
+    }
+
+    /// Keys go to the partitions that there are, also when the topic grows. Between transactions, so that a replayed one
+    /// may fall otherwise, but never in part.
+    fn count_partitions(&mut self) -> Result<(), Ending> {
+        if self.partitions_counted.elapsed() < PARTITIONS_INTERVAL {
+            return Ok(());
+        }
+        let topic = &self.context.plan.kafka.topic;
+        let count = self.producer.partition_count(topic, KAFKA_TIMEOUT)?;
+        if count != self.partitions {
+            tracing::warn!(sink = %self.context.plan.name, "topic {topic} has {count} partitions now, it had {}: keys move", self.partitions);
+            self.partitions = count;
+            self.messages.partitions = count;
+        }
+        self.partitions_counted = Instant::now();
+        Ok(())
     }
 
     fn stage(&mut self, arrived: Arrived<'_>) -> Result<(), Ending> {
@@ -393,6 +449,7 @@ impl Life<'_> {
             topic: plan.kafka.topic.clone(),
             source: self.identity.clone(),
             schemas: self.schemas,
+            snapshot: self.snapshot.as_ref().map(|snapshot| snapshot.progress.clone()),
         };
         let value = record.to_bytes().map_err(|error| {
             Reason::ProgressUnreadable.problem(error.to_string(), "this is a defect, please report it")
@@ -454,7 +511,7 @@ impl Life<'_> {
         self.context.status.committed(position, staged.messages, staged.bytes, self.transaction.oldest_us);
         self.context.floors.raise(self.context.index, position.replay_from());
         if !self.fresh {
-            self.context.status.works();
+            self.works();
         }
         self.last_commit = Instant::now();
         self.transaction = Transaction::new(self.last_commit);

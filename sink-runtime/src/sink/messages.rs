@@ -57,7 +57,8 @@ pub struct Messages {
     envelope: Envelope,
     avro: bool,
     topic: TopicHandle,
-    partitions: i32,
+    /// How many partitions the topic has.
+    pub partitions: i32,
     timestamp_header: String,
     position_header: String,
     /// The old row's message, where a change has two.

@@ -9,6 +9,7 @@ pub mod messages;
 pub mod patience;
 pub mod problems;
 pub mod relation;
+pub mod snapshot;
 pub mod status;
 pub mod thread;
 pub mod transaction;

@@ -69,12 +69,12 @@ impl SinkStatus {
         slow.state = state;
     }
 
-    /// The Sink carries: what stood against it, if anything did, is over.
-    pub fn works(&self) {
+    /// The Sink carries, in this state: what stood against it, if anything did, is over.
+    pub fn works(&self, state: SinkState) {
         let mut slow = self.slow();
-        if slow.error.take().is_some() || slow.state != SinkState::Running {
-            tracing::info!(sink = %self.0.name, table = %self.0.table, topic = %self.0.topic, "{}", SinkState::Running);
-            slow.state = SinkState::Running;
+        if slow.error.take().is_some() || slow.state != state {
+            tracing::info!(sink = %self.0.name, table = %self.0.table, topic = %self.0.topic, "{state}");
+            slow.state = state;
         }
     }
 
@@ -99,10 +99,11 @@ impl SinkStatus {
         self.slow().state
     }
 
-    /// A snapshot of so many rows begins.
-    pub fn snapshot_begins(&self, rows_estimated: Option<u64>) {
-        self.0.snapshot_rows.store(0, Ordering::Relaxed);
-        self.slow().rows_estimated = rows_estimated;
+    /// A snapshot begins, or goes on after so many rows.
+    pub fn snapshot(&self, rows: u64, rows_estimated: Option<u64>) {
+        self.0.snapshot_rows.store(rows, Ordering::Relaxed);
+        let mut slow = self.slow();
+        slow.rows_estimated = rows_estimated.or(slow.rows_estimated);
     }
 
     /// Messages are handed to Kafka.

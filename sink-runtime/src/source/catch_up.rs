@@ -14,7 +14,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::manager::Newcomer;
 use super::router::Router;
 use super::session::{Context, Queues, Session};
-use super::start::temporary_name;
+use super::snapshot::temporary_name;
 use super::{JoinRequest, Request, SourceError, checks};
 use crate::feed::{Delivered, Delivery, Feed, FeedSender};
 

@@ -2,16 +2,18 @@
 //!
 //! Sinks ask to be fed ([`SourceHandle::attach`]); the [`manager`] gathers them into a [`session`] over the slot. One
 //! that comes later, or comes back, reads on a copy of the slot until it has caught up with the others
-//! ([`catch_up`]), so that it never makes them wait; a new one takes its snapshot on a connection of its own
-//! ([`start`]). Nothing here knows of Kafka.
+//! ([`catch_up`]), so that it never makes them wait; a new one begins on a connection of its own ([`start`]), and has the
+//! rows that are there all at once or, beside the stream, in [`chunks`]. Nothing here knows of Kafka.
 
 pub mod catch_up;
 pub mod checks;
+pub mod chunks;
 pub mod copy_text;
 pub mod floors;
 pub mod manager;
 pub mod router;
 pub mod session;
+pub mod snapshot;
 pub mod start;
 pub mod status;
 pub mod watch;
@@ -20,14 +22,18 @@ use std::sync::Arc;
 
 use afterbay_clients::postgres::catalogue::table as tables;
 use afterbay_clients::postgres::{Lsn, PostgresError, SqlClient, sql};
-use afterbay_crds::plan::{PostgresPlan, TableName};
+use afterbay_crds::plan::{PostgresPlan, SinkPlan, TableName};
 use afterbay_crds::reason::Reason;
 use afterbay_crds::report::Problem;
+use afterbay_formats::chunk_key::ChunkKey;
 use afterbay_formats::fitness;
 use afterbay_formats::table::TableDescription;
 use tokio::sync::{mpsc, oneshot};
 
+use self::chunks::{Chunk, ChunkRequest, Chunks};
 use self::router::Member;
+use self::session::Context;
+use self::status::SourceStatus;
 use crate::change::Shape;
 use crate::feed::{Feed, FeedSender};
 use crate::position::Position;
@@ -147,13 +153,21 @@ pub enum Request {
 pub struct SourceHandle {
     plan: Arc<PostgresPlan>,
     requests: mpsc::UnboundedSender<Request>,
+    chunks: Arc<Chunks>,
+    status: SourceStatus,
     runtime: tokio::runtime::Handle,
 }
 
 impl SourceHandle {
     /// A handle whose requests go there.
-    pub fn new(plan: Arc<PostgresPlan>, requests: mpsc::UnboundedSender<Request>) -> Self {
-        Self { plan, requests, runtime: tokio::runtime::Handle::current() }
+    pub fn new(context: Arc<Context>, requests: mpsc::UnboundedSender<Request>) -> Self {
+        Self {
+            plan: Arc::clone(&context.plan),
+            status: context.status.clone(),
+            chunks: Arc::new(Chunks::new(context)),
+            requests,
+            runtime: tokio::runtime::Handle::current(),
+        }
     }
 
     /// Asks to be fed, and waits for the answer. For threads, not for tasks.
@@ -168,6 +182,24 @@ impl SourceHandle {
     pub fn away(&self, sink: usize) {
         // A manager that is gone waits for nobody.
         let _ = self.requests.send(Request::Away(sink));
+    }
+
+    /// The key by which a snapshot of the Sink's table is taken in chunks, if there is one. For threads, not for tasks.
+    pub fn chunk_key(&self, sink: &SinkPlan) -> Result<Option<ChunkKey>, Problem> {
+        self.runtime.block_on(self.chunks.key(sink))
+    }
+
+    /// Asks for the next rows of a snapshot.
+    pub fn chunk(&self, request: ChunkRequest) -> oneshot::Receiver<Result<Chunk, Problem>> {
+        let (reply, answer) = oneshot::channel();
+        let chunks = Arc::clone(&self.chunks);
+        self.runtime.spawn(async move { chunks.read(request, reply).await });
+        answer
+    }
+
+    /// The end of the source's log, as far as heard.
+    pub fn log_end(&self) -> Lsn {
+        self.status.log_end()
     }
 
     /// The relation as the catalogue has it now. For threads, not for tasks.

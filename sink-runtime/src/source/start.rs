@@ -7,20 +7,20 @@
 
 use std::sync::Arc;
 
+use afterbay_clients::postgres::Lsn;
 use afterbay_clients::postgres::catalogue::{server, slot, table as tables};
 use afterbay_clients::postgres::sql::{self, SqlClient};
 use afterbay_clients::postgres::wire::{ReplicationConnection, SlotOptions, SlotSnapshot, SystemIdentity};
-use afterbay_clients::postgres::{Lsn, quote};
 use afterbay_crds::plan::{PostgresPlan, SinkPlan, TableName};
 use afterbay_crds::reason::Reason;
 use afterbay_crds::report::Problem;
 use afterbay_formats::fitness;
-use afterbay_formats::table::{TableDescription, TableKind};
+use afterbay_formats::table::TableDescription;
 use tokio::sync::Mutex;
 
 use super::session::Context;
-use super::{AttachRequest, Attached, SourceError, checks, copy_text, describe};
-use crate::change::{ChangeBatch, Item};
+use super::snapshot::temporary_name;
+use super::{AttachRequest, Attached, SourceError, checks, describe, snapshot};
 use crate::feed::{Delivered, Delivery, FeedSender, feed};
 use crate::protocol::{RelationIdentity, SourceIdentity};
 
@@ -86,21 +86,15 @@ async fn begin(context: &Context, sink: usize, table: &TableName, slot: &Mutex<(
         let _one_at_a_time = slot.lock().await;
         ensure_slot(&client, &mut connection, plan).await?;
     }
-    let point = temporary_slot(&mut connection).await?;
-    // From here on no ALTER TABLE can come between; what came since the snapshot shows in the file of the table.
-    connection.execute(&format!("LOCK TABLE {} IN ACCESS SHARE MODE", quote::table(table))).await?;
+    let point = snapshot::begin(&mut connection, &temporary_name("start")).await?;
+    snapshot::lock(&mut connection, table).await?;
     let description = describe(&client, table).await?;
     if description.oid != relation.oid {
         return Err(SourceError::Refused(checks::made_again(table, description.oid, relation.oid)));
     }
-    if rewritten(&mut connection, &description).await? {
-        return Err(SourceError::Refused(Reason::SourceFailed.problem(
-            format!("table {table} was rewritten or truncated while its snapshot began"),
-            "nothing is lost: the snapshot is tried again by itself",
-        )));
-    }
+    snapshot::shows(&mut connection, &description).await?;
     let rows_estimated = tables::estimate_rows(&client, table).await?;
-    let time_us = transaction_time_us(&mut connection).await?;
+    let time_us = snapshot::time_us(&mut connection).await?;
     Ok(Begun {
         connection,
         consistent_point: point,
@@ -173,47 +167,6 @@ async fn ensure_slot(
     Ok(())
 }
 
-/// Begins the transaction of the snapshot; the slot goes with the connection.
-async fn temporary_slot(connection: &mut ReplicationConnection) -> Result<Lsn, SourceError> {
-    connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?;
-    let options = SlotOptions { temporary: true, snapshot: SlotSnapshot::Use };
-    let slot = connection.create_slot(&temporary_name("start"), options).await?;
-    // An error beats rows that a policy hides from this role.
-    connection.execute("SET LOCAL row_security = off").await?;
-    Ok(slot.consistent_point)
-}
-
-/// A name for a slot that lives as long as its connection.
-pub fn temporary_name(purpose: &str) -> String {
-    use std::hash::{BuildHasher, Hasher};
-    // A fresh RandomState is a random number that the standard library has at hand.
-    let unique = std::collections::hash_map::RandomState::new().build_hasher().finish();
-    format!("afterbay_{purpose}_{unique:016x}")
-}
-
-/// Whether the file that the snapshot knows is not the table's file any more: its rows would then be missing.
-async fn rewritten(connection: &mut ReplicationConnection, table: &TableDescription) -> Result<bool, SourceError> {
-    let oid = table.oid;
-    let seen = connection
-        .query(&format!(
-            "SELECT coalesce(bool_and(c.relfilenode = pg_relation_filenode(c.oid)), true) \
-             FROM pg_class c WHERE c.relkind = 'r' AND (c.oid = {oid} OR c.oid IN \
-             (SELECT relid FROM pg_partition_tree({oid}) WHERE isleaf))"
-        ))
-        .await?;
-    Ok(seen.first().and_then(|row| row.first()).and_then(Option::as_deref) != Some("t"))
-}
-
-async fn transaction_time_us(connection: &mut ReplicationConnection) -> Result<i64, SourceError> {
-    let rows = connection.query("SELECT (extract(epoch FROM now()) * 1000000)::bigint").await?;
-    Ok(rows
-        .first()
-        .and_then(|row| row.first())
-        .and_then(Option::as_deref)
-        .and_then(|text| text.parse().ok())
-        .unwrap_or_default())
-}
-
 /// The positions' home.
 pub fn identity(plan: &PostgresPlan, server: &SystemIdentity) -> SourceIdentity {
     SourceIdentity {
@@ -224,49 +177,10 @@ pub fn identity(plan: &PostgresPlan, server: &SystemIdentity) -> SourceIdentity 
     }
 }
 
-/// The very columns that the stream brings, in its order.
-fn copy_statement(table: &TableName, description: &TableDescription) -> String {
-    let columns: Vec<_> = description.streamed_columns().map(|column| quote::identifier(&column.name)).collect();
-    let columns = columns.join(", ");
-    match description.kind {
-        TableKind::Partitioned => {
-            format!("COPY (SELECT {columns} FROM {}) TO STDOUT", quote::table(table))
-        }
-        _ => format!("COPY (SELECT {columns} FROM ONLY {}) TO STDOUT", quote::table(table)),
-    }
-}
-
-async fn rows(context: &Context, begun: &mut Begun, snapshot: bool, sender: &FeedSender) -> Result<(), SourceError> {
-    if !snapshot {
+async fn rows(context: &Context, begun: &mut Begun, wanted: bool, sender: &FeedSender) -> Result<(), SourceError> {
+    if !wanted {
         return Ok(());
     }
-    let table = TableName { schema: begun.table.schema.clone(), name: begun.table.name.clone() };
-    let columns = begun.table.streamed_columns().count();
-    let mut copy = begun.connection.copy_out(&copy_statement(&table, &begun.table)).await?;
-    let mut batch = ChangeBatch::default();
-    while let Some(line) = copy.next().await? {
-        if !batch.has_room_for(line.len()) && sender.changes(std::mem::take(&mut batch)).await.is_err() {
-            return Ok(());
-        }
-        let row = copy_text::push_row(&mut batch, line, columns)?;
-        batch.push(Item::SnapshotRow(row));
-        if batch.size() >= context.batch_bytes && sender.changes(std::mem::take(&mut batch)).await.is_err() {
-            return Ok(());
-        }
-    }
-    // A Sink that has left needs no rows.
-    let _ = sender.changes(batch).await;
-    Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn temporary_names_differ_and_are_slot_names() {
-        let (one, two) = (temporary_name("start"), temporary_name("start"));
-        assert_ne!(one, two);
-        assert!(one.len() < 64 && one.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_'));
-    }
+    let statement = snapshot::copy_statement(&begun.table, "");
+    snapshot::send_rows(&mut begun.connection, &statement, &begun.table, context.batch_bytes, sender).await.map(|_| ())
 }

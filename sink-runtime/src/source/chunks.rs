@@ -1,0 +1,213 @@
+//! Chunks of a snapshot: so many rows behind a key, each chunk as the table was at a place of the log of its own.
+//!
+//! `docs/design/0004-chunked-snapshot.md` argues why this loses and repeats nothing.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use afterbay_clients::postgres::catalogue::{collation, table as tables};
+use afterbay_clients::postgres::wire::ReplicationConnection;
+use afterbay_clients::postgres::{Lsn, SqlClient, quote, sql};
+use afterbay_crds::plan::{SinkPlan, TableName};
+use afterbay_crds::reason::Reason;
+use afterbay_crds::report::Problem;
+use afterbay_formats::chunk_key::ChunkKey;
+use afterbay_formats::table::TableDescription;
+use tokio::sync::{Semaphore, oneshot};
+
+use super::session::Context;
+use super::{SourceError, checks, describe, snapshot};
+use crate::change::Shape;
+use crate::feed::{Delivered, Delivery, Feed, feed};
+use crate::protocol::{RelationIdentity, SourceIdentity};
+
+/// How many chunks are read at once: each takes a replication slot and a walsender of the server's.
+const AT_ONCE: usize = 2;
+/// Rows of a chunk.
+pub const CHUNK_ROWS: u64 = 20_000;
+
+/// A Sink's wish for the next rows.
+#[derive(Clone, Debug)]
+pub struct ChunkRequest {
+    /// The relation.
+    pub table: TableName,
+    /// What the Sink's record says of it.
+    pub relation: RelationIdentity,
+    /// The database that the Sink's positions belong to.
+    pub identity: SourceIdentity,
+    /// The key that orders the rows.
+    pub key: ChunkKey,
+    /// The key of the last row that the Sink has; none: it has no row.
+    pub after: Option<Vec<String>>,
+}
+
+/// The next rows, at most [`CHUNK_ROWS`] of them: with fewer the table is at its end.
+#[derive(Debug)]
+pub struct Chunk {
+    /// The rows are those that committed before this place left there.
+    pub point: Lsn,
+    /// When that was, in microseconds since 1970.
+    pub time_us: i64,
+    /// The columns of the rows.
+    pub shape: Arc<Shape>,
+    /// How many rows the table has, as the planner estimates.
+    pub rows_estimated: Option<u64>,
+    /// Where the rows come, and [`Delivery::SnapshotEnd`] behind them.
+    pub rows: Feed,
+}
+
+/// Reads chunks for the Sinks of a worker.
+#[derive(Debug)]
+pub struct Chunks {
+    context: Arc<Context>,
+    turns: Semaphore,
+    /// Sessions that wait for the next chunk.
+    idle: Mutex<Vec<Reader>>,
+}
+
+#[derive(Debug)]
+struct Reader {
+    connection: ReplicationConnection,
+    client: SqlClient,
+}
+
+impl Chunks {
+    /// For this worker.
+    pub fn new(context: Arc<Context>) -> Self {
+        Self { context, turns: Semaphore::new(AT_ONCE), idle: Mutex::default() }
+    }
+
+    /// The key by which a snapshot of the Sink's table is taken in chunks, if there is one.
+    pub async fn key(&self, sink: &SinkPlan) -> Result<Option<ChunkKey>, Problem> {
+        let look = async {
+            let client = sql::connect(&self.context.plan.connection).await?;
+            let table = describe(&client, &sink.table).await?;
+            key_of(&client, &table, &sink.key_columns).await
+        };
+        look.await.map_err(|error: SourceError| error.problem())
+    }
+
+    /// Reads a chunk. The Sinks take turns, in the order of their asking.
+    pub async fn read(&self, request: ChunkRequest, reply: oneshot::Sender<Result<Chunk, Problem>>) {
+        let Ok(_turn) = self.turns.acquire().await else { return };
+        if reply.is_closed() {
+            return;
+        }
+        let reader = match self.reader().await {
+            Ok(reader) => reader,
+            Err(error) => return refuse(reply, &error),
+        };
+        if let Some(reader) = self.read_with(reader, request, reply).await {
+            self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(reader);
+        }
+    }
+
+    async fn reader(&self) -> Result<Reader, SourceError> {
+        if let Some(reader) = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop()
+            && !reader.client.is_closed()
+        {
+            return Ok(reader);
+        }
+        let plan = &self.context.plan.connection;
+        Ok(Reader { client: sql::connect(plan).await?, connection: ReplicationConnection::connect(plan).await? })
+    }
+
+    /// Gives the reader back where it can be used once more.
+    async fn read_with(
+        &self,
+        mut reader: Reader,
+        request: ChunkRequest,
+        reply: oneshot::Sender<Result<Chunk, Problem>>,
+    ) -> Option<Reader> {
+        let slot = snapshot::temporary_name("chunk");
+        let (point, table, time_us, rows_estimated) = match self.begin(&mut reader, &request, &slot).await {
+            Ok(begun) => begun,
+            Err(error) => {
+                refuse(reply, &error);
+                return None;
+            }
+        };
+        let (sender, rows) = feed(self.context.queue_bytes, Delivered::default());
+        let shape = Arc::new(Shape::of(&table));
+        if reply.send(Ok(Chunk { point, time_us, shape, rows_estimated, rows })).is_err() {
+            return None;
+        }
+        let statement = snapshot::copy_statement(&table, &rest(&request));
+        let sent =
+            snapshot::send_rows(&mut reader.connection, &statement, &table, self.context.batch_bytes, &sender).await;
+        let ended = match sent {
+            Ok(Some(_)) => Delivery::SnapshotEnd(point),
+            Ok(None) => return None,
+            Err(error) => Delivery::Lost(error.problem()),
+        };
+        let whole = matches!(ended, Delivery::SnapshotEnd(_));
+        // A Sink that has left needs no end.
+        let _ = sender.send(ended);
+        // What cannot be put away is thrown away with its connection.
+        let away = whole
+            && reader.connection.execute("COMMIT").await.is_ok()
+            && reader.connection.drop_slot(&slot, false).await.is_ok();
+        away.then_some(reader)
+    }
+
+    /// Begins the look at the table, which must be the Sink's still.
+    async fn begin(
+        &self,
+        reader: &mut Reader,
+        request: &ChunkRequest,
+        slot: &str,
+    ) -> Result<(Lsn, TableDescription, i64, Option<u64>), SourceError> {
+        let Reader { connection, client } = reader;
+        let server = connection.identify_system().await?;
+        if (&server.system_id, server.timeline) != (&request.identity.system, request.identity.timeline) {
+            return Err(SourceError::Refused(another_server()));
+        }
+        let point = snapshot::begin(connection, slot).await?;
+        snapshot::lock(connection, &request.table).await?;
+        let table = checks::standing(client, &self.context.plan.publication, &request.table, request.relation).await?;
+        let names: Vec<String> = request.key.names().map(str::to_owned).collect();
+        let key = key_of(client, &table, &names).await?;
+        if !key.is_some_and(|key| key.orders_as(&request.key)) {
+            return Err(SourceError::Refused(key_changed(&request.table)));
+        }
+        snapshot::shows(connection, &table).await?;
+        // Rows are to come in the order of the key's index from the first on: not after a sort of the whole table.
+        connection.execute("SET LOCAL enable_seqscan = off; SET LOCAL enable_sort = off").await?;
+        let time_us = snapshot::time_us(connection).await?;
+        let rows_estimated = tables::estimate_rows(client, &request.table).await?;
+        Ok((point, table, time_us, rows_estimated))
+    }
+}
+
+fn refuse(reply: oneshot::Sender<Result<Chunk, Problem>>, error: &SourceError) {
+    // A Sink that does not wait any more needs no answer.
+    let _ = reply.send(Err(error.problem()));
+}
+
+async fn key_of(client: &SqlClient, table: &TableDescription, key: &[String]) -> Result<Option<ChunkKey>, SourceError> {
+    let bytewise = collation::bytewise_columns(client, table.oid).await?;
+    Ok(ChunkKey::of(table, key, &bytewise))
+}
+
+/// The rows behind the key that the Sink has, in the key's order.
+fn rest(request: &ChunkRequest) -> String {
+    let names = quote::identifiers(request.key.names());
+    let behind = request.after.as_ref().map_or_else(String::new, |after| {
+        format!(" WHERE ({names}) > ({})", quote::literals(after.iter().map(String::as_str)))
+    });
+    format!("{behind} ORDER BY {names} LIMIT {CHUNK_ROWS}")
+}
+
+fn another_server() -> Problem {
+    Reason::SourceUnreachable.problem(
+        "the address of the database leads to another server than the replication session has",
+        "nothing, after a failover: the snapshot goes on by itself once the session has followed",
+    )
+}
+
+/// The rows that are sent and those to come have no order in common.
+pub fn key_changed(table: &TableName) -> Problem {
+    Reason::SchemaChanged.problem(
+        format!("the primary key of table {table} was changed while its snapshot was under way"),
+        "the order of its rows is another now: change it back, or give the Sink a new name and topic to start afresh",
+    )
+}

@@ -1,0 +1,117 @@
+//! A look at a table at an exact place of the log.
+//!
+//! A temporary slot gives both at once: its consistent point is the place, its snapshot shows just what committed before
+//! it, as the server has built it from the commit records of the log. Making it waits for the transactions that write at
+//! this moment, so none of them can be half seen.
+
+use afterbay_clients::postgres::wire::{ReplicationConnection, SlotOptions, SlotSnapshot};
+use afterbay_clients::postgres::{Lsn, quote};
+use afterbay_crds::plan::TableName;
+use afterbay_crds::reason::Reason;
+use afterbay_formats::table::{TableDescription, TableKind};
+
+use super::{SourceError, copy_text};
+use crate::change::{ChangeBatch, Item};
+use crate::feed::FeedSender;
+
+/// A name for a slot that lives as long as its connection.
+pub fn temporary_name(purpose: &str) -> String {
+    use std::hash::{BuildHasher, Hasher};
+    // A fresh RandomState is a random number that the standard library has at hand.
+    let unique = std::collections::hash_map::RandomState::new().build_hasher().finish();
+    format!("afterbay_{purpose}_{unique:016x}")
+}
+
+/// Begins a transaction that sees what committed before the place that is given back; the slot goes with the connection.
+pub async fn begin(connection: &mut ReplicationConnection, slot: &str) -> Result<Lsn, SourceError> {
+    connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?;
+    let options = SlotOptions { temporary: true, snapshot: SlotSnapshot::Use };
+    let slot = connection.create_slot(slot, options).await?;
+    // An error beats rows that a policy hides from this role.
+    connection.execute("SET LOCAL row_security = off").await?;
+    Ok(slot.consistent_point)
+}
+
+/// From here on no `ALTER TABLE` can come between; what came since the snapshot [`shows`] in the file of the table.
+pub async fn lock(connection: &mut ReplicationConnection, table: &TableName) -> Result<(), SourceError> {
+    connection.execute(&format!("LOCK TABLE {} IN ACCESS SHARE MODE", quote::table(table))).await?;
+    Ok(())
+}
+
+/// Whether the snapshot shows the table's rows: where the file that it knows is not the table's any more, rows are missing,
+/// as neither a rewrite nor `TRUNCATE` keeps them for older snapshots.
+pub async fn shows(connection: &mut ReplicationConnection, table: &TableDescription) -> Result<(), SourceError> {
+    let oid = table.oid;
+    let seen = connection
+        .query(&format!(
+            "SELECT coalesce(bool_and(c.relfilenode = pg_relation_filenode(c.oid)), true) \
+             FROM pg_class c WHERE c.relkind = 'r' AND (c.oid = {oid} OR c.oid IN \
+             (SELECT relid FROM pg_partition_tree({oid}) WHERE isleaf))"
+        ))
+        .await?;
+    if seen.first().and_then(|row| row.first()).and_then(Option::as_deref) == Some("t") {
+        return Ok(());
+    }
+    Err(SourceError::Refused(Reason::SourceFailed.problem(
+        format!("table {}.{} was rewritten or truncated while a snapshot of it began", table.schema, table.name),
+        "nothing is lost: the snapshot is tried again by itself",
+    )))
+}
+
+/// When the transaction began, in microseconds since 1970.
+pub async fn time_us(connection: &mut ReplicationConnection) -> Result<i64, SourceError> {
+    let rows = connection.query("SELECT (extract(epoch FROM now()) * 1000000)::bigint").await?;
+    Ok(rows
+        .first()
+        .and_then(|row| row.first())
+        .and_then(Option::as_deref)
+        .and_then(|text| text.parse().ok())
+        .unwrap_or_default())
+}
+
+/// The very columns that the stream brings, in its order; `rest` says which rows, and in what order.
+pub fn copy_statement(table: &TableDescription, rest: &str) -> String {
+    let columns: Vec<_> = table.streamed_columns().map(|column| quote::identifier(&column.name)).collect();
+    let columns = columns.join(", ");
+    let only = if table.kind == TableKind::Partitioned { "" } else { "ONLY " };
+    let name = quote::table(&TableName { schema: table.schema.clone(), name: table.name.clone() });
+    format!("COPY (SELECT {columns} FROM {only}{name}{rest}) TO STDOUT")
+}
+
+/// Sends the rows of a `COPY` in batches; says how many there were, or none if the Sink has left meanwhile.
+pub async fn send_rows(
+    connection: &mut ReplicationConnection,
+    statement: &str,
+    table: &TableDescription,
+    batch_bytes: usize,
+    sender: &FeedSender,
+) -> Result<Option<u64>, SourceError> {
+    let columns = table.streamed_columns().count();
+    let mut copy = connection.copy_out(statement).await?;
+    let mut batch = ChangeBatch::default();
+    let mut rows = 0;
+    while let Some(line) = copy.next().await? {
+        if !batch.has_room_for(line.len()) && sender.changes(std::mem::take(&mut batch)).await.is_err() {
+            return Ok(None);
+        }
+        let row = copy_text::push_row(&mut batch, line, columns)?;
+        batch.push(Item::SnapshotRow(row));
+        rows += 1;
+        if batch.size() >= batch_bytes && sender.changes(std::mem::take(&mut batch)).await.is_err() {
+            return Ok(None);
+        }
+    }
+    Ok(sender.changes(batch).await.is_ok().then_some(rows))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn temporary_names_differ_and_are_slot_names() {
+        let (one, two) = (temporary_name("start"), temporary_name("start"));
+        assert_ne!(one, two);
+        assert!(one.len() < 64 && one.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_'));
+    }
+}
