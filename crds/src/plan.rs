@@ -44,6 +44,30 @@ pub struct PostgresPlan {
     pub publication: String,
     /// The logical replication slot.
     pub slot: String,
+    /// How the rows that tables hold at the start are read.
+    pub snapshot: SnapshotPlan,
+}
+
+/// How the rows that tables hold at the start are read.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct SnapshotPlan {
+    /// All at once, or in chunks.
+    pub mode: SnapshotMode,
+    /// Rows of a chunk.
+    pub chunk_rows: u64,
+}
+
+/// How a snapshot is taken.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+pub enum SnapshotMode {
+    /// In chunks where the table's primary key allows it, else all at once.
+    #[default]
+    Auto,
+    /// In chunks beside the stream; a table whose key does not allow it is refused.
+    Chunked,
+    /// All at once: one look at the table, and one Kafka transaction.
+    Consistent,
 }
 
 /// How to reach and enter a Postgres database.

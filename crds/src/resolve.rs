@@ -13,7 +13,8 @@ use crate::api::{Commit, SinkSpec, SourceConnectorSpec};
 use crate::manifest::{Located, Manifests, Place};
 use crate::names::{self, Naming, ResourceName};
 use crate::plan::{
-    CommitPlan, FormatPlan, KafkaConnectionPlan, KafkaSinkPlan, PLAN_VERSION, Plan, PostgresPlan, SinkPlan, TableName,
+    CommitPlan, FormatPlan, KafkaConnectionPlan, KafkaSinkPlan, PLAN_VERSION, Plan, PostgresPlan, SinkPlan,
+    SnapshotPlan, TableName,
 };
 use crate::{quantity, table_name};
 use connections::Secrets;
@@ -164,6 +165,10 @@ fn worker(
             connection: secrets.postgres(name, postgres),
             publication: publication.clone(),
             slot: postgres.slot.name.clone().unwrap_or_else(|| names::of_source(&name.name)),
+            snapshot: SnapshotPlan {
+                mode: postgres.snapshot.mode,
+                chunk_rows: u64::try_from(postgres.snapshot.chunk_rows).unwrap_or(1),
+            },
         },
         sinks: plans,
     };

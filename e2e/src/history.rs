@@ -109,7 +109,7 @@ impl<'a> History<'a> {
                 Value::Null => None,
                 value => Some(integer(value, "n")),
             };
-            let of_snapshot = !place(message.position()).0;
+            let of_snapshot = !place(message.position()).1;
             found.entry(integer(&message.key, "id")).or_default().push(Found { of_snapshot, value });
         }
         let strangers: Vec<_> = found.keys().filter(|id| !notes.contains_key(id)).collect();
@@ -182,17 +182,18 @@ fn check_names(messages: &[Message]) {
     }
 }
 
-/// Rows of a snapshot come before changes; then commit LSN, ordinal, and which message of a key change it is.
-type Place = (bool, u64, u64, u64);
+/// The place of the log: of a transaction, or of the rows of a snapshot, which come before what commits there; whether it
+/// is a change; ordinal, and which message of a key change it is.
+type Place = (u64, bool, u64, u64);
 
 fn place(name: &str) -> Place {
     let (commit, ordinal) = name.split_once(':').unwrap_or_else(|| panic!("{name} is no position"));
     let number = |text: &str| text.parse().unwrap_or_else(|_| panic!("{name} is no position"));
     if let Some(row) = ordinal.strip_prefix('s') {
-        return (false, lsn(commit), number(row), 0);
+        return (lsn(commit), false, number(row), 0);
     }
     let (ordinal, half) = ordinal.split_once('.').unwrap_or((ordinal, "0"));
-    (true, lsn(commit), number(ordinal), number(half))
+    (lsn(commit), true, number(ordinal), number(half))
 }
 
 fn integer(value: &Value, field: &str) -> i64 {
@@ -250,7 +251,8 @@ mod tests {
 
     #[test]
     fn names_are_ordered_as_the_log_is() {
-        assert!(place("0/9:s7") < place("0/1:0"), "a row of the snapshot comes first");
+        assert!(place("0/9:s7") < place("0/9:0"), "a row of the snapshot comes first");
+        assert!(place("0/8:5") < place("0/9:s0"), "behind what was before it");
         assert!(place("0/FF:12") < place("1/0:3"));
         assert!(place("0/1:2.0") < place("0/1:2.1") && place("0/1:2.1") < place("0/1:10"));
     }

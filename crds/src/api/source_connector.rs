@@ -5,7 +5,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::references::{CertificateRef, PasswordRef};
-use crate::plan::PostgresTlsMode;
+use crate::plan::{PostgresTlsMode, SnapshotMode};
 
 /// A database whose changes are carried; the Sinks that name it share one worker and one replication slot.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, CustomResource, KubeSchema)]
@@ -61,6 +61,9 @@ pub struct PostgresSource {
     /// The replication slot.
     #[serde(default)]
     pub slot: Slot,
+    /// How the rows that tables hold at the start are read.
+    #[serde(default)]
+    pub snapshot: Snapshot,
 }
 
 /// Postgres' usual port.
@@ -136,6 +139,29 @@ pub struct Slot {
     /// Its name; by default `afterbay_` and the SourceConnector's name, with underscores for dashes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
+}
+
+/// How the rows that tables hold at the start are read.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Snapshot {
+    /// All at once, or in chunks beside the stream.
+    #[serde(default)]
+    pub mode: SnapshotMode,
+    /// Rows of a chunk.
+    #[serde(default = "default_chunk_rows")]
+    #[schemars(range(min = 1, max = 10_000_000))]
+    pub chunk_rows: i32,
+}
+
+fn default_chunk_rows() -> i32 {
+    20_000
+}
+
+impl Default for Snapshot {
+    fn default() -> Self {
+        Self { mode: SnapshotMode::default(), chunk_rows: default_chunk_rows() }
+    }
 }
 
 /// The worker.

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use afterbay_e2e::afterbay::{Options, PATIENCE};
 use afterbay_e2e::{Afterbay, Format, History, Manifests, Scenario, Sink, await_condition};
+use serde_json::json;
 
 const ROWS: u32 = 50;
 
@@ -12,12 +13,17 @@ fn manifests(scenario: &Scenario, topic: &str) -> Manifests {
     scenario.manifests().with(Sink::new("ledger", "public.ledger", topic).key(&["id"]).partitions(3))
 }
 
+/// All rows of the snapshot in one transaction.
+fn at_once(scenario: &Scenario, topic: &str) -> Manifests {
+    manifests(scenario, topic).set("SourceConnector/shop", "spec.postgres.snapshot", json!({"mode": "Consistent"}))
+}
+
 /// The worker dies when it comes by this point for the nth time while it carries a snapshot of so many rows.
 async fn dies_in_snapshot_at(point: &str, nth: u32, rows: u32) {
     let scenario = Scenario::new(&format!("snapshot-{point}")).await;
     let history = History::begin(&scenario.database, rows).await;
     let topic = scenario.topic("ledger");
-    let afterbay = scenario.run_with(&manifests(&scenario, &topic), &Options::default().dies_at(&scenario, point, nth));
+    let afterbay = scenario.run_with(&at_once(&scenario, &topic), &Options::default().dies_at(&scenario, point, nth));
     afterbay.worker_has_died().await;
     history.work(20).await;
     afterbay.caught_up(&scenario).await;
@@ -121,7 +127,7 @@ async fn the_worker_is_killed_in_the_middle_of_the_snapshot_under_load() {
     let history = History::begin(&scenario.database, rows).await;
     let topic = scenario.topic("ledger");
     let writer = history.writer().await;
-    let afterbay = scenario.run(&manifests(&scenario, &topic));
+    let afterbay = scenario.run(&at_once(&scenario, &topic));
     for round in 1..=2_u64 {
         let seen = afterbay.sink("is in the snapshot", "ledger", |sink| sink.snapshot_rows > round * 5_000).await;
         assert!(seen.snapshot_rows < u64::from(rows), "the snapshot was through before the worker could be killed");

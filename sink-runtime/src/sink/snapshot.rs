@@ -1,6 +1,6 @@
 //! The snapshot of a Sink, chunk by chunk beside the stream.
 //!
-//! Three rules, which `docs/design/0004-chunked-snapshot.md` argues for:
+//! Three rules, which `docs/design/0005-chunked-snapshot.md` argues for:
 //! 1. The topic holds the rows up to the *cursor*, the key of the last row of the snapshot, as they are at the Sink's
 //!    position; a change beyond the cursor is left out, as a later chunk shows it.
 //! 2. A chunk shows the table at one point of the log. Its rows go out when every change that commits before the point is

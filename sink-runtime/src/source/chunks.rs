@@ -1,13 +1,14 @@
 //! Chunks of a snapshot: so many rows behind a key, each chunk as the table was at a place of the log of its own.
 //!
-//! `docs/design/0004-chunked-snapshot.md` argues why this loses and repeats nothing.
+//! `docs/design/0005-chunked-snapshot.md` argues why this loses and repeats nothing.
 
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use afterbay_clients::postgres::catalogue::{collation, table as tables};
 use afterbay_clients::postgres::wire::ReplicationConnection;
 use afterbay_clients::postgres::{Lsn, SqlClient, quote, sql};
-use afterbay_crds::plan::{SinkPlan, TableName};
+use afterbay_crds::plan::{SinkPlan, SnapshotMode, TableName};
 use afterbay_crds::reason::Reason;
 use afterbay_crds::report::Problem;
 use afterbay_formats::chunk_key::ChunkKey;
@@ -22,9 +23,8 @@ use crate::protocol::{RelationIdentity, SourceIdentity};
 
 /// How many chunks are read at once: each takes a replication slot and a walsender of the server's.
 const AT_ONCE: usize = 2;
-/// Rows of a chunk.
-pub const CHUNK_ROWS: u64 = 20_000;
-
+/// After what time it is told that a chunk waits.
+const LONG: Duration = Duration::from_secs(30);
 /// A Sink's wish for the next rows.
 #[derive(Clone, Debug)]
 pub struct ChunkRequest {
@@ -40,7 +40,7 @@ pub struct ChunkRequest {
     pub after: Option<Vec<String>>,
 }
 
-/// The next rows, at most [`CHUNK_ROWS`] of them: with fewer the table is at its end.
+/// The next rows, at most as many as the plan says: with fewer the table is at its end.
 #[derive(Debug)]
 pub struct Chunk {
     /// The rows are those that committed before this place left there.
@@ -76,14 +76,34 @@ impl Chunks {
         Self { context, turns: Semaphore::new(AT_ONCE), idle: Mutex::default() }
     }
 
-    /// The key by which a snapshot of the Sink's table is taken in chunks, if there is one.
+    /// The key by which a snapshot of the Sink's table is to be taken in chunks, if it is.
     pub async fn key(&self, sink: &SinkPlan) -> Result<Option<ChunkKey>, Problem> {
+        match self.context.plan.snapshot.mode {
+            SnapshotMode::Consistent => Ok(None),
+            SnapshotMode::Auto => self.possible_key(sink).await,
+            SnapshotMode::Chunked => {
+                self.possible_key(sink).await?.map_or_else(|| Err(no_key(&sink.table)), |key| Ok(Some(key)))
+            }
+        }
+    }
+
+    /// The key by which one that has begun in chunks goes on, whatever the plan says by now.
+    pub async fn key_under_way(&self, sink: &SinkPlan) -> Result<ChunkKey, Problem> {
+        self.possible_key(sink).await?.ok_or_else(|| key_changed(&sink.table))
+    }
+
+    async fn possible_key(&self, sink: &SinkPlan) -> Result<Option<ChunkKey>, Problem> {
         let look = async {
             let client = sql::connect(&self.context.plan.connection).await?;
             let table = describe(&client, &sink.table).await?;
             key_of(&client, &table, &sink.key_columns).await
         };
         look.await.map_err(|error: SourceError| error.problem())
+    }
+
+    /// How many rows a chunk has.
+    pub fn rows(&self) -> u64 {
+        self.context.plan.snapshot.chunk_rows
     }
 
     /// Reads a chunk. The Sinks take turns, in the order of their asking.
@@ -131,7 +151,7 @@ impl Chunks {
         if reply.send(Ok(Chunk { point, time_us, shape, rows_estimated, rows })).is_err() {
             return None;
         }
-        let statement = snapshot::copy_statement(&table, &rest(&request));
+        let statement = snapshot::copy_statement(&table, &rest(&request, self.rows()));
         let sent =
             snapshot::send_rows(&mut reader.connection, &statement, &table, self.context.batch_bytes, &sender).await;
         let ended = match sent {
@@ -161,9 +181,11 @@ impl Chunks {
         if (&server.system_id, server.timeline) != (&request.identity.system, request.identity.timeline) {
             return Err(SourceError::Refused(another_server()));
         }
-        let point = snapshot::begin(connection, slot).await?;
+        let point = told_if_long(&request.table, snapshot::begin(connection, slot)).await?;
         snapshot::lock(connection, &request.table).await?;
-        let table = checks::standing(client, &self.context.plan.publication, &request.table, request.relation).await?;
+        let publication = &self.context.plan.publication;
+        let standing = checks::standing(client, publication, &[(&request.table, request.relation)]).await?.pop();
+        let table = standing.unwrap_or_else(|| Err(another_server())).map_err(SourceError::Refused)?;
         let names: Vec<String> = request.key.names().map(str::to_owned).collect();
         let key = key_of(client, &table, &names).await?;
         if !key.is_some_and(|key| key.orders_as(&request.key)) {
@@ -178,6 +200,18 @@ impl Chunks {
     }
 }
 
+/// Whoever waits for rows is to know what they wait for.
+async fn told_if_long<T>(table: &TableName, point: impl Future<Output = T>) -> T {
+    tokio::pin!(point);
+    match tokio::time::timeout(LONG, &mut point).await {
+        Ok(point) => point,
+        Err(_) => {
+            tracing::warn!(%table, "the next rows of the snapshot wait for transactions of the database that are open for long");
+            point.await
+        }
+    }
+}
+
 fn refuse(reply: oneshot::Sender<Result<Chunk, Problem>>, error: &SourceError) {
     // A Sink that does not wait any more needs no answer.
     let _ = reply.send(Err(error.problem()));
@@ -189,12 +223,22 @@ async fn key_of(client: &SqlClient, table: &TableDescription, key: &[String]) ->
 }
 
 /// The rows behind the key that the Sink has, in the key's order.
-fn rest(request: &ChunkRequest) -> String {
+fn rest(request: &ChunkRequest, rows: u64) -> String {
     let names = quote::identifiers(request.key.names());
     let behind = request.after.as_ref().map_or_else(String::new, |after| {
         format!(" WHERE ({names}) > ({})", quote::literals(after.iter().map(String::as_str)))
     });
-    format!("{behind} ORDER BY {names} LIMIT {CHUNK_ROWS}")
+    format!("{behind} ORDER BY {names} LIMIT {rows}")
+}
+
+fn no_key(table: &TableName) -> Problem {
+    Reason::TableUnfit.problem(
+        format!(
+            "a snapshot of table {table} cannot be taken in chunks: it needs a primary key whose columns belong to spec.key \
+             and are of integers, numeric, uuid, bytea, dates, timestamps, or text with collation \"C\""
+        ),
+        "set spec.postgres.snapshot.mode of the SourceConnector to Auto or Consistent, or snapshot: false",
+    )
 }
 
 fn another_server() -> Problem {

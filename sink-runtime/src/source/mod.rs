@@ -184,9 +184,19 @@ impl SourceHandle {
         let _ = self.requests.send(Request::Away(sink));
     }
 
-    /// The key by which a snapshot of the Sink's table is taken in chunks, if there is one. For threads, not for tasks.
+    /// The key by which a snapshot of the Sink's table is to be taken in chunks, if it is. For threads, not for tasks.
     pub fn chunk_key(&self, sink: &SinkPlan) -> Result<Option<ChunkKey>, Problem> {
         self.runtime.block_on(self.chunks.key(sink))
+    }
+
+    /// The key by which one that has begun in chunks goes on. For threads, not for tasks.
+    pub fn chunk_key_under_way(&self, sink: &SinkPlan) -> Result<ChunkKey, Problem> {
+        self.runtime.block_on(self.chunks.key_under_way(sink))
+    }
+
+    /// How many rows a chunk has.
+    pub fn chunk_rows(&self) -> u64 {
+        self.chunks.rows()
     }
 
     /// Asks for the next rows of a snapshot.

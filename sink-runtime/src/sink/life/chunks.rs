@@ -4,11 +4,12 @@ use afterbay_clients::postgres::Lsn;
 
 use super::{Arrived, CHUNK, Ending, IDLE, Life};
 use crate::change::{Change, ChangeBatch, Item};
+use crate::fault;
 use crate::feed::{Delivery, Nothing};
 use crate::protocol::Event;
 use crate::sink::problems;
 use crate::sink::snapshot::{Snapshot, Strange, Turn};
-use crate::source::chunks::{CHUNK_ROWS, ChunkRequest, key_changed};
+use crate::source::chunks::{ChunkRequest, key_changed};
 
 impl Life<'_> {
     /// Works off a change, after the chunks that come before it.
@@ -70,6 +71,7 @@ impl Life<'_> {
         (self.start, self.snapshot_time_us) = (chunk.point, chunk.time_us);
         self.context.status.snapshot(self.snapshot_rows, chunk.rows_estimated);
         self.shaped(&chunk.shape);
+        fault::point("chunk");
         let mut rows = 0;
         loop {
             if self.context.stop.is_set() {
@@ -95,7 +97,7 @@ impl Life<'_> {
         if let Some(streamed) = self.streamed.clone() {
             self.shaped(&streamed);
         }
-        if rows < CHUNK_ROWS {
+        if rows < self.context.source.chunk_rows() {
             self.snapshot = None;
             return self.drive(Event::LastChunk, Arrived::Nothing);
         }
