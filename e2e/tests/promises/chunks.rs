@@ -146,10 +146,11 @@ async fn keys_of_every_order() {
         ("two", "k text COLLATE \"C\", l int, PRIMARY KEY (k, l)", "chr(65 + i % 5), i"),
     ];
     let scenario = Scenario::new("chunk-keys").await;
-    let mut manifests = in_chunks(scenario.manifests(), 11);
+    let mut manifests = in_chunks(scenario.manifests(), 25);
     for (name, key, values) in keys {
         let sql = format!(
             "CREATE TABLE {name} ({key}, n int NOT NULL, name text NOT NULL, UNIQUE (name)); \
+             ALTER TABLE {name} REPLICA IDENTITY FULL; \
              INSERT INTO {name} SELECT {values}, 0, 'row ' || i FROM generate_series(1, 300) i"
         );
         scenario.database.run(&sql).await;
@@ -206,7 +207,8 @@ async fn a_column_that_is_added_between_two_chunks_is_followed() {
 #[tokio::test]
 async fn a_key_without_an_order_of_bytes_is_taken_at_once_or_refused() {
     let scenario = Scenario::new("chunks-collation").await;
-    let sql = "CREATE TABLE t (k text COLLATE \"en-x-icu\" PRIMARY KEY); INSERT INTO t SELECT i::text FROM generate_series(1, 50) i";
+    let sql = "CREATE TABLE t (k text COLLATE \"en-x-icu\" PRIMARY KEY); ALTER TABLE t REPLICA IDENTITY FULL; \
+               INSERT INTO t SELECT i::text FROM generate_series(1, 50) i";
     scenario.database.run(sql).await;
     let topic = scenario.topic("t");
     let plain = scenario.manifests().with(Sink::new("t", "public.t", &topic).key(&["k"]));

@@ -99,7 +99,10 @@ fn all_that_is_wrong_is_told_at_once_each_at_its_place() {
     let owned = KAFKA.replace("spec: {", "spec: {config: {acks: maybe, socket.keepalive.enable: maybe}, ");
     let owned = afterbay_reading(&["validate", "-f", "-"], &owned);
     assert_eq!(owned.log.lines().filter(|line| line.starts_with("error: ")).count(), 2, "{}", owned.log);
-    check(&owned.log, &["spec.config.acks: acks cannot be set", "spec.config.socket.keepalive.enable: Expected bool value"]);
+    check(
+        &owned.log,
+        &["spec.config.acks: acks cannot be set", "spec.config.socket.keepalive.enable: Expected bool value"],
+    );
 
     // One that cannot be read might have been what a Sink refers to; without it, the Sink is wrong.
     assert!(!ended.log.contains("shpo"), "{}", ended.log);
