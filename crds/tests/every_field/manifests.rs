@@ -60,6 +60,7 @@ fn usual() -> Vec<Value> {
                     "tls": {"mode": "verify-full", "trustedCertificates": trusted},
                     "publication": {"name": "afterbay_shop", "managed": true},
                     "slot": {"name": "afterbay_shop"},
+                    "snapshot": {"mode": "Auto", "chunkRows": 20_000},
                 },
                 "worker": {"memory": "64Mi"},
             }),
