@@ -29,7 +29,9 @@ fn config() -> ProptestConfig {
 #[test]
 fn the_seeds() {
     seeds::each("manifest", manifest::check);
-    QUICKSTART.iter().for_each(|text| manifest::check(text.as_bytes()));
+    for text in QUICKSTART {
+        manifest::check(text.as_bytes());
+    }
 }
 
 proptest! {

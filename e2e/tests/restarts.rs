@@ -57,7 +57,7 @@ async fn told_once_each(afterbay: &Afterbay, outages: &[&str]) {
 
 /// Waits until this Sink's problem is told as the last thing of so many.
 async fn told_of_it(afterbay: &Afterbay, outage: usize) {
-    await_condition("the outage is told", Duration::from_secs(60), async || {
+    await_condition("the outage is told", Duration::from_mins(1), async || {
         let tellings = afterbay.tellings();
         tellings
             .iter()

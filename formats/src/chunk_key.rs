@@ -77,9 +77,9 @@ impl ChunkKey {
     }
 
     /// The same key of rows with these columns; none where one of its own is not among them.
-    pub fn within<'a>(&self, columns: impl Iterator<Item = &'a str> + Clone) -> Option<Self> {
+    pub fn within(&self, columns: &[&str]) -> Option<Self> {
         let place = |column: &KeyColumn| {
-            let index = columns.clone().position(|name| name == column.name)?;
+            let index = columns.iter().position(|name| *name == column.name)?;
             Some(KeyColumn { index, ..column.clone() })
         };
         self.columns.iter().map(place).collect::<Option<Vec<_>>>().map(|columns| Self { columns })

@@ -10,7 +10,7 @@ use crate::quantity;
 /// Longer would need a timeout that is longer than the longest.
 const INTERVAL: RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_secs(30);
 /// Kafka's clients take no less than a second; readers of committed messages may have to wait for the whole of it.
-const TIMEOUT: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(60);
+const TIMEOUT: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_mins(1);
 
 const INTERVAL_FIELD: &str = "spec.kafka.commit.interval";
 const BYTES_FIELD: &str = "spec.kafka.commit.bytes";

@@ -142,7 +142,8 @@ impl Snapshot {
 
     /// The rows and changes that follow have these columns.
     pub fn shaped(&mut self, shape: &Shape) {
-        self.located = self.key.within(shape.columns.iter().map(|column| column.name.as_str()));
+        let columns: Vec<_> = shape.columns.iter().map(|column| column.name.as_str()).collect();
+        self.located = self.key.within(&columns);
     }
 
     /// A row is sent, and all before it.

@@ -203,13 +203,11 @@ impl Chunks {
 /// Whoever waits for rows is to know what they wait for.
 async fn told_if_long<T>(table: &TableName, point: impl Future<Output = T>) -> T {
     tokio::pin!(point);
-    match tokio::time::timeout(LONG, &mut point).await {
-        Ok(point) => point,
-        Err(_) => {
-            tracing::warn!(%table, "the next rows of the snapshot wait for transactions of the database that are open for long");
-            point.await
-        }
+    if let Ok(point) = tokio::time::timeout(LONG, &mut point).await {
+        return point;
     }
+    tracing::warn!(%table, "the next rows of the snapshot wait for transactions of the database that are open for long");
+    point.await
 }
 
 fn refuse(reply: oneshot::Sender<Result<Chunk, Problem>>, error: &SourceError) {
