@@ -94,20 +94,19 @@ controller_id() { case $1 in broker | broker-controller) echo 100 ;; *) echo 1 ;
 broker_up() {
     is_up broker broker.properties && listens "$broker_port" && return
     kafka_up broker-controller "$((broker_port + 1))" controller 100 controller_listeners "$broker_port"
-    # One that was killed is let in again when the controller has given it up.
-    local killed=$state/run/broker.killed left
-    if [[ -f $killed ]]; then
-        left=$(($(stat -c %Y "$killed") + session_seconds + 2 - $(date +%s)))
+    # One that was killed, as is one that takes too long to stop, is let in again when the controller has given it up.
+    local ended=$state/run/broker.ended left
+    if [[ -f $ended ]]; then
+        left=$(($(stat -c %Y "$ended") + session_seconds + 2 - $(date +%s)))
         [[ $left -le 0 ]] || sleep "$left"
-        rm "$killed"
+        rm "$ended"
     fi
     kafka_up broker "$broker_port" broker 1 plain_listeners "$broker_port"
 }
 
 broker_down() {
-    local signal=$1
-    end_process broker broker.properties "$signal"
-    [[ $signal != KILL ]] || touch "$state/run/broker.killed"
+    end_process broker broker.properties "$1"
+    touch "$state/run/broker.ended"
 }
 
 secure_broker_up() {
