@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use rdkafka::ClientConfig;
-use rdkafka::admin::{AdminClient, AdminOptions, AlterConfig, NewTopic, ResourceSpecifier, TopicReplication};
+use rdkafka::admin::{
+    AdminClient, AdminOptions, AlterConfig, NewPartitions, NewTopic, ResourceSpecifier, TopicReplication,
+};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer as _, ThreadedProducer};
 
@@ -33,6 +35,13 @@ pub async fn create_topic(rig: &Rig, name: &str, partitions: i32, config: &[(&st
     }
     let made = admin(rig).create_topics([&topic], &options()).await.expect("the broker answers");
     assert!(made.iter().all(Result::is_ok), "{made:?}");
+}
+
+/// Gives a topic more partitions, so many in all.
+pub async fn add_partitions(rig: &Rig, topic: &str, count: usize) {
+    let wanted = NewPartitions::new(topic, count);
+    let done = admin(rig).create_partitions([&wanted], &options()).await.expect("the broker answers");
+    assert!(done.iter().all(Result::is_ok), "{done:?}");
 }
 
 /// Whether there is such a topic.

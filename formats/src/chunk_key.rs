@@ -70,6 +70,11 @@ impl ChunkKey {
         self.columns.iter().map(|column| column.name.as_str())
     }
 
+    /// Its columns, each with the word for its order: what is kept of it.
+    pub fn words(&self) -> Vec<String> {
+        self.columns.iter().map(|column| format!("{} {:?}", column.name, column.order)).collect()
+    }
+
     /// Whether it orders rows as the other does, wherever its columns stand.
     pub fn orders_as(&self, other: &Self) -> bool {
         let own = self.columns.iter().map(|column| (&column.name, column.order));

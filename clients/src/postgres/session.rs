@@ -37,7 +37,7 @@ pub(super) enum Purpose {
 pub(super) fn options(purpose: Purpose) -> String {
     let timeouts = match purpose {
         Purpose::Statements => "-c statement_timeout=60s -c idle_in_transaction_session_timeout=0",
-        Purpose::Replication => "-c statement_timeout=0 -c idle_in_transaction_session_timeout=0",
+        Purpose::Replication => "-c statement_timeout=0 -c lock_timeout=0 -c idle_in_transaction_session_timeout=0",
     };
     format!("{OPTIONS} {timeouts}")
 }

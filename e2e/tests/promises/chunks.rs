@@ -219,3 +219,26 @@ async fn a_key_without_an_order_of_bytes_is_taken_at_once_or_refused() {
     scenario.carry(&plain).await;
     assert_eq!(scenario.messages(&topic, Format::Json).await.len(), 50);
 }
+
+/// Rows that are sent have no place in the order of another key: it is noticed also by a worker that was away meanwhile.
+#[tokio::test]
+async fn a_primary_key_that_is_changed_under_way_stalls() {
+    let scenario = Scenario::new("chunks-key-changed").await;
+    let database = &scenario.database;
+    let sql =
+        "CREATE TABLE t (a int, b int, PRIMARY KEY (a, b)); INSERT INTO t SELECT i, -i FROM generate_series(1, 2000) i";
+    database.run(sql).await;
+    let topic = scenario.topic("t");
+    let manifests = in_chunks(scenario.manifests().with(Sink::new("t", "public.t", &topic).key(&["a", "b"])), 20);
+    let afterbay = scenario.run(&manifests);
+    afterbay.sink("is under way", "t", |sink| sink.messages_committed >= 40).await;
+    afterbay.stop().await;
+    database.run("ALTER TABLE t DROP CONSTRAINT t_pkey, ADD PRIMARY KEY (b, a)").await;
+    let afterbay = scenario.run(&manifests);
+    let (message, hint) = afterbay.stalled("t", "SchemaChanged").await;
+    assert!(message.contains("the primary key of table public.t was changed"), "{message}");
+    assert!(hint.contains("change it back"), "{hint}");
+    database.run("ALTER TABLE t DROP CONSTRAINT t_pkey, ADD PRIMARY KEY (a, b)").await;
+    afterbay.caught_up(&scenario).await;
+    assert_eq!(scenario.messages(&topic, Format::Json).await.len(), 2_000);
+}

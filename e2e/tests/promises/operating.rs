@@ -227,3 +227,25 @@ async fn nothing_more_is_counted(scenario: &Scenario, afterbay: &Afterbay) {
     afterbay.caught_up(scenario).await;
     assert_eq!(metric(scenario, "messages_committed_total", "").await, Some(16));
 }
+
+/// Keys go to new partitions, too, as soon as these are noticed: the partitions are counted every half minute.
+#[tokio::test]
+async fn a_topic_that_grows_is_followed() {
+    let (scenario, topic, manifests) = begin("growth").await;
+    let afterbay = scenario.run(&manifests);
+    afterbay.caught_up(&scenario).await;
+    broker::add_partitions(scenario.rig, &topic, 4).await;
+    await_condition("the Sink notices the new partitions", PATIENCE, async || {
+        scenario.database.run("INSERT INTO t SELECT max(id) + 1, 0 FROM t").await;
+        let noticed = afterbay.log().iter().any(|line| line.contains("has 4 partitions now, it had 1"));
+        noticed.then_some(())
+    })
+    .await;
+    scenario.database.run("INSERT INTO t SELECT i, i FROM generate_series(100001, 100100) i").await;
+    afterbay.caught_up(&scenario).await;
+    let messages = scenario.messages(&topic, Format::Json).await;
+    assert_eq!(messages.len() as i64, scenario.database.number("SELECT count(*) FROM t").await);
+    let late = messages.iter().filter(|message| message.integer("id") > 100_000);
+    let partitions: std::collections::BTreeSet<_> = late.map(|message| message.partition).collect();
+    assert_eq!(partitions, [0, 1, 2, 3].into());
+}

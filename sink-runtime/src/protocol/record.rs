@@ -4,8 +4,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::position::Position;
 
-/// The version of the record's shape that this build writes, and the newest that it reads.
-pub const RECORD_VERSION: u32 = 1;
+/// The newest version of the record's shape that this build reads.
+pub const RECORD_VERSION: u32 = 2;
 
 /// The database that positions belong to.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -48,6 +48,9 @@ pub struct SnapshotProgress {
     pub after: Option<Vec<String>>,
     /// How many rows are in the topic.
     pub rows: u64,
+    /// The chunk key, its columns with their order: rows that are sent have no place in another.
+    #[serde(default)]
+    pub key: Vec<String>,
 }
 
 /// A Sink's progress record; written in the Kafka transaction of the data that it speaks of.
@@ -90,6 +93,12 @@ pub enum RecordError {
 }
 
 impl ProgressRecord {
+    /// The version of a record: a build that knows of no snapshots under way must not go on from one, as it would leave out
+    /// the rows to come.
+    pub fn version_of(snapshot: Option<&SnapshotProgress>) -> u32 {
+        if snapshot.is_some() { 2 } else { 1 }
+    }
+
     /// The record as a Kafka value.
     pub fn to_bytes(&self) -> Result<Vec<u8>, RecordError> {
         Ok(serde_json::to_vec(self)?)
@@ -118,7 +127,7 @@ mod tests {
 
     fn record(position: Position) -> ProgressRecord {
         ProgressRecord {
-            version: RECORD_VERSION,
+            version: 1,
             sink: "default/orders".into(),
             uid: "u".into(),
             position,
@@ -140,16 +149,22 @@ mod tests {
         assert_eq!(ProgressRecord::from_bytes(&done.to_bytes().unwrap()).unwrap(), done);
         let within = record(Position::Within(ChangeId { commit: Lsn(9), change: Lsn(5), index: 2, ordinal: 4 }));
         assert_eq!(ProgressRecord::from_bytes(&within.to_bytes().unwrap()).unwrap(), within);
-        let snapshot = Some(SnapshotProgress { after: Some(vec!["7".into()]), rows: 3 });
-        let chunk = ProgressRecord { snapshot, ..done };
+        let snapshot =
+            Some(SnapshotProgress { after: Some(vec!["7".into()]), rows: 3, key: vec!["id Integer".into()] });
+        let version = ProgressRecord::version_of(snapshot.as_ref());
+        let chunk = ProgressRecord { version, snapshot, ..done };
+        assert_eq!(chunk.version, 2);
         let text = String::from_utf8(chunk.to_bytes().unwrap()).unwrap();
-        assert!(text.ends_with(r#""schemas":{"value":3},"snapshot":{"after":["7"],"rows":3}}"#), "{text}");
+        assert!(
+            text.ends_with(r#""schemas":{"value":3},"snapshot":{"after":["7"],"rows":3,"key":["id Integer"]}}"#),
+            "{text}"
+        );
         assert_eq!(ProgressRecord::from_bytes(text.as_bytes()).unwrap(), chunk);
     }
 
     #[test]
     fn a_newer_record_is_refused_whatever_its_shape() {
-        let error = ProgressRecord::from_bytes(br#"{"version":2,"place":"elsewhere"}"#).unwrap_err();
-        assert_eq!(error.to_string(), "the progress record has version 2, this build reads up to 1");
+        let error = ProgressRecord::from_bytes(br#"{"version":3,"place":"elsewhere"}"#).unwrap_err();
+        assert_eq!(error.to_string(), "the progress record has version 3, this build reads up to 2");
     }
 }

@@ -16,6 +16,7 @@ use super::{SinkContext, problems};
 use crate::fault;
 use crate::position::Position;
 use crate::protocol::{Action, End, Event, ProgressRecord, Protocol, SchemaIds, SnapshotProgress, Start};
+use crate::source::chunks::key_changed;
 use crate::source::{Attached, Origin};
 
 /// How long Kafka may take to answer a call that begins a life.
@@ -202,6 +203,10 @@ fn attach(context: &SinkContext, recovered: Recovered, timeout_ms: u64) -> Resul
 /// The snapshot that goes on from there.
 fn beside(context: &SinkContext, protocol: &Protocol, progress: SnapshotProgress) -> Result<Snapshot, Ending> {
     let key = context.source.chunk_key_under_way(&context.plan)?;
+    if progress.after.is_some() && key.words() != progress.key {
+        return Err(key_changed(&context.plan.table).into());
+    }
+    let progress = SnapshotProgress { key: key.words(), ..progress };
     context.status.snapshot(progress.rows, None);
     let position = protocol.committed().unwrap_or(Position::Done(Lsn(0)));
     Ok(Snapshot::new(key, progress, position))

@@ -19,9 +19,7 @@ use crate::change::{Change, ChangeBatch, ChangeKind, Item, RowSpan, Shape};
 use crate::fault;
 use crate::feed::{Delivery, Feed, Nothing};
 use crate::position::Position;
-use crate::protocol::{
-    Action, End, Event, ProgressRecord, Protocol, RECORD_VERSION, RelationIdentity, SchemaIds, SourceIdentity,
-};
+use crate::protocol::{Action, End, Event, ProgressRecord, Protocol, RelationIdentity, SchemaIds, SourceIdentity};
 use crate::source::{Attached, checks};
 
 mod chunks;
@@ -34,8 +32,6 @@ const LINGER: Duration = Duration::from_millis(10);
 const REST: Duration = Duration::from_millis(100);
 /// How long a Sink waits for changes before it looks up.
 const IDLE: Duration = Duration::from_millis(100);
-/// How often a Sink looks whether a chunk has come.
-const CHUNK: Duration = Duration::from_millis(2);
 /// How often a position that moved without changes is committed.
 const POSITION_INTERVAL: Duration = Duration::from_secs(10);
 /// How often the topic's partitions are counted.
@@ -184,7 +180,8 @@ impl Life<'_> {
                 Err(Nothing::Yet) => self.rest(delivered)?,
                 Err(Nothing::Anymore) => return Err(problems::source_gone().into()),
             }
-            if self.is_due() {
+            // Beside a snapshot, changes that are left out may keep it from ever coming to rest.
+            if self.is_due() || self.is_position_due() {
                 self.drive(Event::CommitDue, Arrived::Nothing)?;
             }
         }
@@ -192,8 +189,8 @@ impl Life<'_> {
 
     /// How long to wait for what comes next.
     fn patience(&self) -> Duration {
-        if self.snapshot.as_ref().is_some_and(Snapshot::is_awaited) {
-            CHUNK
+        if let Some(patience) = self.snapshot.as_ref().and_then(Snapshot::patience) {
+            patience
         } else if !self.protocol.is_open() || self.fresh {
             IDLE
         } else if self.protocol.is_within() {
@@ -229,10 +226,18 @@ impl Life<'_> {
         if delivered >= self.log_end {
             self.works();
         }
-        if self.protocol.is_ahead() && self.last_commit.elapsed() >= POSITION_INTERVAL {
+        if self.is_position_due() {
             self.drive(Event::CommitDue, Arrived::Nothing)?;
         }
         Ok(())
+    }
+
+    /// Whether a position that moved without messages has waited long enough.
+    fn is_position_due(&self) -> bool {
+        !self.fresh
+            && !self.protocol.is_open()
+            && self.protocol.is_ahead()
+            && self.last_commit.elapsed() >= POSITION_INTERVAL
     }
 
     /// Whether the open transaction is old or large enough.
@@ -440,8 +445,9 @@ impl Life<'_> {
 
     fn stage_progress(&mut self, position: Position) -> Result<(), Ending> {
         let plan = &self.context.plan;
+        let snapshot = self.snapshot.as_ref().map(|snapshot| snapshot.progress.clone());
         let record = ProgressRecord {
-            version: RECORD_VERSION,
+            version: ProgressRecord::version_of(snapshot.as_ref()),
             sink: plan.name.clone(),
             uid: plan.uid.clone(),
             position,
@@ -449,7 +455,7 @@ impl Life<'_> {
             topic: plan.kafka.topic.clone(),
             source: self.identity.clone(),
             schemas: self.schemas,
-            snapshot: self.snapshot.as_ref().map(|snapshot| snapshot.progress.clone()),
+            snapshot,
         };
         let value = record.to_bytes().map_err(|error| {
             Reason::ProgressUnreadable.problem(error.to_string(), "this is a defect, please report it")

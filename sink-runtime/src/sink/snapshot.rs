@@ -23,7 +23,14 @@ use crate::source::chunks::Chunk;
 /// A chunk that cannot be taken for so long is given back: it holds a snapshot of the database, and with it vacuum.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// While a chunk is awaited, changes wait for at least this time: it is to show the table behind all that is worked off.
+/// Longer after each chunk that came too late nevertheless, up to the second.
 const HOLD: Duration = Duration::from_millis(500);
+const LONGEST_HOLD: Duration = Duration::from_secs(8);
+/// How long nothing is asked for after a chunk was given back.
+const PAUSE: Duration = Duration::from_secs(5);
+/// How often it is looked whether a chunk has come: at first, and when it takes long.
+const SOON: Duration = Duration::from_millis(2);
+const LATER: Duration = Duration::from_millis(25);
 /// How near to the end of the log, in bytes, a Sink must be to ask for a chunk.
 const NEAR: u64 = 16 << 20;
 
@@ -38,6 +45,8 @@ pub struct Snapshot {
     /// The commit LSN of the last change that was worked off, whether it was sent or left out.
     last_change: Lsn,
     asked: Option<Asked>,
+    /// Nothing is asked for before.
+    pause_until: Option<Instant>,
     heard: Heard,
 }
 
@@ -51,16 +60,17 @@ enum Answer {
     Here(Box<Chunk>),
 }
 
-/// What the source's log had come to, twice: the earlier look is [`HOLD`] old at least.
+/// What the source's log had come to, twice: the earlier look is as old as changes are held, at least.
 struct Heard {
     earlier: Lsn,
     later: Lsn,
     at: Instant,
+    hold: Duration,
 }
 
 impl Heard {
     fn at_least_so_long_ago(&mut self, log_end: Lsn) -> Lsn {
-        if self.at.elapsed() >= HOLD {
+        if self.at.elapsed() >= self.hold {
             (self.earlier, self.later, self.at) = (self.later, log_end, Instant::now());
         }
         self.earlier
@@ -92,18 +102,18 @@ impl Snapshot {
             Position::Done(end) => Lsn(end.0.saturating_sub(1)),
             Position::Within(id) => id.commit,
         };
-        let heard = Heard { earlier: Lsn(0), later: Lsn(0), at: Instant::now() };
-        Self { located: Some(key.clone()), key, progress, last_change, asked: None, heard }
+        let heard = Heard { earlier: Lsn(0), later: Lsn(0), at: Instant::now(), hold: HOLD };
+        Self { located: Some(key.clone()), key, progress, last_change, asked: None, pause_until: None, heard }
     }
 
     /// What comes before the changes of the transaction with this commit LSN; all that committed before it is worked off.
     pub fn turn(&mut self, commit: Lsn, log_end: Lsn) -> Result<Turn, Problem> {
+        self.look()?;
         if commit <= self.last_change {
             return Ok(Turn::Change);
         }
-        self.look()?;
         let point = match &self.asked {
-            None if commit.0 + NEAR < log_end.0 => return Ok(Turn::Change),
+            None if !self.may_ask(commit, log_end) => return Ok(Turn::Change),
             None => return Ok(Turn::Ask),
             Some(Asked { answer: Answer::Here(chunk), .. }) => chunk.point,
             Some(_) if commit < self.heard.at_least_so_long_ago(log_end) => return Ok(Turn::Change),
@@ -113,13 +123,19 @@ impl Snapshot {
     }
 
     /// What to do where all that commits before `end` is worked off, and nothing more is at hand.
-    pub fn turn_at_rest(&mut self, end: Lsn) -> Result<Turn, Problem> {
+    pub fn turn_at_rest(&mut self, end: Lsn, log_end: Lsn) -> Result<Turn, Problem> {
         self.look()?;
         Ok(match &self.asked {
+            None if !self.may_ask(end, log_end) => Turn::Wait,
             None => Turn::Ask,
             Some(Asked { answer: Answer::Here(chunk), .. }) if chunk.point <= end => Turn::Chunk,
             Some(_) => Turn::Wait,
         })
+    }
+
+    /// Whether a chunk that is asked for now can be taken soon: the Sink is near the end of the log.
+    fn may_ask(&self, at: Lsn, log_end: Lsn) -> bool {
+        at.0 + NEAR >= log_end.0 && self.pause_until.is_none_or(|end| Instant::now() >= end)
     }
 
     /// A chunk is asked for.
@@ -129,27 +145,32 @@ impl Snapshot {
 
     /// The chunk that is at hand.
     pub fn take(&mut self) -> Option<Chunk> {
+        self.heard.hold = HOLD;
         match self.asked.take()?.answer {
             Answer::Here(chunk) => Some(*chunk),
             Answer::Awaited(_) => None,
         }
     }
 
-    /// Whether a chunk is on its way or at hand.
-    pub fn is_awaited(&self) -> bool {
-        self.asked.is_some()
+    /// How long to wait before it is looked again, while a chunk is on its way or at hand.
+    pub fn patience(&self) -> Option<Duration> {
+        let asked = self.asked.as_ref()?;
+        Some(if asked.at.elapsed() < Duration::from_secs(1) { SOON } else { LATER })
     }
 
-    /// The rows and changes that follow have these columns.
+    /// The rows and changes that follow have these columns. Those of the key count only where they belong to the replica
+    /// identity: without it a change does not tell its old key.
     pub fn shaped(&mut self, shape: &Shape) {
-        let columns: Vec<_> = shape.columns.iter().map(|column| column.name.as_str()).collect();
+        let columns: Vec<_> =
+            shape.columns.iter().map(|column| if column.key { column.name.as_str() } else { "" }).collect();
         self.located = self.key.within(&columns);
     }
 
     /// A row is sent, and all before it.
     pub fn reaches(&mut self, batch: &ChangeBatch, row: RowSpan, rows: u64) -> Result<(), Strange> {
         let key = self.located.as_ref().ok_or(Strange)?;
-        self.progress = SnapshotProgress { after: Some(key.cells(&batch.row(row)).map_err(|_| Strange)?), rows };
+        self.progress.after = Some(key.cells(&batch.row(row)).map_err(|_| Strange)?);
+        self.progress.rows = rows;
         Ok(())
     }
 
@@ -170,12 +191,22 @@ impl Snapshot {
                 }
                 Ok(Err(problem)) => return Err(problem),
                 Err(oneshot::error::TryRecvError::Empty) => {}
-                Ok(Ok(_)) | Err(oneshot::error::TryRecvError::Closed) => self.asked = None,
+                Ok(Ok(_)) => {
+                    self.asked = None;
+                    self.heard.hold = (self.heard.hold * 2).min(LONGEST_HOLD);
+                    tracing::info!(hold = ?self.heard.hold, "a chunk of the snapshot came too late, it is asked for again");
+                }
+                Err(oneshot::error::TryRecvError::Closed) => self.give_back(),
             }
         } else if asked.at.elapsed() > PATIENCE {
-            self.asked = None;
+            self.give_back();
         }
         Ok(())
+    }
+
+    fn give_back(&mut self) {
+        self.asked = None;
+        self.pause_until = Some(Instant::now() + PAUSE);
     }
 
     /// What is left of a change on this side of the cursor; none: a later chunk shows it.

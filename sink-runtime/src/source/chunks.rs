@@ -5,7 +5,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use afterbay_clients::postgres::catalogue::{collation, table as tables};
+use afterbay_clients::postgres::catalogue::{collation, slot, table as tables};
 use afterbay_clients::postgres::wire::ReplicationConnection;
 use afterbay_clients::postgres::{Lsn, SqlClient, quote, sql};
 use afterbay_crds::plan::{SinkPlan, SnapshotMode, TableName};
@@ -128,7 +128,11 @@ impl Chunks {
             return Ok(reader);
         }
         let plan = &self.context.plan.connection;
-        Ok(Reader { client: sql::connect(plan).await?, connection: ReplicationConnection::connect(plan).await? })
+        let client = sql::connect(plan).await?;
+        // While the other session holds a lock on the table, this one must not wait for long behind somebody who waits for
+        // that: the server does not see that the two belong together.
+        client.execute("SET lock_timeout = '2s'").await?;
+        Ok(Reader { client, connection: ReplicationConnection::connect(plan).await? })
     }
 
     /// Gives the reader back where it can be used once more.
@@ -136,10 +140,18 @@ impl Chunks {
         &self,
         mut reader: Reader,
         request: ChunkRequest,
-        reply: oneshot::Sender<Result<Chunk, Problem>>,
+        mut reply: oneshot::Sender<Result<Chunk, Problem>>,
     ) -> Option<Reader> {
         let slot = snapshot::temporary_name("chunk");
-        let (point, table, time_us, rows_estimated) = match self.begin(&mut reader, &request, &slot).await {
+        let begun = tokio::select! {
+            begun = self.begin(&mut reader, &request, &slot) => Some(begun),
+            () = reply.closed() => None,
+        };
+        let Some(begun) = begun else {
+            abandon(&reader.client, &slot).await;
+            return None;
+        };
+        let (point, table, time_us, rows_estimated) = match begun {
             Ok(begun) => begun,
             Err(error) => {
                 refuse(reply, &error);
@@ -181,6 +193,8 @@ impl Chunks {
         if (&server.system_id, server.timeline) != (&request.identity.system, request.identity.timeline) {
             return Err(SourceError::Refused(another_server()));
         }
+        // It locks the table, so it is asked before this reader's other session does.
+        let rows_estimated = tables::estimate_rows(client, &request.table).await?;
         let point = told_if_long(&request.table, snapshot::begin(connection, slot)).await?;
         snapshot::lock(connection, &request.table).await?;
         let publication = &self.context.plan.publication;
@@ -193,10 +207,21 @@ impl Chunks {
         }
         snapshot::shows(connection, &table).await?;
         // Rows are to come in the order of the key's index from the first on: not after a sort of the whole table.
-        connection.execute("SET LOCAL enable_seqscan = off; SET LOCAL enable_sort = off").await?;
+        connection.execute("SET LOCAL enable_seqscan = off").await?;
+        connection.execute("SET LOCAL enable_sort = off").await?;
         let time_us = snapshot::time_us(connection).await?;
-        let rows_estimated = tables::estimate_rows(client, &request.table).await?;
         Ok((point, table, time_us, rows_estimated))
+    }
+}
+
+/// Ends the server's process that makes a slot for nobody: it waits for transactions, and does not see that its connection
+/// is closed.
+async fn abandon(client: &SqlClient, name: &str) {
+    let found = slot::status(client, name).await;
+    if let Ok(Some(pid)) = found.map(|slot| slot.and_then(|slot| slot.active_pid))
+        && let Err(error) = slot::terminate_backend(client, pid).await
+    {
+        tracing::debug!(slot = name, "{error}");
     }
 }
 
@@ -249,7 +274,11 @@ fn another_server() -> Problem {
 /// The rows that are sent and those to come have no order in common.
 pub fn key_changed(table: &TableName) -> Problem {
     Reason::SchemaChanged.problem(
-        format!("the primary key of table {table} was changed while its snapshot was under way"),
-        "the order of its rows is another now: change it back, or give the Sink a new name and topic to start afresh",
+        format!(
+            "the primary key of table {table} was changed while its snapshot was under way, or its replica identity does not \
+             hold it any more"
+        ),
+        "rows that are sent and rows to come have no order in common: change it back, or give the Sink a new name and topic \
+         to start afresh",
     )
 }

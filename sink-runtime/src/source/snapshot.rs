@@ -34,6 +34,8 @@ pub async fn begin(connection: &mut ReplicationConnection, slot: &str) -> Result
 
 /// From here on no `ALTER TABLE` can come between; what came since the snapshot [`shows`] in the file of the table.
 pub async fn lock(connection: &mut ReplicationConnection, table: &TableName) -> Result<(), SourceError> {
+    // Who waits for a lock holds up the server's memory of old rows, and in a chunk the other Sinks' chunks.
+    connection.execute("SET LOCAL lock_timeout = '20s'").await?;
     connection.execute(&format!("LOCK TABLE {} IN ACCESS SHARE MODE", quote::table(table))).await?;
     Ok(())
 }
@@ -58,9 +60,9 @@ pub async fn shows(connection: &mut ReplicationConnection, table: &TableDescript
     )))
 }
 
-/// When the transaction began, in microseconds since 1970.
+/// The time now, in microseconds since 1970: making the slot may have waited for long.
 pub async fn time_us(connection: &mut ReplicationConnection) -> Result<i64, SourceError> {
-    let rows = connection.query("SELECT (extract(epoch FROM now()) * 1000000)::bigint").await?;
+    let rows = connection.query("SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint").await?;
     Ok(rows
         .first()
         .and_then(|row| row.first())

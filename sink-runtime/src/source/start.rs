@@ -86,6 +86,8 @@ async fn begin(context: &Context, sink: usize, table: &TableName, slot: &Mutex<(
         let _one_at_a_time = slot.lock().await;
         ensure_slot(&client, &mut connection, plan).await?;
     }
+    // It locks the table, so it is asked before the other session does.
+    let rows_estimated = tables::estimate_rows(&client, table).await?;
     let point = snapshot::begin(&mut connection, &temporary_name("start")).await?;
     snapshot::lock(&mut connection, table).await?;
     let description = describe(&client, table).await?;
@@ -93,7 +95,6 @@ async fn begin(context: &Context, sink: usize, table: &TableName, slot: &Mutex<(
         return Err(SourceError::Refused(checks::made_again(table, description.oid, relation.oid)));
     }
     snapshot::shows(&mut connection, &description).await?;
-    let rows_estimated = tables::estimate_rows(&client, table).await?;
     let time_us = snapshot::time_us(&mut connection).await?;
     Ok(Begun {
         connection,

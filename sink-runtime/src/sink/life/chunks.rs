@@ -1,8 +1,10 @@
 //! What a life does while a snapshot is taken beside the stream; [`Snapshot`] has the rules.
 
+use std::time::{Duration, Instant};
+
 use afterbay_clients::postgres::Lsn;
 
-use super::{Arrived, CHUNK, Ending, IDLE, Life};
+use super::{Arrived, Ending, IDLE, Life};
 use crate::change::{Change, ChangeBatch, Item};
 use crate::fault;
 use crate::feed::{Delivery, Nothing};
@@ -10,6 +12,9 @@ use crate::protocol::Event;
 use crate::sink::problems;
 use crate::sink::snapshot::{Snapshot, Strange, Turn};
 use crate::source::chunks::{ChunkRequest, key_changed};
+
+/// How long a change waits for a chunk.
+const LONGEST_WAIT: Duration = Duration::from_secs(10);
 
 impl Life<'_> {
     /// Works off a change, after the chunks that come before it.
@@ -27,14 +32,21 @@ impl Life<'_> {
     }
 
     fn chunks_before(&mut self, commit: Lsn) -> Result<(), Ending> {
+        let begun = Instant::now();
         while let Some(snapshot) = &mut self.snapshot {
-            match snapshot.turn(commit, self.context.source.log_end())? {
+            let turn = snapshot.turn(commit, self.context.source.log_end())?;
+            let patience = snapshot.patience().unwrap_or_default();
+            match turn {
                 Turn::Change => break,
                 Turn::Chunk => self.take_chunk()?,
                 Turn::Ask => self.ask(),
                 Turn::Wait if self.context.stop.is_set() => return Err(self.stop()),
-                Turn::Wait if self.is_due() => self.drive(Event::CommitDue, Arrived::Nothing)?,
-                Turn::Wait => std::thread::sleep(CHUNK),
+                Turn::Wait if self.is_due() || self.is_position_due() => {
+                    self.drive(Event::CommitDue, Arrived::Nothing)?;
+                }
+                // Nothing rests on it that a change waits, and it may be a chunk that never comes.
+                Turn::Wait if begun.elapsed() >= LONGEST_WAIT => break,
+                Turn::Wait => std::thread::sleep(patience),
             }
         }
         Ok(())
@@ -44,7 +56,7 @@ impl Life<'_> {
     /// for more.
     pub(super) fn chunk_at_rest(&mut self, end: Lsn) -> Result<bool, Ending> {
         let Some(snapshot) = &mut self.snapshot else { return Ok(false) };
-        match snapshot.turn_at_rest(end)? {
+        match snapshot.turn_at_rest(end, self.context.source.log_end())? {
             Turn::Chunk => self.take_chunk()?,
             Turn::Ask => self.ask(),
             Turn::Wait | Turn::Change => {}
