@@ -12,7 +12,8 @@ for version in 13 18; do
         export AFTERBAY_RIG_POSTGRES_PORT=${!port}
         printf 'Postgres %s\n' "$version"
         cargo test "$@" --test promises -- --test-threads=4 \
-            types:: envelopes:: debezium:: tables:: table_changes:: snapshot_and_stream:: progress::
+            types:: envelopes:: debezium:: tables:: table_changes:: snapshot_and_stream:: progress:: \
+            chunks::keys_of chunks::rows_that chunks::a_primary_key
     ) || failed=$?
     e2e/rig/rig down "postgres-$version"
 done

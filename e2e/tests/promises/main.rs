@@ -11,6 +11,7 @@ mod isolation;
 mod operating;
 mod progress;
 mod rejoining;
+mod schema_publications;
 mod security;
 mod snapshot_and_stream;
 mod table_changes;
