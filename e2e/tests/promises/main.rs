@@ -8,6 +8,7 @@ mod envelopes;
 mod errors;
 mod exactly_once;
 mod isolation;
+mod one_table;
 mod operating;
 mod progress;
 mod rejoining;

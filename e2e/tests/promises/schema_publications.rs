@@ -1,19 +1,9 @@
 //! Publications of whole schemas, which Postgres has from version 15 on.
 
-use afterbay_e2e::{Format, Manifests, Message, Scenario, Sink, broker};
+use afterbay_e2e::{Format, Manifests, Scenario, Sink, broker};
 use serde_json::{Value, json};
 
-async fn scenario(test: &str) -> (Scenario, String, Manifests) {
-    let scenario = Scenario::new(test).await;
-    scenario.database.run("CREATE TABLE t (id int PRIMARY KEY, n int); INSERT INTO t VALUES (1, 1)").await;
-    let topic = scenario.topic("t");
-    let manifests = scenario.manifests().with(Sink::new("t", "public.t", &topic).key(&["id"]));
-    (scenario, topic, manifests)
-}
-
-fn values(messages: &[Message]) -> Vec<&Value> {
-    messages.iter().map(|message| &message.value).collect()
-}
+use crate::one_table::{TABLE, scenario, values};
 
 /// A publication of all tables of the schema, which Afterbay does not manage.
 async fn published_by_schema(scenario: &Scenario, manifests: Manifests) -> Manifests {
@@ -24,7 +14,7 @@ async fn published_by_schema(scenario: &Scenario, manifests: Manifests) -> Manif
 
 #[tokio::test]
 async fn a_table_that_is_named_besides_its_schema_has_no_gap() {
-    let (scenario, topic, manifests) = scenario("named-too").await;
+    let (scenario, topic, manifests) = scenario("named-too", TABLE).await;
     let manifests = published_by_schema(&scenario, manifests).await;
     scenario.carry(&manifests).await;
     scenario.database.run_as_superuser("ALTER PUBLICATION whole ADD TABLE t").await;
@@ -37,7 +27,7 @@ async fn a_table_that_is_named_besides_its_schema_has_no_gap() {
 /// The session of all begins where the last Sink stands; the table of another had the name there that it was made with.
 #[tokio::test]
 async fn a_table_may_have_had_another_name_before_its_sink_began() {
-    let (scenario, topic, manifests) = scenario("named-later").await;
+    let (scenario, topic, manifests) = scenario("named-later", TABLE).await;
     let manifests = published_by_schema(&scenario, manifests).await;
     scenario.carry(&manifests).await;
     broker::configure_topic(scenario.rig, &topic, "max.message.bytes", "100").await;

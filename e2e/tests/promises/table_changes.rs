@@ -1,22 +1,10 @@
 //! A table, its publication or the manifest change under a Sink: followed where that can be right, else told, and nothing
 //! is sent that could be wrong.
 
-use afterbay_e2e::{Format, Manifests, Message, Scenario, Sink};
+use afterbay_e2e::{Format, Scenario, Sink};
 use serde_json::{Value, json};
 
-async fn scenario(test: &str, table: &str) -> (Scenario, String, Manifests) {
-    let scenario = Scenario::new(test).await;
-    scenario.database.run(table).await;
-    let topic = scenario.topic("t");
-    let manifests = scenario.manifests().with(Sink::new("t", "public.t", &topic).key(&["id"]));
-    (scenario, topic, manifests)
-}
-
-const TABLE: &str = "CREATE TABLE t (id int PRIMARY KEY, n int); INSERT INTO t VALUES (1, 1)";
-
-fn values(messages: &[Message]) -> Vec<&Value> {
-    messages.iter().map(|message| &message.value).collect()
-}
+use crate::one_table::{TABLE, scenario, values};
 
 async fn publication(scenario: &Scenario) -> String {
     scenario.database.text("SELECT pubname FROM pg_publication").await

@@ -44,8 +44,6 @@ pub struct Begun {
     pub schemas: SchemaIds,
     /// Where they go.
     pub topic: TopicHandle,
-    /// How many partitions that has.
-    pub partitions: i32,
     /// After what time the broker ends a transaction.
     pub timeout_ms: u64,
     /// The snapshot beside the stream, if one is under way.
@@ -185,19 +183,7 @@ fn attach(context: &SinkContext, recovered: Recovered, timeout_ms: u64) -> Resul
     let (messages, schemas) = messages(context, &relation, topic.clone(), partitions)?;
     protocol.step(Event::Attached);
     context.status.is(if snapshot || beside.is_some() { SinkState::Snapshotting } else { SinkState::Running });
-    Ok(Begun {
-        producer,
-        protocol,
-        attached,
-        fresh,
-        relation,
-        messages,
-        schemas,
-        topic,
-        partitions,
-        timeout_ms,
-        snapshot: beside,
-    })
+    Ok(Begun { producer, protocol, attached, fresh, relation, messages, schemas, topic, timeout_ms, snapshot: beside })
 }
 
 /// The snapshot that goes on from there.

@@ -18,11 +18,11 @@ use super::{SinkContext, problems};
 use crate::change::{Change, ChangeBatch, ChangeKind, Item, RowSpan, Shape};
 use crate::fault;
 use crate::feed::{Delivery, Feed, Nothing};
-use crate::position::Position;
-use crate::protocol::{Action, End, Event, ProgressRecord, Protocol, RelationIdentity, SchemaIds, SourceIdentity};
+use crate::protocol::{Action, End, Event, Protocol, RelationIdentity, SchemaIds, SourceIdentity};
 use crate::source::{Attached, checks};
 
 mod chunks;
+mod commit;
 
 /// How long a transaction stays open though nothing waits behind it: a breath, so that small source transactions that
 /// follow each other closely share a Kafka transaction. A shorter interval of the Sink goes before.
@@ -113,7 +113,6 @@ struct Life<'a> {
     messages: Messages,
     schemas: SchemaIds,
     topic: TopicHandle,
-    partitions: i32,
     partitions_counted: Instant,
     transaction: Transaction,
     snapshot_rows: u64,
@@ -148,7 +147,6 @@ impl<'a> Life<'a> {
             messages: begun.messages,
             schemas: begun.schemas,
             topic: begun.topic,
-            partitions: begun.partitions,
             partitions_counted: now,
             transaction: Transaction::new(now),
             snapshot_rows: begun.snapshot.as_ref().map_or(0, |snapshot| snapshot.progress.rows),
@@ -321,7 +319,7 @@ impl Life<'_> {
     }
 
     fn compile(&mut self) -> Result<(), Ending> {
-        let (messages, schemas) = messages(self.context, &self.relation, self.topic.clone(), self.partitions)?;
+        let (messages, schemas) = messages(self.context, &self.relation, self.topic.clone(), self.messages.partitions)?;
         self.messages = messages;
         self.schemas = schemas;
         Ok(())
@@ -381,10 +379,9 @@ impl Life<'_> {
         }
         let topic = &self.context.plan.kafka.topic;
         let count = self.producer.partition_count(topic, KAFKA_TIMEOUT)?;
-        if count != self.partitions {
-            tracing::warn!(sink = %self.context.plan.name, "topic {topic} has {count} partitions now, it had {}: keys move", self.partitions);
-            self.partitions = count;
-            self.messages.partitions = count;
+        let before = std::mem::replace(&mut self.messages.partitions, count);
+        if count != before {
+            tracing::warn!(sink = %self.context.plan.name, "topic {topic} has {count} partitions now, it had {before}: keys move");
         }
         self.partitions_counted = Instant::now();
         Ok(())
@@ -443,85 +440,11 @@ impl Life<'_> {
         }
     }
 
-    fn stage_progress(&mut self, position: Position) -> Result<(), Ending> {
-        let plan = &self.context.plan;
-        let snapshot = self.snapshot.as_ref().map(|snapshot| snapshot.progress.clone());
-        let record = ProgressRecord {
-            version: ProgressRecord::version_of(snapshot.as_ref()),
-            sink: plan.name.clone(),
-            uid: plan.uid.clone(),
-            position,
-            relation: self.recorded,
-            topic: plan.kafka.topic.clone(),
-            source: self.identity.clone(),
-            schemas: self.schemas,
-            snapshot,
-        };
-        let value = record.to_bytes().map_err(|error| {
-            Reason::ProgressUnreadable.problem(error.to_string(), "this is a defect, please report it")
-        })?;
-        let key = plan.kafka.progress_key.as_bytes();
-        let staged = self.producer.topic(&plan.kafka.progress_topic);
-        let staged = staged.and_then(|topic| self.producer.produce(&topic, 0, Some(key), Some(&value), &[]));
-        staged.map_err(|error| self.failed(error))
-    }
-
-    /// Commits; what is not known to be committed ends this life, and the next one reads what came of it.
-    fn commit(&mut self) -> Result<(), Ending> {
-        let timeout = Duration::from_millis(self.context.plan.kafka.commit.timeout_ms).max(KAFKA_TIMEOUT);
-        self.producer.flush(timeout).map_err(|error| self.failed(error))?;
-        fault::point("flushed");
-        self.commit_tried = true;
-        self.producer.commit(timeout).map_err(|error| self.failed(error))
-    }
-
-    /// What a failure within a transaction means.
-    fn failed(&self, error: TransactionError) -> Ending {
-        let age = self.transaction.begun.elapsed();
-        if error.class == ErrorClass::Fenced && self.protocol.is_open() && age >= Duration::from_millis(self.timeout_ms)
-        {
-            // The broker fences whose transaction it ends: there need be no other worker.
-            return problems::timed_out(self.context, self.timeout_ms, self.fresh).into();
-        }
-        let (bytes, place) = self.transaction.largest;
-        match error.problem() {
-            problem if error.class != ErrorClass::Fenced && problem.reason == Reason::MessageTooLarge.as_str() => {
-                let message =
-                    format!("{}; the largest message at hand is that of {place}: {bytes} bytes", problem.message);
-                Problem { message, ..problem }.into()
-            }
-            _ => error.into(),
-        }
-    }
-
-    /// A message that is not even taken.
-    fn refused(&self, error: TransactionError, place: Place) -> Ending {
-        match error.problem() {
-            problem if problem.reason == Reason::MessageTooLarge.as_str() => {
-                let message = format!("{}; it is that of {place}", problem.message);
-                Problem { message, ..problem }.into()
-            }
-            _ => self.failed(error),
-        }
-    }
-
     fn place(&self, arrived: Arrived<'_>) -> Place {
         match arrived {
             Arrived::Change(_, change) => Place::Change(change.id),
             _ => Place::SnapshotRow(self.snapshot_rows),
         }
-    }
-
-    fn acknowledge(&mut self, position: Position) {
-        let staged = self.transaction.staged;
-        self.context.status.committed(position, staged.messages, staged.bytes, self.transaction.oldest_us);
-        self.context.floors.raise(self.context.index, position.replay_from());
-        if !self.fresh {
-            self.works();
-        }
-        self.last_commit = Instant::now();
-        self.transaction = Transaction::new(self.last_commit);
-        self.has_committed = true;
     }
 
     /// Commits what is there, if that can be done in time.

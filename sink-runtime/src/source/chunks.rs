@@ -25,6 +25,7 @@ use crate::protocol::{RelationIdentity, SourceIdentity};
 const AT_ONCE: usize = 2;
 /// After what time it is told that a chunk waits.
 const LONG: Duration = Duration::from_secs(30);
+
 /// A Sink's wish for the next rows.
 #[derive(Clone, Debug)]
 pub struct ChunkRequest {
@@ -167,8 +168,8 @@ impl Chunks {
         let sent =
             snapshot::send_rows(&mut reader.connection, &statement, &table, self.context.batch_bytes, &sender).await;
         let ended = match sent {
-            Ok(Some(_)) => Delivery::SnapshotEnd(point),
-            Ok(None) => return None,
+            Ok(true) => Delivery::SnapshotEnd(point),
+            Ok(false) => return None,
             Err(error) => Delivery::Lost(error.problem()),
         };
         let whole = matches!(ended, Delivery::SnapshotEnd(_));

@@ -1,0 +1,91 @@
+//! How a life ends its transactions: record, commit, and what a failure means.
+
+use std::time::{Duration, Instant};
+
+use afterbay_clients::kafka::{ErrorClass, TransactionError};
+use afterbay_crds::reason::Reason;
+use afterbay_crds::report::Problem;
+
+use super::{Ending, Life};
+use crate::fault;
+use crate::position::Position;
+use crate::protocol::ProgressRecord;
+use crate::sink::begin::KAFKA_TIMEOUT;
+use crate::sink::problems;
+use crate::sink::transaction::{Place, Transaction};
+
+impl Life<'_> {
+    pub(super) fn stage_progress(&mut self, position: Position) -> Result<(), Ending> {
+        let plan = &self.context.plan;
+        let snapshot = self.snapshot.as_ref().map(|snapshot| snapshot.progress.clone());
+        let record = ProgressRecord {
+            version: ProgressRecord::version_of(snapshot.as_ref()),
+            sink: plan.name.clone(),
+            uid: plan.uid.clone(),
+            position,
+            relation: self.recorded,
+            topic: plan.kafka.topic.clone(),
+            source: self.identity.clone(),
+            schemas: self.schemas,
+            snapshot,
+        };
+        let value = record.to_bytes().map_err(|error| {
+            Reason::ProgressUnreadable.problem(error.to_string(), "this is a defect, please report it")
+        })?;
+        let key = plan.kafka.progress_key.as_bytes();
+        let staged = self.producer.topic(&plan.kafka.progress_topic);
+        let staged = staged.and_then(|topic| self.producer.produce(&topic, 0, Some(key), Some(&value), &[]));
+        staged.map_err(|error| self.failed(error))
+    }
+
+    /// Commits; what is not known to be committed ends this life, and the next one reads what came of it.
+    pub(super) fn commit(&mut self) -> Result<(), Ending> {
+        let timeout = Duration::from_millis(self.context.plan.kafka.commit.timeout_ms).max(KAFKA_TIMEOUT);
+        self.producer.flush(timeout).map_err(|error| self.failed(error))?;
+        fault::point("flushed");
+        self.commit_tried = true;
+        self.producer.commit(timeout).map_err(|error| self.failed(error))
+    }
+
+    /// What a failure within a transaction means.
+    pub(super) fn failed(&self, error: TransactionError) -> Ending {
+        let age = self.transaction.begun.elapsed();
+        if error.class == ErrorClass::Fenced && self.protocol.is_open() && age >= Duration::from_millis(self.timeout_ms)
+        {
+            // The broker fences whose transaction it ends: there need be no other worker.
+            return problems::timed_out(self.context, self.timeout_ms, self.fresh).into();
+        }
+        let (bytes, place) = self.transaction.largest;
+        match error.problem() {
+            problem if error.class != ErrorClass::Fenced && problem.reason == Reason::MessageTooLarge.as_str() => {
+                let message =
+                    format!("{}; the largest message at hand is that of {place}: {bytes} bytes", problem.message);
+                Problem { message, ..problem }.into()
+            }
+            _ => error.into(),
+        }
+    }
+
+    /// A message that is not even taken.
+    pub(super) fn refused(&self, error: TransactionError, place: Place) -> Ending {
+        match error.problem() {
+            problem if problem.reason == Reason::MessageTooLarge.as_str() => {
+                let message = format!("{}; it is that of {place}", problem.message);
+                Problem { message, ..problem }.into()
+            }
+            _ => self.failed(error),
+        }
+    }
+
+    pub(super) fn acknowledge(&mut self, position: Position) {
+        let staged = self.transaction.staged;
+        self.context.status.committed(position, staged.messages, staged.bytes, self.transaction.oldest_us);
+        self.context.floors.raise(self.context.index, position.replay_from());
+        if !self.fresh {
+            self.works();
+        }
+        self.last_commit = Instant::now();
+        self.transaction = Transaction::new(self.last_commit);
+        self.has_committed = true;
+    }
+}
