@@ -146,7 +146,7 @@ async fn keys_of_every_order() {
         ("two", "k text COLLATE \"C\", l int, PRIMARY KEY (k, l)", "chr(65 + i % 5), i"),
     ];
     let scenario = Scenario::new("chunk-keys").await;
-    let mut manifests = in_chunks(scenario.manifests(), 25);
+    let mut manifests = in_chunks(scenario.manifests(), 40);
     for (name, key, values) in keys {
         let sql = format!(
             "CREATE TABLE {name} ({key}, n int NOT NULL, name text NOT NULL, UNIQUE (name)); \
