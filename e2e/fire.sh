@@ -3,7 +3,8 @@
 #
 #   e2e/fire.sh ROUNDS
 #
-# AFTERBAY_FIRE_SEED plays a campaign again; KEEP=1 leaves the rig running. The rounds are added to
+# AFTERBAY_FIRE_SEED plays a campaign again; AFTERBAY_FIRE_FAULT="broker killed" plays that fault only; KEEP=1 leaves the
+# rig running. The rounds are added to
 # target/fire/rounds.jsonl, and docs/reliability.md tells of all that are in there: remove it to begin anew. What failures
 # leave behind is in target/fire.
 set -euo pipefail

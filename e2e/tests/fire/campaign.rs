@@ -24,6 +24,7 @@ const LONGEST: Duration = Duration::from_mins(5);
 pub struct Campaign {
     seed: u64,
     rounds: u32,
+    faults: Vec<Fault>,
     results: Option<PathBuf>,
     page: Option<PathBuf>,
 }
@@ -35,9 +36,14 @@ impl Campaign {
         let number = |name, text: String| text.parse().unwrap_or_else(|_| panic!("AFTERBAY_FIRE_{name} is no number"));
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |time| time.as_nanos() as u64);
         let path = |name| variable(name).map(|path| repository().join(path));
+        let fault = |name: String| {
+            let fault = Fault::ALL.into_iter().find(|fault| fault.name() == name);
+            fault.unwrap_or_else(|| panic!("AFTERBAY_FIRE_FAULT is none of {:?}", Fault::ALL.map(Fault::name)))
+        };
         Self {
             seed: variable("SEED").map_or_else(|| Random::new(now).bits() >> 16, |text| number("SEED", text)),
             rounds: variable("ROUNDS").map_or(rounds, |text| number("ROUNDS", text) as u32),
+            faults: variable("FAULT").map_or_else(|| Fault::ALL.into(), |name| vec![fault(name)]),
             results: path("RESULTS"),
             page: path("PAGE"),
         }
@@ -92,9 +98,9 @@ impl Campaign {
         let mut random = Random::new(self.seed);
         let first = Round::of(self.seed);
         let mut faults = Vec::new();
-        std::iter::once(first).chain(std::iter::from_fn(move || {
+        std::iter::once(first).filter(|first| self.faults.contains(&first.fault)).chain(std::iter::from_fn(move || {
             if faults.is_empty() {
-                faults = Fault::ALL.into();
+                faults.clone_from(&self.faults);
             }
             let fault = faults.swap_remove(random.below(faults.len() as u64) as usize);
             let mut seeds = std::iter::repeat_with(|| Round::of(random.bits() >> 16));
