@@ -73,13 +73,15 @@ pub(super) fn check(mut subject: Subject<'_>, spec: &KafkaConnectionSpec, instan
         subject.tell("spec.namePrefix", format!("\"{}\" is no prefix", spec.name_prefix), remedy);
     }
     progress_topic(&mut subject, spec, instance);
-    for setting in spec.config.keys() {
+    for (setting, value) in &spec.config {
         let field = format!("spec.config.{setting}");
         if let Some(remedy) = owned(setting) {
             subject.tell(field, format!("{setting} cannot be set"), remedy);
-        } else if setting.is_empty() || setting.contains(|c: char| c.is_whitespace() || c == '=') {
+        } else if setting.is_empty() || setting.contains(|c: char| c.is_whitespace() || c.is_control() || c == '=') {
             let remedy = "write the setting's name and its value: socket.keepalive.enable: \"true\"";
-            subject.tell(field, format!("\"{setting}\" is no setting"), remedy);
+            subject.tell(field, format!("{setting:?} is no setting"), remedy);
+        } else if value.contains('\0') {
+            subject.tell(field, "it holds a NUL character", "write it without");
         }
     }
     if let Some(tls) = &spec.tls {

@@ -50,7 +50,7 @@ spec:
     database: ""
     authentication: {user: afterbay, passwordSecret: {secretName: keys, password: line}}
     tls: {mode: verify, trustedCertificates: [{secretName: keys}, {secretName: keyz, certificate: ca.crt}]}
-    slot: {name: My-Slot, failover: true}
+    slot: {name: My-Slot, plugin: wal2json}
   worker: {memory: lots, cpu: 1}
 ---
 apiVersion: afterbay.dev/v1alpha1
@@ -95,8 +95,8 @@ spec:
             "3: spec.postgres.database: it is empty",
             "3: spec.postgres.hosts: expected a list, found a string",
             "3: spec.postgres.port: expected an integer, found the string \"many\"",
-            "3: spec.postgres.slot.failover: there is no field failover",
             "3: spec.postgres.slot.name: \"My-Slot\" cannot name a slot",
+            "3: spec.postgres.slot.plugin: there is no field plugin",
             "3: spec.postgres.tls.mode: \"verify\" is not known here",
             "3: spec.postgres.tls.trustedCertificates[0].certificate: it is missing",
             "3: spec.postgres.tls.trustedCertificates[1].secretName: there is no Secret default/keyz",

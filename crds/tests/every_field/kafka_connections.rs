@@ -73,6 +73,8 @@ spec.config = {"transactional.id": "x"}
 spec.config = {"plugin.library.paths": "x"}
 spec.config = {"socket.keepalive.enable": true}
 spec.config = {"message.max.bytes": 1000}
+spec.config = {"client.rack": "a\u0000b"}
+spec.config = {"client=rack": "a"}
 spec.acls = {"manage": true}
 "#,
     );
