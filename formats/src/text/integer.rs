@@ -40,7 +40,9 @@ mod tests {
 
     #[test]
     fn what_is_no_integer_is_refused() {
-        for text in ["", "-", "+1", "1.0", " 1", "1 ", "0x1", "01", "-00", "9223372036854775808", "-9223372036854775809"] {
+        for text in
+            ["", "-", "+1", "1.0", " 1", "1 ", "0x1", "01", "-00", "9223372036854775808", "-9223372036854775809"]
+        {
             assert_eq!(signed(text.as_bytes()), Err(Malformed), "{text:?}");
         }
         assert_eq!(unsigned(b"18446744073709551616"), Err(Malformed));
