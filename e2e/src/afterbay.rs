@@ -63,6 +63,15 @@ impl Options {
         self.environment("AFTERBAY_FAULT", &format!("{point}:{nth}"))
             .environment("AFTERBAY_FAULT_ONCE", fuse.to_str().expect("the folder has a plain name"))
     }
+
+    /// With a worker that stands still the nth time that it comes by the fault point, until [`Scenario::lets_go`].
+    #[must_use]
+    pub fn holds_at(self, scenario: &Scenario, point: &str, nth: u32) -> Self {
+        let brake = scenario.brake();
+        std::fs::write(&brake, "").expect("the brake can be written");
+        self.environment("AFTERBAY_HOLD", &format!("{point}:{nth}"))
+            .environment("AFTERBAY_HOLD_FILE", brake.to_str().expect("the folder has a plain name"))
+    }
 }
 
 /// A running `afterbay run`; ends with the test. What it wrote is shown when the test fails.
@@ -71,6 +80,7 @@ pub struct Afterbay {
     log: Lines,
     events: Lines,
     fuse: PathBuf,
+    brake: PathBuf,
 }
 
 /// How a program has ended.
@@ -109,7 +119,7 @@ impl Afterbay {
             .expect("afterbay can be started");
         let events = Lines::of(child.stdout.take());
         let log = Lines::of(child.stderr.take());
-        Self { child, log, events, fuse: scenario.fuse() }
+        Self { child, log, events, fuse: scenario.fuse(), brake: scenario.brake() }
     }
 
     /// Its process id.
@@ -170,6 +180,12 @@ impl Afterbay {
     pub async fn worker_has_died(&self) {
         await_condition("the worker comes by its fault point", PATIENCE, async || (!self.fuse.exists()).then_some(()))
             .await;
+    }
+
+    /// Waits until the worker stands still at the fault point of [`Options::holds_at`].
+    pub async fn worker_stands_still(&self) {
+        let told = || std::fs::metadata(&self.brake).is_ok_and(|brake| brake.len() > 0);
+        await_condition("the worker stands still at its fault point", PATIENCE, async || told().then_some(())).await;
     }
 
     /// What the worker says of itself, if one answers.

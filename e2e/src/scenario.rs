@@ -99,6 +99,16 @@ impl Scenario {
         self.folder.path().join("fuse")
     }
 
+    /// The file for as long as which a worker stands still at a fault point, see [`Options::holds_at`].
+    pub fn brake(&self) -> PathBuf {
+        self.folder.path().join("brake")
+    }
+
+    /// Lets a worker go on that stands still.
+    pub fn lets_go(&self) {
+        std::fs::remove_file(self.brake()).expect("there is a brake");
+    }
+
     /// A folder for files of the test.
     pub fn folder(&self) -> &Path {
         self.folder.path()

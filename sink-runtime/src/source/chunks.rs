@@ -18,6 +18,7 @@ use tokio::sync::{Semaphore, oneshot};
 use super::session::Context;
 use super::{SourceError, checks, describe, snapshot};
 use crate::change::Shape;
+use crate::fault;
 use crate::feed::{Delivered, Delivery, Feed, feed};
 use crate::protocol::{RelationIdentity, SourceIdentity};
 
@@ -197,6 +198,7 @@ impl Chunks {
         // It locks the table, so it is asked before this reader's other session does.
         let rows_estimated = tables::estimate_rows(client, &request.table).await?;
         let point = told_if_long(&request.table, snapshot::begin(connection, slot)).await?;
+        fault::hold("chunk-begun").await;
         snapshot::lock(connection, &request.table).await?;
         let publication = &self.context.plan.publication;
         let standing = checks::standing(client, publication, &[(&request.table, request.relation)]).await?.pop();
