@@ -105,6 +105,12 @@ impl Session {
         execute(&self.0, sql).await;
     }
 
+    /// The one value of a query as text.
+    pub async fn text(&self, sql: &str) -> String {
+        let rows = rows(&self.0, sql).await;
+        rows.into_iter().flatten().next().flatten().unwrap_or_else(|| panic!("no value: {sql}"))
+    }
+
     /// Runs statements, which may fail; says whether the session goes on (a server that goes away is part of some tests).
     pub async fn try_run(&self, sql: &str) -> bool {
         self.0.batch_execute(sql).await.is_ok() || !self.0.is_closed()
