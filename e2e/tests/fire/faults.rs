@@ -115,7 +115,15 @@ impl Fault {
                 elsewhere.kill().await;
             }
             Self::BrokerKilled => away("kill", "broker", random).await,
-            Self::BrokerRestarted => away("stop", "broker", random).await,
+            Self::BrokerRestarted => {
+                // A broker that stops has its partitions without a leader for a moment, and takes those for deleted whose
+                // transactions it commits in just this moment (docs/kafka.md, "A transaction that never ends"). So it
+                // loses sight of the worker shortly before.
+                proxies.broker.is(Network::Cut);
+                sleep(random.millis(500, 1_000)).await;
+                away("stop", "broker", random).await;
+                proxies.broker.is(Network::Well);
+            }
             Self::PostgresCrashed => {
                 away("crash", "postgres", random).await;
                 world.scenario.database.reconnect().await;

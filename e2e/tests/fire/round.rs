@@ -82,7 +82,7 @@ impl Round {
         world.is_well();
         sleep(random.millis(0, 500)).await;
         // Some of what is written is written behind the snapshot, and has to come as changes.
-        world.snapshot_is_over(Duration::from_secs(10)).await;
+        world.snapshot_is_over(Duration::from_secs(20)).await;
         sleep(random.millis(100, 300)).await;
         let transactions = writer.stop().await;
         world.scenario.database.run(&markers()).await;

@@ -42,6 +42,8 @@ impl World {
     pub async fn make(seed: u64) -> Self {
         let rig = Rig::get();
         let scenario = Scenario::new(&format!("fire-{seed:x}")).await;
+        // Some, many, or all rows at once: each chunk waits for the transactions that are open.
+        let rows = *Random::new(seed).pick(&[300, 1_000, 20_000]);
         scenario.database.run(include_str!("schema.sql")).await;
         let (postgres_host, postgres_port) = rig.postgres_address();
         let (registry, path) = split_url(rig.registry());
@@ -54,6 +56,7 @@ impl World {
             .manifests()
             .set("SourceConnector/shop", "spec.postgres.host", database.ip().to_string())
             .set("SourceConnector/shop", "spec.postgres.port", database.port())
+            .set("SourceConnector/shop", "spec.postgres.snapshot.chunkRows", rows)
             .set("KafkaConnection/events", "spec.bootstrapServers", through)
             .set("SchemaRegistryConnection/schemas", "spec.url", format!("http://{schemas}/{path}"));
         let checker = Checker::open(rig, &scenario.database).await;
