@@ -16,7 +16,7 @@ use afterbay_crds::plan::HostPort;
 
 use support::{Database, eventually, in_database, secret};
 
-const PERMANENT: SlotOptions = SlotOptions { temporary: false, snapshot: SlotSnapshot::Nothing };
+const PERMANENT: SlotOptions = SlotOptions { temporary: false, snapshot: SlotSnapshot::Nothing, failover: false };
 
 async fn replication(database: &Database) -> ReplicationConnection {
     ReplicationConnection::connect(&database.plan).await.expect("a replication session")
@@ -227,7 +227,7 @@ async fn the_stream_goes_on_where_the_snapshot_of_the_slot_ends() {
 
         let mut session = replication(database).await;
         session.execute("BEGIN READ ONLY ISOLATION LEVEL REPEATABLE READ").await.unwrap();
-        let options = SlotOptions { temporary: true, snapshot: SlotSnapshot::Use };
+        let options = SlotOptions { temporary: true, snapshot: SlotSnapshot::Use, failover: false };
         let slot = session.create_slot(&database.name, options).await.unwrap();
         assert_eq!(slot.snapshot_name, None);
         admin.execute("INSERT INTO public.t VALUES (3, 'after the slot', NULL)").await.unwrap();
@@ -407,7 +407,7 @@ async fn another_session_can_use_an_exported_snapshot() {
         let admin = database.sql().await;
         admin.execute("CREATE TABLE public.t (id int)").await.unwrap();
         let mut session = replication(database).await;
-        let options = SlotOptions { temporary: true, snapshot: SlotSnapshot::Export };
+        let options = SlotOptions { temporary: true, snapshot: SlotSnapshot::Export, failover: false };
         let slot = session.create_slot(&database.name, options).await.unwrap();
         let snapshot = slot.snapshot_name.expect("a snapshot's name");
         admin.execute("INSERT INTO public.t VALUES (1)").await.unwrap();

@@ -44,8 +44,22 @@ pub struct PostgresPlan {
     pub publication: String,
     /// The logical replication slot.
     pub slot: String,
+    /// What Sinks do whose next changes the slot cannot give any more.
+    pub on_slot_loss: OnSlotLoss,
+    /// Whether the slot is one that standbys keep a copy of.
+    pub failover_slot: bool,
     /// How the rows that tables hold at the start are read.
     pub snapshot: SnapshotPlan,
+}
+
+/// What Sinks do whose next changes the slot cannot give any more.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+pub enum OnSlotLoss {
+    /// They stall, until somebody decides.
+    #[default]
+    Fail,
+    /// They begin anew: all rows are sent again, from a slot that is made anew.
+    Resnapshot,
 }
 
 /// How the rows that tables hold at the start are read.

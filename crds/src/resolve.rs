@@ -165,6 +165,8 @@ fn worker(
             connection: secrets.postgres(name, postgres),
             publication: publication.clone(),
             slot: postgres.slot.name.clone().unwrap_or_else(|| names::of_source(&name.name)),
+            on_slot_loss: postgres.slot.on_loss,
+            failover_slot: postgres.slot.failover,
             snapshot: SnapshotPlan {
                 mode: postgres.snapshot.mode,
                 chunk_rows: u64::try_from(postgres.snapshot.chunk_rows).unwrap_or(1),

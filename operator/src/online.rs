@@ -287,6 +287,9 @@ async fn ask_postgres(
     let facts = server::facts(&client).await?;
     let at_source = |field, problem| Finding::new(&worker.place, field, problem);
     findings.extend(facts.problems(&client).into_iter().map(|problem| at_source("spec.postgres", problem)));
+    if source.failover_slot {
+        findings.extend(facts.failover(&client).map(|problem| at_source("spec.postgres.slot.failover", problem)));
+    }
     let wanted = &worker.provisioning.publication;
     let found = publication::find(&client, &wanted.name).await?;
     if let Some(problem) = publication_problem(&client, wanted, found.as_ref(), &facts.role).await? {

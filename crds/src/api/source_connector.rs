@@ -5,7 +5,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::references::{CertificateRef, PasswordRef};
-use crate::plan::{PostgresTlsMode, SnapshotMode};
+use crate::plan::{OnSlotLoss, PostgresTlsMode, SnapshotMode};
 
 /// A database whose changes are carried; the Sinks that name it share one worker and one replication slot.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, CustomResource, KubeSchema)]
@@ -139,6 +139,12 @@ pub struct Slot {
     /// Its name; by default `afterbay_` and the SourceConnector's name, with underscores for dashes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
+    /// What Sinks do whose next changes it cannot give any more, as it was dropped, invalidated or moved on.
+    #[serde(default)]
+    pub on_loss: OnSlotLoss,
+    /// Whether standbys keep a copy of it, from which a promoted one goes on; needs Postgres 17.
+    #[serde(default)]
+    pub failover: bool,
 }
 
 /// How the rows that tables hold at the start are read.

@@ -59,7 +59,7 @@ fn usual() -> Vec<Value> {
                     "authentication": {"username": "afterbay", "passwordSecret": password},
                     "tls": {"mode": "verify-full", "trustedCertificates": trusted},
                     "publication": {"name": "afterbay_shop", "managed": true},
-                    "slot": {"name": "afterbay_shop"},
+                    "slot": {"name": "afterbay_shop", "onLoss": "Resnapshot", "failover": true},
                     "snapshot": {"mode": "Auto", "chunkRows": 20_000},
                 },
                 "worker": {"memory": "64Mi"},

@@ -13,6 +13,8 @@ pub enum Event {
     ProgressRead(Option<Position>),
     /// The source feeds this Sink from where [`Action::Attach`] said.
     Attached,
+    /// It cannot, and never will: what follows the position is gone. The Sink is to begin anew.
+    PositionLost,
     /// `begin_transaction` returned.
     Begun,
     /// A change of the relation arrived.
@@ -181,6 +183,7 @@ impl Protocol {
             (State::Fencing, Event::Fenced) => self.go(State::Recovering, Action::ReadProgress),
             (State::Recovering, Event::ProgressRead(found)) => self.recover(found),
             (State::Attaching, Event::Attached) => self.go(State::Idle, Action::Await),
+            (State::Attaching, Event::PositionLost) => self.begin_anew(),
             _ => self.end(End::OutOfOrder),
         }
     }
@@ -188,10 +191,7 @@ impl Protocol {
     fn recover(&mut self, found: Option<Position>) -> Action {
         match found {
             None if self.begun => self.end(End::ProgressMissing),
-            None => {
-                self.fresh = true;
-                self.go(State::Attaching, Action::Attach(Start::Fresh))
-            }
+            None => self.begin_anew(),
             Some(position) => {
                 self.committed = found;
                 self.cursor = found;
@@ -201,6 +201,14 @@ impl Protocol {
                 self.go(State::Attaching, Action::Attach(Start::At(position)))
             }
         }
+    }
+
+    /// Until the start is committed the old record, if there is one, stays what is committed: a life that dies before leads
+    /// to the same decision.
+    fn begin_anew(&mut self) -> Action {
+        (self.committed, self.cursor, self.to_verify) = (None, None, None);
+        self.fresh = true;
+        self.go(State::Attaching, Action::Attach(Start::Fresh))
     }
 
     fn change(&mut self, id: ChangeId) -> Action {

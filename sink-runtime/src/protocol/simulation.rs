@@ -325,3 +325,27 @@ fn a_replay_that_counts_differently_ends_the_life() {
     assert_eq!(same.step(Event::Change(last)), Action::PassOver);
     assert_eq!(same.step(Event::Change(ChangeId { change: Lsn(60), ordinal: 8, ..last })), Action::Begin);
 }
+
+#[test]
+fn a_position_that_is_lost_gives_way_to_a_start_when_that_is_committed() {
+    let last = ChangeId { commit: Lsn(100), change: Lsn(50), index: 0, ordinal: 7 };
+    let (mut protocol, _) = Protocol::start(true);
+    let start = Position::Done(Lsn(500));
+    for (event, action) in [
+        (Event::Fenced, Action::ReadProgress),
+        (Event::ProgressRead(Some(Position::Within(last))), Action::Attach(Start::At(Position::Within(last)))),
+        (Event::PositionLost, Action::Attach(Start::Fresh)),
+        (Event::Attached, Action::Await),
+        (Event::SnapshotRow, Action::Begin),
+        (Event::Begun, Action::Stage),
+        (Event::Staged, Action::Await),
+        // The old position is committed by nothing any more.
+        (Event::CommitDue, Action::Await),
+        (Event::SnapshotEnd(Lsn(500)), Action::StageProgress(start)),
+        (Event::ProgressStaged, Action::Commit),
+        (Event::Committed, Action::End(End::Started(start))),
+    ] {
+        assert_eq!(protocol.step(event), action, "{event:?}");
+    }
+    assert_eq!(protocol.step(Event::PositionLost), Action::End(End::OutOfOrder));
+}

@@ -17,6 +17,12 @@ use crate::protocol::{RelationIdentity, SourceIdentity};
 
 /// The slot can be read by this worker, as far as its state tells.
 pub fn slot_is_fit(plan: &PostgresPlan, slot: &SlotStatus) -> Result<(), Problem> {
+    slot_is_ours(plan, slot)?;
+    slot_has_its_log(&plan.slot, slot)
+}
+
+/// The slot is one that this worker can have made.
+pub fn slot_is_ours(plan: &PostgresPlan, slot: &SlotStatus) -> Result<(), Problem> {
     let name = &plan.slot;
     if slot.plugin.as_deref() != Some("pgoutput") || slot.database.as_deref() != Some(&plan.connection.database) {
         return Err(Reason::SlotUnfit.problem(
@@ -29,8 +35,17 @@ pub fn slot_is_fit(plan: &PostgresPlan, slot: &SlotStatus) -> Result<(), Problem
             "choose another spec.postgres.slot.name, or drop that slot if nobody needs it",
         ));
     }
+    Ok(())
+}
+
+/// The server can still give what the slot is to hold.
+pub fn slot_has_its_log(name: &str, slot: &SlotStatus) -> Result<(), Problem> {
     if slot.lost() {
-        return Err(slot_lost(name, "the server has removed the log that it needs (max_slot_wal_keep_size)"));
+        return Err(slot_lost(
+            name,
+            "the server has invalidated it (max_slot_wal_keep_size, idle_replication_slot_timeout) or removed the log that it \
+             needs",
+        ));
     }
     Ok(())
 }
@@ -39,7 +54,8 @@ pub fn slot_is_fit(plan: &PostgresPlan, slot: &SlotStatus) -> Result<(), Problem
 pub fn slot_lost(name: &str, what: &str) -> Problem {
     Reason::SlotLost.problem(
         format!("replication slot {name} is lost: {what}"),
-        "changes since the last commit cannot be had any more: give the Sink a new name and topic to start afresh with a snapshot",
+        "changes since the last commit cannot be had any more: give the Sink a new name and topic to start afresh with a \
+         snapshot, or set slot.onLoss: Resnapshot to have all rows sent again into the same topic",
     )
 }
 
@@ -49,7 +65,7 @@ pub fn slot_is_not_ahead(name: &str, confirmed: Option<Lsn>, position: &Position
         Some(confirmed) if confirmed > position.replay_from() => Err(Reason::SlotAheadOfProgress.problem(
             format!("replication slot {name} stands at {confirmed}, beyond the committed position {position}"),
             "the changes between the two are lost to this Sink (the slot was read by somebody else, or made anew): \
-             give the Sink a new name and topic to start afresh with a snapshot",
+             give the Sink a new name and topic to start afresh with a snapshot, or set slot.onLoss: Resnapshot",
         )),
         _ => Ok(()),
     }

@@ -58,7 +58,14 @@ impl Floors {
         }
     }
 
-    /// What can be acknowledged; none while a Sink's place is not known, or none has begun.
+    /// The server knows that all before this is committed.
+    pub fn told(&self, lsn: Lsn) {
+        let mut inner = self.inner();
+        inner.told = inner.told.max(lsn);
+    }
+
+    /// What can be acknowledged; none while a Sink's place is not known, or none has begun. Never less than what the server
+    /// has been told: a server may take a slot back to it, and would then seem to have what it has forgotten.
     pub fn lowest(&self) -> Option<Lsn> {
         let mut inner = self.inner();
         if inner.floors.contains(&Floor::Unknown) {
@@ -68,8 +75,8 @@ impl Floors {
             Floor::At(lsn) => Some(*lsn),
             _ => None,
         });
-        let lowest = places.min()?;
-        inner.told = inner.told.max(lowest);
+        let lowest = places.min().filter(|lowest| *lowest >= inner.told)?;
+        inner.told = lowest;
         Some(lowest)
     }
 
@@ -99,6 +106,17 @@ mod tests {
         assert_eq!(floors.lowest(), Some(Lsn(5)));
         floors.raise(1, Lsn(3));
         assert_eq!(floors.lowest(), Some(Lsn(5)), "a floor never sinks");
+    }
+
+    #[test]
+    fn a_slot_is_never_taken_back() {
+        let floors = Floors::new(2);
+        floors.told(Lsn(8));
+        floors.raise(0, Lsn(9));
+        floors.raise(1, Lsn(5));
+        assert_eq!(floors.lowest(), None, "what the second Sink lacks is gone, and must not seem to be there");
+        floors.raise(1, Lsn(8));
+        assert_eq!(floors.lowest(), Some(Lsn(8)));
     }
 
     #[test]

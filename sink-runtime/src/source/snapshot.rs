@@ -25,7 +25,7 @@ pub fn temporary_name(purpose: &str) -> String {
 /// Begins a transaction that sees what committed before the place that is given back; the slot goes with the connection.
 pub async fn begin(connection: &mut ReplicationConnection, slot: &str) -> Result<Lsn, SourceError> {
     connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?;
-    let options = SlotOptions { temporary: true, snapshot: SlotSnapshot::Use };
+    let options = SlotOptions { temporary: true, snapshot: SlotSnapshot::Use, failover: false };
     let slot = connection.create_slot(slot, options).await?;
     // An error beats rows that a policy hides from this role.
     connection.execute("SET LOCAL row_security = off").await?;

@@ -21,6 +21,7 @@ struct Inner {
 struct Link {
     connected: bool,
     error: Option<Problem>,
+    warning: Option<&'static str>,
 }
 
 impl SourceStatus {
@@ -45,7 +46,7 @@ impl SourceStatus {
         if !link.connected {
             tracing::info!(source = name, "replication session established");
         }
-        *link = Link { connected: true, error: None };
+        (link.connected, link.error) = (true, None);
     }
 
     /// There is no session. Says so once per change of state or of cause.
@@ -54,7 +55,16 @@ impl SourceStatus {
         if link.connected || link.error.as_ref().is_none_or(|known| known.reason != problem.reason) {
             tracing::warn!(source = name, reason = %problem.reason, hint = %problem.hint, "{}", problem.message);
         }
-        *link = Link { connected: false, error: Some(problem.clone()) };
+        (link.connected, link.error) = (false, Some(problem.clone()));
+    }
+
+    /// What is not as it should be, though it stands against nothing. Says so once per change.
+    pub fn warns(&self, name: &str, warning: Option<&'static str>) {
+        let mut link = self.link();
+        if let Some(words) = warning.filter(|words| link.warning != Some(words)) {
+            tracing::warn!(source = name, "{words}");
+        }
+        link.warning = warning;
     }
 
     /// The session ended as nobody is to be fed.

@@ -25,6 +25,9 @@ pub struct ServerFacts {
     pub in_recovery: bool,
     /// `synchronous_standby_names`; empty: commits wait for no standby.
     pub synchronous_standby_names: String,
+    /// `synchronized_standby_slots`: the slots of the standbys that are to have the log before it is sent from a failover
+    /// slot; none before version 17.
+    pub synchronized_standby_slots: Option<String>,
     /// `max_replication_slots`.
     pub replication_slots_max: u32,
     /// The role.
@@ -58,7 +61,8 @@ pub async fn facts(client: &SqlClient) -> Result<ServerFacts, PostgresError> {
             "SELECT current_setting('server_version_num')::int4, current_setting('server_version'), \
                 current_setting('wal_level'), current_setting('server_encoding'), pg_is_in_recovery(), \
                 current_setting('synchronous_standby_names'), current_setting('max_replication_slots')::int4, \
-                r.rolname::text, r.rolreplication, r.rolsuper, r.rolbypassrls \
+                r.rolname::text, r.rolreplication, r.rolsuper, r.rolbypassrls, \
+                current_setting('synchronized_standby_slots', true) \
              FROM pg_roles r WHERE r.rolname = current_user",
             &[],
         )
@@ -75,6 +79,7 @@ pub async fn facts(client: &SqlClient) -> Result<ServerFacts, PostgresError> {
         replication: row.get(8),
         superuser: row.get(9),
         bypasses_row_security: row.get(10),
+        synchronized_standby_slots: row.get(11),
     })
 }
 
@@ -131,6 +136,28 @@ impl ServerFacts {
                 "name the standbys in synchronous_standby_names, without '*'",
             )
         })
+    }
+
+    /// The problem, if the server has no failover slots.
+    pub fn failover(&self, client: &SqlClient) -> Option<Problem> {
+        (self.version < 170_000).then(|| {
+            Reason::SlotUnfit.problem(
+                format!(
+                    "spec.postgres.slot.failover needs Postgres 17 or newer, the one at {} is version {}",
+                    client.place().servers,
+                    self.version_text
+                ),
+                "leave slot.failover out (after a failover it is SlotLost then, and slot.onLoss decides), or upgrade the server",
+            )
+        })
+    }
+
+    /// What is to be known where a failover slot may run ahead of the standbys.
+    pub fn failover_may_lose(&self) -> Option<&'static str> {
+        self.synchronized_standby_slots.as_deref().is_some_and(str::is_empty).then_some(
+            "synchronized_standby_slots is empty: changes may be in Kafka before a standby has them, and the Sinks will stall \
+             after a failover to a standby that lacks some; name the slots of the standbys in it",
+        )
     }
 
     /// What keeps the server and the role from being a source.

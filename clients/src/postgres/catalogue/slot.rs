@@ -22,6 +22,8 @@ pub struct SlotStatus {
     pub wal_status: Option<String>,
     /// Bytes of the log that it holds back.
     pub held_bytes: Option<i64>,
+    /// Whether standbys keep a copy of it; never before version 17.
+    pub failover: bool,
 }
 
 impl SlotStatus {
@@ -37,8 +39,9 @@ pub async fn status(client: &SqlClient, name: &str) -> Result<Option<SlotStatus>
         .query_opt(
             "SELECT plugin::text, database::text, temporary, active_pid, confirmed_flush_lsn::text, restart_lsn::text, \
                 wal_status, CASE WHEN NOT pg_is_in_recovery() \
-                    THEN pg_wal_lsn_diff(pg_current_wal_lsn(), restart_lsn)::int8 END \
-             FROM pg_replication_slots WHERE slot_name = $1::text",
+                    THEN pg_wal_lsn_diff(pg_current_wal_lsn(), restart_lsn)::int8 END, \
+                coalesce((to_jsonb(s) ->> 'failover')::bool, false) \
+             FROM pg_replication_slots s WHERE slot_name = $1::text",
             &[&name],
         )
         .await?;
@@ -56,6 +59,7 @@ pub async fn status(client: &SqlClient, name: &str) -> Result<Option<SlotStatus>
         restart_lsn: lsn(5)?,
         wal_status: row.get(6),
         held_bytes: row.get(7),
+        failover: row.get(8),
     }))
 }
 
@@ -64,6 +68,18 @@ pub async fn status(client: &SqlClient, name: &str) -> Result<Option<SlotStatus>
 /// The role must be the one that the process runs under, a member of it, or of `pg_signal_backend`.
 pub async fn terminate_backend(client: &SqlClient, pid: i32) -> Result<bool, PostgresError> {
     Ok(client.query_one("SELECT pg_terminate_backend($1)", &[&pid]).await?.get(0))
+}
+
+/// Drops a slot that is lost, if there is one and nobody reads it: one that was made anew meanwhile is left alone.
+pub async fn drop_lost(client: &SqlClient, name: &str) -> Result<(), PostgresError> {
+    client
+        .query(
+            "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots \
+             WHERE slot_name = $1::text AND active_pid IS NULL AND (wal_status = 'lost' OR restart_lsn IS NULL)",
+            &[&name],
+        )
+        .await
+        .map(|_| ())
 }
 
 /// Drops a slot that nobody reads. One that does not exist is no error.

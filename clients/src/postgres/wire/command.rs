@@ -44,6 +44,8 @@ pub struct SlotOptions {
     pub temporary: bool,
     /// What becomes of the snapshot of its consistent point.
     pub snapshot: SlotSnapshot,
+    /// Whether standbys are to keep a copy of it. Servers before 17 refuse that, and so do all for a temporary one.
+    pub failover: bool,
 }
 
 /// What becomes of the snapshot of a new slot's consistent point.
@@ -119,16 +121,19 @@ impl ReplicationConnection {
 
     /// Makes a slot for pgoutput. Waits for every transaction that is running, so it may take long.
     pub async fn create_slot(&mut self, name: &str, options: SlotOptions) -> Result<CreatedSlot, PostgresError> {
-        // The old form of the options, which servers from 13 to 18 understand alike.
         let temporary = if options.temporary { "TEMPORARY " } else { "" };
-        let snapshot = match options.snapshot {
-            SlotSnapshot::Use => "USE_SNAPSHOT",
-            SlotSnapshot::Export => "EXPORT_SNAPSHOT",
-            SlotSnapshot::Nothing => "NOEXPORT_SNAPSHOT",
+        // Of the options' two forms the old one, which servers from 13 to 18 understand alike, where it has words for them.
+        let options = match (options.snapshot, options.failover) {
+            (SlotSnapshot::Use, false) => "USE_SNAPSHOT",
+            (SlotSnapshot::Export, false) => "EXPORT_SNAPSHOT",
+            (SlotSnapshot::Nothing, false) => "NOEXPORT_SNAPSHOT",
+            (SlotSnapshot::Use, true) => "(SNAPSHOT 'use', FAILOVER)",
+            (SlotSnapshot::Export, true) => "(SNAPSHOT 'export', FAILOVER)",
+            (SlotSnapshot::Nothing, true) => "(SNAPSHOT 'nothing', FAILOVER)",
         };
         let slot = quote::identifier(name);
         let row =
-            self.single_row(&format!("CREATE_REPLICATION_SLOT {slot} {temporary}LOGICAL pgoutput {snapshot}")).await?;
+            self.single_row(&format!("CREATE_REPLICATION_SLOT {slot} {temporary}LOGICAL pgoutput {options}")).await?;
         match row.as_slice() {
             [Some(name), Some(point), snapshot_name, ..] => match point.parse() {
                 Ok(consistent_point) => {
@@ -144,6 +149,11 @@ impl ReplicationConnection {
     pub async fn drop_slot(&mut self, name: &str, wait: bool) -> Result<(), PostgresError> {
         let wait = if wait { " WAIT" } else { "" };
         self.execute(&format!("DROP_REPLICATION_SLOT {}{wait}", quote::identifier(name))).await
+    }
+
+    /// Has standbys keep a copy of a slot from now on. Nobody may read it meanwhile, and the server must be 17 or newer.
+    pub async fn make_failover_slot(&mut self, name: &str) -> Result<(), PostgresError> {
+        self.execute(&format!("ALTER_REPLICATION_SLOT {} (FAILOVER)", quote::identifier(name))).await
     }
 
     async fn single_row(&mut self, command: &str) -> Result<TextRow, PostgresError> {
