@@ -30,14 +30,7 @@ impl Database {
     pub async fn create_at(superuser: Config, unique: &str, options: &str) -> Self {
         let name = format!("e2e_{}", unique.replace('-', "_"));
         let (role, password) = (format!("{name}_afterbay"), format!("secret-of-{unique}"));
-        let maintenance = connect(&superuser).await;
-        let statements = [
-            format!("CREATE ROLE {role} LOGIN REPLICATION PASSWORD '{password}'"),
-            format!("CREATE DATABASE {name} OWNER {role} {options}"),
-        ];
-        for statement in statements {
-            execute(&maintenance, &statement).await;
-        }
+        make(&superuser, [&name, &role, &password], options).await;
         let admin = connect(superuser.clone().dbname(&name)).await;
         let owner = connect(superuser.clone().dbname(&name).user(&role).password(&password)).await;
         Self { name, role, password, superuser, admin, owner }
@@ -68,6 +61,18 @@ impl Database {
     pub async fn number(&self, sql: &str) -> i64 {
         let text = self.text(sql).await;
         text.parse().unwrap_or_else(|_| panic!("{text} is no number: {sql}"))
+    }
+
+    /// Makes role and database once more, at a server that does not have them, and is there from now on.
+    pub async fn begin_again_at(&mut self, superuser: Config) {
+        make(&superuser, [&self.name, &self.role, &self.password], "").await;
+        self.follow(superuser).await;
+    }
+
+    /// Is at another server from now on, which has the database as well.
+    pub async fn follow(&mut self, superuser: Config) {
+        self.superuser = superuser;
+        self.reconnect().await;
     }
 
     /// Connects anew, after the server was away.
@@ -128,6 +133,12 @@ impl Drop for Database {
         // What cannot be cleaned up must not hide why the test failed.
         let _ = cleaner.join();
     }
+}
+
+async fn make(superuser: &Config, [name, role, password]: [&str; 3], options: &str) {
+    let maintenance = connect(superuser).await;
+    execute(&maintenance, &format!("CREATE ROLE {role} LOGIN REPLICATION PASSWORD '{password}'")).await;
+    execute(&maintenance, &format!("CREATE DATABASE {name} OWNER {role} {options}")).await;
 }
 
 const CLEANING: Duration = Duration::from_secs(20);

@@ -10,6 +10,7 @@
 
 pub mod afterbay;
 pub mod broker;
+pub mod cluster;
 pub mod database;
 pub mod follower;
 pub mod history;
@@ -25,6 +26,7 @@ pub mod secure;
 pub mod waiting;
 
 pub use afterbay::Afterbay;
+pub use cluster::Cluster;
 pub use database::Database;
 pub use follower::Follower;
 pub use history::History;

@@ -11,7 +11,7 @@ use tempfile::TempDir;
 
 use crate::afterbay::{Afterbay, Finished, Options};
 use crate::manifests::resource;
-use crate::{Database, Format, Manifests, Message, Rig, broker, reference};
+use crate::{Cluster, Database, Format, Manifests, Message, Rig, broker, reference};
 
 /// A database, a namespace, topics and a folder of a test's own, on the plain parts of the rig.
 pub struct Scenario {
@@ -21,6 +21,8 @@ pub struct Scenario {
     pub database: Database,
     /// What makes all names of this test its own.
     pub unique: String,
+    /// Where the database is, for the manifests: the rig's server unless told otherwise.
+    pub servers: Vec<(String, u16)>,
     folder: TempDir,
     topics: Mutex<BTreeSet<String>>,
 }
@@ -37,7 +39,16 @@ impl Scenario {
     /// On a database that is made already.
     pub fn with(rig: &'static Rig, database: Database, unique: String) -> Self {
         let folder = tempfile::Builder::new().prefix("afterbay-e2e-").tempdir().expect("a folder can be made");
-        Self { rig, database, unique, folder, topics: Mutex::default() }
+        Self { rig, database, unique, servers: vec![rig.postgres_address()], folder, topics: Mutex::default() }
+    }
+
+    /// On servers of the test's own, of which the first is the primary and has the database.
+    pub async fn on(test: &str, servers: &[&Cluster]) -> Self {
+        let unique = unique(test);
+        let database = Database::create_at(servers[0].superuser(), &unique, "").await;
+        let mut scenario = Self::with(Rig::get(), database, unique);
+        scenario.servers = servers.iter().map(|server| server.address()).collect();
+        scenario
     }
 
     /// A topic name that no other test uses. The topic is deleted at the end, if somebody makes it.
@@ -65,10 +76,7 @@ impl Scenario {
     /// The source `shop`, the Kafka connection `events`, the registry connection `schemas`, and the Secret of the
     /// database; Sinks are to be added.
     pub fn manifests(&self) -> Manifests {
-        let (host, port) = self.rig.postgres_address();
-        let source = json!({"postgres": {
-            "host": host,
-            "port": port,
+        let mut source = json!({"postgres": {
             "database": self.database.name,
             "authentication": {
                 "username": self.database.role,
@@ -76,6 +84,14 @@ impl Scenario {
             },
             "slot": {"name": self.slot()},
         }});
+        let postgres = &mut source["postgres"];
+        match &self.servers[..] {
+            [(host, port)] => (postgres["host"], postgres["port"]) = (json!(host), json!(port)),
+            servers => {
+                let server = |(host, port): &(String, u16)| json!({"host": host, "port": port});
+                postgres["hosts"] = servers.iter().map(server).collect();
+            }
+        }
         Manifests::default()
             .with_secret("shop-db", &[("password", &self.database.password)])
             .with(resource("SourceConnector", "shop", source))
