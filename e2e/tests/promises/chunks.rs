@@ -12,7 +12,8 @@ fn manifests(scenario: &Scenario, topic: &str, chunk_rows: u32) -> Manifests {
     in_chunks(scenario.manifests().with(sink), chunk_rows)
 }
 
-fn in_chunks(manifests: Manifests, rows: u32) -> Manifests {
+/// Its rows are taken beside the stream, so many at a time.
+pub fn in_chunks(manifests: Manifests, rows: u32) -> Manifests {
     manifests.set("SourceConnector/shop", "spec.postgres.snapshot", json!({"mode": "Chunked", "chunkRows": rows}))
 }
 
@@ -79,7 +80,7 @@ async fn the_worker_is_killed_again_and_again_and_goes_on_behind_its_last_chunk(
 }
 
 /// Waits until the snapshot stands still at a row, as it does while a transaction keeps the next chunk from being read.
-async fn stands(afterbay: &Afterbay) -> u64 {
+pub async fn stands(afterbay: &Afterbay) -> u64 {
     let (mut last, mut same) = (0, 0);
     await_condition("the snapshot stands still", PATIENCE, async || {
         let report = afterbay.report().await?;

@@ -7,6 +7,7 @@ mod debezium;
 mod envelopes;
 mod errors;
 mod exactly_once;
+mod interleavings;
 mod isolation;
 mod one_table;
 mod operating;

@@ -1,0 +1,122 @@
+//! Whose record counts, and whose transaction.
+
+use afterbay_e2e::afterbay::{Options, PATIENCE};
+use afterbay_e2e::{Format, History, Manifests, Message, Scenario, Sink, await_condition, broker, processes};
+use serde_json::json;
+
+use super::ledger;
+use crate::one_table::{TABLE, scenario};
+
+/// The key of a record of the test's own, that no reader of read_committed sees before the transactions that were open when
+/// it was written have ended.
+const MARK: &str = "mark";
+
+/// A Sink's transactions end, by the broker's hand, after five seconds.
+fn ends_soon(manifests: Manifests, sink: &str) -> Manifests {
+    manifests.set(&format!("Sink/{sink}"), "spec.kafka.commit", json!({"interval": "1s", "timeout": "5s"}))
+}
+
+/// Waits until the broker has ended what is open in the topic, and tells how long that took.
+async fn open_transactions_end(scenario: &Scenario, topic: &str) {
+    broker::write(scenario.rig, topic, &json!(MARK).to_string(), Some("{}"));
+    await_condition("the open transactions end", PATIENCE, async || {
+        let messages = scenario.messages(topic, Format::Json).await;
+        messages.iter().any(|message| message.key == MARK).then_some(())
+    })
+    .await;
+}
+
+/// All messages but those of the test's own.
+async fn messages(scenario: &Scenario, topic: &str) -> Vec<Message> {
+    let messages = scenario.messages(topic, Format::Json).await;
+    messages.into_iter().filter(|message| message.key != MARK).collect()
+}
+
+/// A record of another Sink of that name, or of a life that somebody has ended on purpose.
+#[tokio::test]
+async fn case_12_the_record_of_another_uid_is_none() {
+    let (scenario, topic, manifests) = scenario("other-uid", TABLE).await;
+    let progress = scenario.progress_topic();
+    broker::create_topic(scenario.rig, &progress, 1, &[("cleanup.policy", "compact")]).await;
+    let record = json!({
+        "version": 1, "sink": format!("{}/t", scenario.unique), "uid": "another", "position": {"done": "FF/0"},
+        "source": {"system": "1", "timeline": 1, "database": scenario.database.name, "slot": scenario.slot()},
+        "relation": {"oid": 1, "entry": 1}, "topic": "another", "schemas": {},
+    });
+    broker::write(scenario.rig, &progress, &scenario.progress_key("t"), Some(&record.to_string()));
+    scenario.carry(&manifests).await;
+    scenario.database.run("INSERT INTO t VALUES (2, 2)").await;
+    scenario.carry(&manifests).await;
+    assert_eq!(scenario.messages(&topic, Format::Json).await.len(), 2);
+}
+
+#[tokio::test]
+async fn case_13_the_broker_ends_the_transaction_of_a_worker_that_lives() {
+    let scenario = Scenario::new("timed-out").await;
+    let history = History::begin(&scenario.database, 20).await;
+    let topic = scenario.topic("ledger");
+    let manifests = ends_soon(scenario.manifests().with(ledger(&topic)), "ledger");
+    scenario.carry(&manifests).await;
+    let afterbay = scenario.run_with(&manifests, &Options::default().holds_at(&scenario, "staged", 3));
+    let worker = afterbay.worker().await;
+    history.work(50).await;
+    afterbay.worker_stands_still().await;
+    open_transactions_end(&scenario, &topic).await;
+    scenario.lets_go();
+    let (message, _) = afterbay.problem("TransactionFailed").await;
+    assert!(message.contains("the broker ended it"), "{message}");
+    history.work(50).await;
+    afterbay.caught_up(&scenario).await;
+    assert_eq!(worker, afterbay.worker().await, "nobody else is there that it would have to make way for");
+    history.check(&messages(&scenario, &topic).await, false).await;
+}
+
+#[tokio::test]
+async fn case_13_a_worker_comes_back_with_its_commit_when_another_has_gone_on() {
+    let scenario = Scenario::new("comes-back").await;
+    let history = History::begin(&scenario.database, 20).await;
+    let topic = scenario.topic("ledger");
+    let manifests = scenario.manifests().with(ledger(&topic));
+    scenario.carry(&manifests).await;
+    let first = scenario.run_with(&manifests, &Options::default().holds_at(&scenario, "flushed", 1));
+    history.work(50).await;
+    first.worker_stands_still().await;
+    let second = scenario.run_elsewhere(&manifests);
+    history.work(50).await;
+    second.caught_up(&scenario).await;
+    scenario.lets_go();
+    let (message, _) = first.problem("Fenced").await;
+    assert!(message.contains("another producer has its transactional ids"), "{message}");
+    assert!(first.stop().await.success());
+    history.work(50).await;
+    second.caught_up(&scenario).await;
+    history.check(&scenario.messages(&topic, Format::Json).await, false).await;
+}
+
+/// The record of a transaction that nobody will commit any more hides what stands behind it in the shared progress topic.
+#[tokio::test]
+async fn case_16_a_crashed_transaction_of_another_sink_holds_a_start_up_for_its_timeout() {
+    let scenario = Scenario::new("held-up").await;
+    let history = History::begin(&scenario.database, 20).await;
+    let (well, gone) = (scenario.topic("well"), scenario.topic("gone"));
+    let sink = |name: &str, topic: &str| Sink::new(name, "public.ledger", topic).key(&["id"]);
+    let only_well = scenario.manifests().with(sink("well", &well));
+    let only_gone = ends_soon(scenario.manifests().with(sink("gone", &gone)), "gone");
+    let both = ends_soon(only_well.clone().with(sink("gone", &gone)), "gone");
+    scenario.carry(&both).await;
+    // A source of its own would be another worker; so the other Sink is away meanwhile.
+    let afterbay = scenario.run_with(&only_gone, &Options::default().holds_at(&scenario, "progress-staged", 1));
+    history.work(20).await;
+    afterbay.worker_stands_still().await;
+    let worker = afterbay.worker().await;
+    processes::signal(afterbay.pid(), "STOP");
+    processes::signal(worker, "KILL");
+    afterbay.kill().await;
+    history.work(20).await;
+    let afterbay = scenario.run(&only_well);
+    afterbay.caught_up(&scenario).await;
+    afterbay.stop().await;
+    scenario.carry(&both).await;
+    history.check(&scenario.messages(&well, Format::Json).await, false).await;
+    history.check(&scenario.messages(&gone, Format::Json).await, false).await;
+}

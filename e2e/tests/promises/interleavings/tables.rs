@@ -1,0 +1,54 @@
+//! Tables of which snapshot and stream could show different things.
+
+use afterbay_e2e::{Format, Scenario, Sink};
+use serde_json::json;
+
+use crate::one_table::{TABLE, scenario, values};
+use crate::telling::run_tells;
+
+/// The root's replica identity does not reach its leaves: rows of one come with that leaf's.
+#[tokio::test]
+async fn case_10_the_replica_identity_of_a_leaf_is_weakened() {
+    let table = "CREATE TABLE t (id int PRIMARY KEY, n int) PARTITION BY LIST (id); \
+                 CREATE TABLE t_one PARTITION OF t FOR VALUES IN (1); CREATE TABLE t_rest PARTITION OF t DEFAULT; \
+                 INSERT INTO t VALUES (1, 1), (2, 2)";
+    let (scenario, topic, manifests) = scenario("leaf", table).await;
+    let afterbay = scenario.run(&manifests);
+    afterbay.caught_up(&scenario).await;
+    scenario.database.run("ALTER TABLE t_one REPLICA IDENTITY NOTHING").await;
+    let (message, hint) = afterbay.stalled("t", "ReplicaIdentityInsufficient").await;
+    assert!(message.contains("t_one") && hint.contains("t_one"), "{message} · {hint}");
+    assert_eq!(scenario.messages(&topic, Format::Json).await.len(), 2);
+    scenario.database.run("ALTER TABLE t_one REPLICA IDENTITY DEFAULT; DELETE FROM t").await;
+    afterbay.caught_up(&scenario).await;
+    assert_eq!(scenario.messages(&topic, Format::Json).await.len(), 4);
+}
+
+#[tokio::test]
+async fn case_11_a_child_of_inheritance_is_another_table() {
+    let table = format!("{TABLE}; CREATE TABLE child () INHERITS (t); INSERT INTO child VALUES (100, 100)");
+    let (scenario, topic, manifests) = scenario("inheritance", &table).await;
+    let afterbay = scenario.run(&manifests);
+    afterbay.caught_up(&scenario).await;
+    scenario.database.run("INSERT INTO child VALUES (101, 101); UPDATE t SET n = n + 1").await;
+    afterbay.caught_up(&scenario).await;
+    let messages = scenario.messages(&topic, Format::Json).await;
+    assert_eq!(values(&messages), [&json!({"id": 1, "n": 1}), &json!({"id": 1, "n": 2})]);
+}
+
+#[tokio::test]
+async fn case_11_a_publication_of_a_part_of_the_table_is_refused() {
+    let scenario = Scenario::new("parts").await;
+    let database = &scenario.database;
+    database.run(TABLE).await;
+    let sink = Sink::new("t", "public.t", &scenario.topic("t")).key(&["id"]);
+    let manifests = scenario.manifests().with(sink);
+    for (name, part) in [("columns", "t (id)"), ("rows", "t WHERE (id > 0)")] {
+        let options = "WITH (publish_via_partition_root = true)";
+        database.run(&format!("CREATE PUBLICATION {name} FOR TABLE {part} {options}")).await;
+        let own = json!({"name": name, "managed": false});
+        let manifests = manifests.clone().set("SourceConnector/shop", "spec.postgres.publication", own);
+        run_tells(&scenario, &manifests, "PublicationIncomplete", &["only some columns or rows of table public.t"])
+            .await;
+    }
+}
