@@ -17,6 +17,7 @@ use crate::fault;
 use crate::position::Position;
 use crate::protocol::{Action, End, Event, ProgressRecord, Protocol, SchemaIds, SnapshotProgress, Start};
 use crate::source::chunks::key_changed;
+use crate::source::loss::Refusal;
 use crate::source::{Attached, Origin};
 
 /// How long Kafka may take to answer a call that begins a life.
@@ -50,10 +51,37 @@ pub struct Begun {
     pub snapshot: Option<Snapshot>,
 }
 
-/// Fences, reads what is committed, and has the source feed from there.
+/// Fences, reads what is committed, and has the source feed from there; where that is lost, from a new start.
 pub fn begin(context: &SinkContext) -> Result<Begun, Ending> {
+    let mut lost = None;
+    loop {
+        match begin_without(context, lost) {
+            // Fenced and read once more: what was lost is that position, and no other.
+            Err(NotBegun::Lost(position)) => lost = Some(position),
+            Err(NotBegun::Ending(ending)) => return Err(ending),
+            Ok(begun) => return Ok(begun),
+        }
+    }
+}
+
+/// Why a life does not begin.
+enum NotBegun {
+    /// What follows the position that is committed is gone, and the Sink is to begin anew.
+    Lost(Position),
+    /// It ends.
+    Ending(Ending),
+}
+
+impl<E: Into<Ending>> From<E> for NotBegun {
+    fn from(ending: E) -> Self {
+        Self::Ending(ending.into())
+    }
+}
+
+/// Begins a life; a Sink whose record says that it stands at `lost` begins anew.
+fn begin_without(context: &SinkContext, lost: Option<Position>) -> Result<Begun, NotBegun> {
     let mut timeout_ms = context.plan.kafka.commit.timeout_ms;
-    let mut recovered = recover(context, timeout_ms)?;
+    let mut recovered = recover(context, timeout_ms, lost)?;
     let fresh_rows = Origin::Fresh { snapshot: true };
     if recovered.origin == fresh_rows && context.source.chunk_key(&context.plan)?.is_some() {
         // The start is a place of the log alone: the rows come beside the stream.
@@ -64,7 +92,7 @@ pub fn begin(context: &SinkContext) -> Result<Begun, Ending> {
         // has it fences anew, and so all that follows it is done anew.
         timeout_ms = longest_transaction(context).max(timeout_ms);
         drop(recovered);
-        recovered = recover(context, timeout_ms)?;
+        recovered = recover(context, timeout_ms, lost)?;
     }
     let fresh = matches!(recovered.origin, Origin::Fresh { .. });
     attach(context, recovered, timeout_ms).inspect_err(|_| {
@@ -84,7 +112,7 @@ struct Recovered {
 }
 
 /// Fences, and reads what is committed.
-fn recover(context: &SinkContext, timeout_ms: u64) -> Result<Recovered, Ending> {
+fn recover(context: &SinkContext, timeout_ms: u64, lost: Option<Position>) -> Result<Recovered, Ending> {
     let kafka = &context.plan.kafka;
     // A status that knows of a commit knows more than the plan.
     let (mut protocol, _fence) = Protocol::start(context.status.begun());
@@ -99,7 +127,7 @@ fn recover(context: &SinkContext, timeout_ms: u64) -> Result<Recovered, Ending> 
     let record = read_record(context)?;
     fault::point("progress-read");
     let position = record.as_ref().map(|record| record.position);
-    let snapshot = record.as_ref().and_then(|record| record.snapshot.clone());
+    let mut snapshot = record.as_ref().and_then(|record| record.snapshot.clone());
     let origin = match protocol.step(Event::ProgressRead(position)) {
         Action::Attach(Start::Fresh) => {
             context.floors.free(context.index);
@@ -115,7 +143,15 @@ fn recover(context: &SinkContext, timeout_ms: u64) -> Result<Recovered, Ending> 
             if record.topic != kafka.topic {
                 return Err(problems::topic_changed(context, &record.topic).into());
             }
-            Origin::Record { position, identity: record.source, relation: record.relation }
+            if lost == Some(position) {
+                protocol.step(Event::PositionLost);
+                // It needs nothing any more that is behind it; what it needs from its start on is held before that is made.
+                context.floors.free(context.index);
+                snapshot = None;
+                Origin::Fresh { snapshot: context.plan.snapshot }
+            } else {
+                Origin::Record { position, identity: record.source, relation: record.relation }
+            }
         }
         Action::End(End::ProgressMissing) => return Err(problems::progress_missing(context).into()),
         _ => return Err(problems::out_of_order(context).into()),
@@ -158,7 +194,7 @@ fn longest_transaction(context: &SinkContext) -> u64 {
 }
 
 /// Has the source feed the Sink, and makes ready what messages need.
-fn attach(context: &SinkContext, recovered: Recovered, timeout_ms: u64) -> Result<Begun, Ending> {
+fn attach(context: &SinkContext, recovered: Recovered, timeout_ms: u64) -> Result<Begun, NotBegun> {
     let Recovered { producer, mut protocol, origin, snapshot: progress } = recovered;
     context.status.is(SinkState::Starting);
     let kafka = &context.plan.kafka;
@@ -166,7 +202,15 @@ fn attach(context: &SinkContext, recovered: Recovered, timeout_ms: u64) -> Resul
     let partitions = producer.partition_count(&kafka.topic, KAFKA_TIMEOUT)?;
     let fresh = matches!(origin, Origin::Fresh { .. });
     let snapshot = matches!(origin, Origin::Fresh { snapshot: true });
-    let attached = context.source.attach(context.index, context.plan.table.clone(), origin)?;
+    let attached = match context.source.attach(context.index, context.plan.table.clone(), origin) {
+        Ok(attached) => attached,
+        Err(Refusal::Problem(problem)) => return Err(problem.into()),
+        Err(Refusal::BeginAnew(problem)) => {
+            context.status.stalled(&problem);
+            let lost = protocol.committed().ok_or_else(|| problems::out_of_order(context))?;
+            return Err(NotBegun::Lost(lost));
+        }
+    };
     fault::point("attached");
     let relation = SinkRelation::new(&context.plan, attached.table.clone())?;
     if snapshot {

@@ -6,6 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use afterbay_clients::postgres::catalogue::slot::SlotStatus;
 use afterbay_clients::postgres::catalogue::{server, slot};
 use afterbay_clients::postgres::wire::{ReplicationConnection, ReplicationReader, StatusWriter};
 use afterbay_clients::postgres::{Lsn, sql};
@@ -16,6 +17,7 @@ use afterbay_formats::table::TableDescription;
 use tokio::sync::{Mutex, mpsc, oneshot};
 use tokio::time::Instant;
 
+use super::loss::{self, Refusal};
 use super::router::{Member, Router};
 use super::session::{self, Context, Queues, Session};
 use super::watch::Watch;
@@ -54,13 +56,13 @@ impl Newcomer {
 /// A newcomer that waits for its answer.
 struct Waiting {
     newcomer: Newcomer,
-    reply: oneshot::Sender<Result<Attached, Problem>>,
+    reply: oneshot::Sender<Result<Attached, Refusal>>,
 }
 
 impl Waiting {
-    fn refuse(self, problem: Problem) {
+    fn refuse(self, refusal: impl Into<Refusal>) {
         // A Sink that does not wait any more needs no answer.
-        let _ = self.reply.send(Err(problem));
+        let _ = self.reply.send(Err(refusal.into()));
     }
 }
 
@@ -198,7 +200,7 @@ impl Manager {
 /// A newcomer that can be fed.
 struct Fit {
     newcomer: Newcomer,
-    reply: oneshot::Sender<Result<Attached, Problem>>,
+    reply: oneshot::Sender<Result<Attached, Refusal>>,
     sound: Sound,
 }
 
@@ -235,7 +237,8 @@ struct Opened {
 /// Opens the replication stream for those that fit; refuses the others, and all where there is no stream. None when
 /// nobody fits.
 async fn open(context: &Context, waiting: Vec<Waiting>) -> Result<Option<Opened>, SourceError> {
-    let (connection, fit) = match prepare(context, waiting.iter().map(|waiting| &waiting.newcomer)).await {
+    let newcomers = waiting.iter().map(|waiting| &waiting.newcomer);
+    let (connection, fit) = match prepare(context, newcomers, false).await {
         Ok((connection, verdicts)) => (connection, sort(waiting, verdicts)),
         Err(error) => return Err(refuse_all(waiting, error)),
     };
@@ -244,18 +247,20 @@ async fn open(context: &Context, waiting: Vec<Waiting>) -> Result<Option<Opened>
         let stream = start_stream(context, connection, start).await?;
         // Between the first look and START somebody else may have read from the slot. Nothing is acknowledged before
         // this look.
-        Ok((stream, confirmed(context).await?))
+        let slot = looked_at(context).await?;
+        context.floors.told(slot.confirmed_flush.unwrap_or_default());
+        Ok((stream, slot))
     };
-    let (stream, confirmed) = match opened.await {
+    let (stream, slot) = match opened.await {
         Ok(opened) => opened,
         Err(error) => return Err(refuse_all(fit.into_iter().map(Fit::back).collect(), error)),
     };
-    let verdict = |fit: &Fit| checks::slot_is_not_ahead(&context.plan.slot, confirmed, &fit.newcomer.position);
     let mut still_fit = Vec::new();
     for fit in fit {
-        match verdict(&fit) {
+        let Newcomer { sink, position, .. } = &fit.newcomer;
+        match loss::slot_serves(&context.plan, context.sinks.get(*sink), Some(&slot), true, position) {
             Ok(()) => still_fit.push(fit),
-            Err(problem) => fit.back().refuse(problem),
+            Err(refusal) => fit.back().refuse(refusal),
         }
     }
     Ok(if still_fit.is_empty() { None } else { Some(Opened { stream, start, fit: still_fit }) })
@@ -276,23 +281,25 @@ struct Sound {
     log_end: Lsn,
 }
 
-type Verdict = Result<Sound, Problem>;
+type Verdict = Result<Sound, Refusal>;
 
 fn sort(waiting: Vec<Waiting>, verdicts: Vec<Verdict>) -> Vec<Fit> {
     let mut fit = Vec::new();
     for (waiting, verdict) in waiting.into_iter().zip(verdicts) {
         match verdict {
             Ok(sound) => fit.push(Fit { newcomer: waiting.newcomer, reply: waiting.reply, sound }),
-            Err(problem) => waiting.refuse(problem),
+            Err(refusal) => waiting.refuse(refusal),
         }
     }
     fit
 }
 
-/// Looks at server, slot and tables: what stands against all is an error, what stands against one is its verdict.
+/// Looks at server, slot and tables: what stands against all is an error, what stands against one is its verdict. `ours`:
+/// this worker reads the slot.
 async fn prepare(
     context: &Context,
     newcomers: impl Iterator<Item = &Newcomer> + Clone + Send,
+    ours: bool,
 ) -> Result<(ReplicationConnection, Vec<Verdict>), SourceError> {
     let plan = &context.plan;
     let client = sql::connect(&plan.connection).await?;
@@ -300,20 +307,20 @@ async fn prepare(
     let server = connection.identify_system().await?;
     let timelines = newcomers.clone().map(|newcomer| newcomer.identity.timeline);
     let history = checks::history(&mut connection, &server, timelines).await?;
-    if let Some(problem) = server::facts(&client).await?.synchronous() {
+    let facts = server::facts(&client).await?;
+    let unfit = || plan.failover_slot.then(|| facts.failover(&client)).flatten();
+    if let Some(problem) = facts.synchronous().or_else(unfit) {
         return Err(SourceError::Refused(problem));
     }
+    context.status.warns(&plan.name, facts.failover_may_lose().filter(|_| plan.failover_slot));
     let slot = slot::status(&client, &plan.slot).await?;
-    let Some(slot) = slot else {
-        return Err(SourceError::Refused(checks::slot_lost(&plan.slot, "it does not exist, though there is progress")));
-    };
-    checks::slot_is_fit(plan, &slot).map_err(SourceError::Refused)?;
     let begun: Vec<_> = newcomers.clone().map(|newcomer| (&newcomer.table, newcomer.relation)).collect();
     let standing = checks::standing(&client, &plan.publication, &begun).await?;
     let verdict = |(newcomer, standing): (&Newcomer, Result<TableDescription, Problem>)| {
         checks::identity_fits(&newcomer.identity, &newcomer.position, &server, &history)?;
-        checks::slot_is_not_ahead(&plan.slot, slot.confirmed_flush, &newcomer.position)?;
-        Ok(Sound { table: standing?, identity: start::identity(plan, &server), log_end: server.wal_end })
+        let table = standing?;
+        loss::slot_serves(plan, context.sinks.get(newcomer.sink), slot.as_ref(), ours, &newcomer.position)?;
+        Ok(Sound { table, identity: start::identity(plan, &server), log_end: server.wal_end })
     };
     let verdicts = newcomers.zip(standing).map(verdict).collect();
     Ok((connection, verdicts))
@@ -322,11 +329,15 @@ async fn prepare(
 /// Starts the stream; ends a predecessor that still reads the slot: the Sinks that wait have fenced its producers.
 async fn start_stream(
     context: &Context,
-    connection: ReplicationConnection,
+    mut connection: ReplicationConnection,
     from: Lsn,
 ) -> Result<(ReplicationReader, StatusWriter), SourceError> {
     let plan = &context.plan;
     release_slot(context).await?;
+    if plan.failover_slot && !looked_at(context).await?.failover {
+        connection.make_failover_slot(&plan.slot).await?;
+        tracing::info!(slot = %plan.slot, "standbys keep a copy of the slot from now on");
+    }
     Ok(connection.start_replication(&plan.slot, from, &[&plan.publication]).await?)
 }
 
@@ -353,13 +364,11 @@ async fn release_slot(context: &Context) -> Result<(), SourceError> {
     }
 }
 
-/// Up to where the slot's reader, which is now this worker, has acknowledged.
-async fn confirmed(context: &Context) -> Result<Option<Lsn>, SourceError> {
+/// The slot as it is now, when it is, or is about to be, this worker's.
+async fn looked_at(context: &Context) -> Result<SlotStatus, SourceError> {
     let client = sql::connect(&context.plan.connection).await?;
-    let Some(slot) = slot::status(&client, &context.plan.slot).await? else {
-        return Err(SourceError::Refused(checks::slot_lost(&context.plan.slot, "it was dropped just now")));
-    };
-    Ok(slot.confirmed_flush)
+    let slot = slot::status(&client, &context.plan.slot).await?;
+    slot.ok_or_else(|| SourceError::Refused(checks::slot_lost(&context.plan.slot, "it was dropped just now")))
 }
 
 /// Feeds a Sink that came after the session of all had begun.
@@ -369,7 +378,7 @@ async fn attach_late(
     main: Delivered,
     requests: mpsc::WeakUnboundedSender<Request>,
 ) {
-    let verdicts = match prepare(&context, std::iter::once(&waiting.newcomer)).await {
+    let verdicts = match prepare(&context, std::iter::once(&waiting.newcomer), true).await {
         Ok((_, verdicts)) => verdicts,
         Err(error) => return waiting.refuse(error.problem()),
     };

@@ -10,6 +10,7 @@ pub mod checks;
 pub mod chunks;
 pub mod copy_text;
 pub mod floors;
+pub mod loss;
 pub mod manager;
 pub mod router;
 pub mod session;
@@ -31,6 +32,7 @@ use afterbay_formats::table::TableDescription;
 use tokio::sync::{mpsc, oneshot};
 
 use self::chunks::{Chunk, ChunkRequest, Chunks};
+use self::loss::Refusal;
 use self::router::Member;
 use self::session::Context;
 use self::status::SourceStatus;
@@ -99,7 +101,7 @@ pub struct AttachRequest {
     /// From where.
     pub origin: Origin,
     /// Where the answer goes.
-    pub reply: oneshot::Sender<Result<Attached, Problem>>,
+    pub reply: oneshot::Sender<Result<Attached, Refusal>>,
 }
 
 /// What a Sink gets.
@@ -171,7 +173,7 @@ impl SourceHandle {
     }
 
     /// Asks to be fed, and waits for the answer. For threads, not for tasks.
-    pub fn attach(&self, sink: usize, table: TableName, origin: Origin) -> Result<Attached, Problem> {
+    pub fn attach(&self, sink: usize, table: TableName, origin: Origin) -> Result<Attached, Refusal> {
         let (reply, answer) = oneshot::channel();
         let request = AttachRequest { sink, table, origin, reply };
         self.requests.send(Request::Attach(request)).map_err(|_| stopping())?;

@@ -11,7 +11,7 @@ use afterbay_clients::postgres::Lsn;
 use afterbay_clients::postgres::catalogue::{server, slot, table as tables};
 use afterbay_clients::postgres::sql::{self, SqlClient};
 use afterbay_clients::postgres::wire::{ReplicationConnection, SlotOptions, SlotSnapshot, SystemIdentity};
-use afterbay_crds::plan::{PostgresPlan, SinkPlan, TableName};
+use afterbay_crds::plan::{OnSlotLoss, PostgresPlan, SinkPlan, TableName};
 use afterbay_crds::reason::Reason;
 use afterbay_crds::report::Problem;
 use afterbay_formats::fitness;
@@ -21,6 +21,7 @@ use tokio::sync::Mutex;
 use super::session::Context;
 use super::snapshot::temporary_name;
 use super::{AttachRequest, Attached, SourceError, checks, describe, snapshot};
+use crate::fault;
 use crate::feed::{Delivered, Delivery, FeedSender, feed};
 use crate::protocol::{RelationIdentity, SourceIdentity};
 
@@ -36,7 +37,7 @@ pub async fn run(context: Arc<Context>, request: AttachRequest, snapshot: bool, 
         Err(error) => {
             context.floors.free(sink);
             // A Sink that does not wait any more needs no answer.
-            let _ = reply.send(Err(error.problem()));
+            let _ = reply.send(Err(error.problem().into()));
             return;
         }
     };
@@ -116,6 +117,9 @@ async fn preconditions(
 ) -> Result<RelationIdentity, SourceError> {
     let facts = server::facts(client).await?;
     let mut problems = facts.problems(client);
+    if plan.failover_slot {
+        problems.extend(facts.failover(client));
+    }
     let description = describe(client, table).await?;
     // Before the publication: a table that is not fit is not added to it, as its changes could fail for that.
     let unfit = sink.and_then(|sink| fitness::check(&description, &sink.key_columns, sink.envelope).err());
@@ -140,6 +144,9 @@ async fn still_held(context: &Context, start: Lsn) -> Result<(), SourceError> {
         return Err(SourceError::Refused(start_overtaken(&format!("replication slot {slot} was dropped"))));
     };
     match status.confirmed_flush {
+        _ if status.lost() => {
+            Err(SourceError::Refused(start_overtaken(&format!("replication slot {slot} was invalidated"))))
+        }
         Some(confirmed) if confirmed > start => Err(SourceError::Refused(start_overtaken(&format!(
             "replication slot {slot} was read up to {confirmed} by another worker, beyond the start {start}"
         )))),
@@ -160,10 +167,18 @@ async fn ensure_slot(
     plan: &PostgresPlan,
 ) -> Result<(), SourceError> {
     if let Some(status) = slot::status(client, &plan.slot).await? {
-        return checks::slot_is_fit(plan, &status).map_err(SourceError::Refused);
+        let fit = checks::slot_is_fit(plan, &status);
+        let anew = plan.on_slot_loss == OnSlotLoss::Resnapshot && checks::slot_is_ours(plan, &status).is_ok();
+        if fit.is_ok() || !anew || status.active_pid.is_some() {
+            return fit.map_err(SourceError::Refused);
+        }
+        // It is lost to all Sinks alike.
+        slot::drop_lost(client, &plan.slot).await?;
+        fault::point("slot-dropped");
     }
-    let options = SlotOptions { temporary: false, snapshot: SlotSnapshot::Nothing };
+    let options = SlotOptions { temporary: false, snapshot: SlotSnapshot::Nothing, failover: plan.failover_slot };
     let created = connection.create_slot(&plan.slot, options).await?;
+    fault::point("slot-made");
     tracing::info!(slot = %plan.slot, consistent_point = %created.consistent_point, "replication slot created");
     Ok(())
 }
