@@ -12,6 +12,7 @@ mod isolation;
 mod one_table;
 mod operating;
 mod progress;
+mod refusals;
 mod rejoining;
 mod schema_publications;
 mod security;
