@@ -13,7 +13,8 @@ for version in 13 18; do
         printf 'Postgres %s\n' "$version"
         cargo test "$@" --test promises -- --test-threads=4 \
             types:: envelopes:: debezium:: tables:: table_changes:: snapshot_and_stream:: progress:: \
-            chunks::keys_of chunks::rows_that chunks::a_primary_key
+            chunks::keys_of chunks::rows_that chunks::a_primary_key \
+            refusals::resnapshot::all_rows refusals::failover::a_server
     ) || failed=$?
     e2e/rig/rig down "postgres-$version"
 done
