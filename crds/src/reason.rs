@@ -110,6 +110,8 @@ reasons! {
     Fenced,
     /// A Kafka transaction failed and was rolled back.
     TransactionFailed,
+    /// The Sink has taken nothing for a while, so the others go on without it.
+    SinkHeldUp,
     /// A message is larger than the broker or the client allows.
     MessageTooLarge,
     /// The registry does not answer.

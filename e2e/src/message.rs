@@ -25,6 +25,9 @@ impl Format {
 /// A message.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 pub struct Message {
+    /// The topic.
+    #[serde(default)]
+    pub topic: String,
     /// Partition.
     pub partition: i32,
     /// Offset in it.

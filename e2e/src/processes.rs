@@ -28,6 +28,27 @@ pub fn signal(pid: u32, name: &str) {
     assert!(status.is_ok(), "cannot run kill: {status:?}");
 }
 
+/// The most memory that a process has held, in bytes; of one that is gone 0.
+pub fn peak_memory(pid: u32) -> u64 {
+    kilobytes(pid, "VmHWM:") * 1_024
+}
+
+/// The memory that a process holds, in bytes; of one that is gone 0.
+pub fn memory(pid: u32) -> u64 {
+    kilobytes(pid, "VmRSS:") * 1_024
+}
+
+/// How many threads a process has.
+pub fn threads(pid: u32) -> usize {
+    std::fs::read_dir(format!("/proc/{pid}/task")).map_or(0, Iterator::count)
+}
+
+fn kilobytes(pid: u32, field: &str) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix(field));
+    line.and_then(|line| line.split_whitespace().next()?.parse().ok()).unwrap_or_default()
+}
+
 /// State and parent.
 fn status(pid: u32) -> Option<(char, u32)> {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;

@@ -17,9 +17,20 @@ pub async fn read(rig: &Rig, topic: &str, format: Format) -> Vec<Message> {
 /// As [`read`], at this broker, with further arguments of the consumer.
 pub async fn read_with(bootstrap: &str, topic: &str, format: Format, arguments: &[&str]) -> Vec<Message> {
     let lines = consume(bootstrap, topic, (format.as_str(), format.as_str()), arguments).await;
+    parse(&lines)
+}
+
+/// As [`read`], all of these topics at once, by topic, partition and offset.
+pub async fn read_all(rig: &Rig, topics: &[String], format: Format) -> Vec<Message> {
+    let [first, others @ ..] = topics else { return Vec::new() };
+    let others: Vec<_> = others.iter().flat_map(|topic| ["--topic", topic]).collect();
+    read_with(rig.broker(), first, format, &[&others[..], &["--registry", rig.registry()]].concat()).await
+}
+
+fn parse(lines: &[String]) -> Vec<Message> {
     let parse = |line: &String| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"));
     let mut messages: Vec<Message> = lines.iter().map(parse).collect();
-    messages.sort_by_key(|message| (message.partition, message.offset));
+    messages.sort_by(|a, b| (&a.topic, a.partition, a.offset).cmp(&(&b.topic, b.partition, b.offset)));
     messages
 }
 

@@ -3,10 +3,10 @@
 //! The session is asynchronous, the Sink is a thread that blocks in Kafka's calls. What lies between them is bounded
 //! in bytes: a full queue makes the session wait, and with it the source.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use afterbay_clients::postgres::Lsn;
 use afterbay_crds::report::Problem;
@@ -14,6 +14,11 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::change::ChangeBatch;
+
+/// After this time without a sign of life a Sink with a full queue is not waited for any more where others wait with it.
+pub const HELD_UP: Duration = Duration::from_secs(3);
+/// How often it is looked for signs of life.
+const GLANCE: Duration = Duration::from_millis(100);
 
 /// What a session hands to a Sink.
 #[derive(Debug)]
@@ -48,6 +53,7 @@ impl Delivered {
 #[derive(Debug)]
 pub struct Feed {
     deliveries: mpsc::Receiver<Delivery>,
+    alive: Alive,
     /// How far the session behind it has delivered.
     pub delivered: Delivered,
     _held: DropGuard,
@@ -59,28 +65,73 @@ pub struct FeedSender {
     deliveries: mpsc::Sender<Delivery>,
     budget: Arc<Semaphore>,
     budget_bytes: u32,
+    alive: Alive,
     left: CancellationToken,
+}
+
+/// When a Sink was last seen to do something else than to wait for others.
+#[derive(Clone, Debug)]
+struct Alive(Arc<Mutex<Instant>>);
+
+impl Alive {
+    fn now(&self) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+    }
+
+    fn elapsed(&self) -> Duration {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).elapsed()
+    }
 }
 
 /// The Sink has left its queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Left;
 
+/// Why a Sink was not handed its changes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unfed {
+    /// It has left.
+    Left,
+    /// Its queue is full, and it has shown no sign of life for [`HELD_UP`].
+    HeldUp,
+}
+
 /// A queue that holds up to `budget_bytes`; a larger batch passes alone.
 pub fn feed(budget_bytes: u32, delivered: Delivered) -> (FeedSender, Feed) {
     let (sender, receiver) = mpsc::channel();
     let budget = Arc::new(Semaphore::new(budget_bytes as usize));
     let left = CancellationToken::new();
-    let feed = Feed { deliveries: receiver, delivered, _held: left.clone().drop_guard() };
-    (FeedSender { deliveries: sender, budget, budget_bytes, left }, feed)
+    let alive = Alive(Arc::new(Mutex::new(Instant::now())));
+    let feed = Feed { deliveries: receiver, alive: alive.clone(), delivered, _held: left.clone().drop_guard() };
+    (FeedSender { deliveries: sender, budget, budget_bytes, alive, left }, feed)
 }
 
 impl FeedSender {
     /// Hands over changes, when there is room.
     pub async fn changes(&self, batch: ChangeBatch) -> Result<(), Left> {
-        let bytes = u32::try_from(batch.size()).unwrap_or(u32::MAX).min(self.budget_bytes);
-        let permit = Arc::clone(&self.budget).acquire_many_owned(bytes).await.map_err(|_| Left)?;
+        let permit = self.room(batch.size()).await?;
         self.send(Delivery::Changes(batch, permit))
+    }
+
+    /// As [`Self::changes`], but waits only for a Sink that does something.
+    pub async fn changes_if_alive(&self, batch: ChangeBatch) -> Result<(), Unfed> {
+        let room = self.room(batch.size());
+        tokio::pin!(room);
+        let permit = loop {
+            // The first look is at the room alone: where there is some, nothing else matters.
+            match tokio::time::timeout(GLANCE, &mut room).await {
+                Ok(permit) => break permit.map_err(|Left| Unfed::Left)?,
+                Err(_) if self.has_left() => return Err(Unfed::Left),
+                Err(_) if self.alive.elapsed() >= HELD_UP => return Err(Unfed::HeldUp),
+                Err(_) => {}
+            }
+        };
+        self.send(Delivery::Changes(batch, permit)).map_err(|Left| Unfed::Left)
+    }
+
+    async fn room(&self, bytes: usize) -> Result<OwnedSemaphorePermit, Left> {
+        let bytes = u32::try_from(bytes).unwrap_or(u32::MAX).min(self.budget_bytes);
+        Arc::clone(&self.budget).acquire_many_owned(bytes).await.map_err(|_| Left)
     }
 
     /// Hands over something that takes no room.
@@ -109,8 +160,14 @@ pub enum Nothing {
 }
 
 impl Feed {
+    /// The Sink lives, though it takes nothing: it does not wait for a system that does not answer.
+    pub fn alive(&self) {
+        self.alive.now();
+    }
+
     /// The next delivery, waiting for it as long as `timeout`.
     pub fn next(&self, timeout: Duration) -> Result<Delivery, Nothing> {
+        self.alive();
         let received = if timeout.is_zero() {
             self.deliveries.try_recv().map_err(|error| match error {
                 mpsc::TryRecvError::Empty => RecvTimeoutError::Timeout,

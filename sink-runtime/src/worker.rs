@@ -9,6 +9,7 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use crate::serve::{self, WorkerStatus};
+use crate::sink::doors::Doors;
 use crate::sink::status::SinkStatus;
 use crate::sink::thread::{self, Outcome};
 use crate::sink::{SinkContext, Stop};
@@ -17,6 +18,7 @@ use crate::source::floors::Floors;
 use crate::source::manager::Manager;
 use crate::source::session::Context;
 use crate::source::status::SourceStatus;
+use crate::source::turns::Turns;
 
 /// How long the Sinks may take to commit what they hold when the worker is told to end. What they do not get done is
 /// done by the next worker.
@@ -77,6 +79,7 @@ fn start(plan: Plan, stop: &Stop) -> std::io::Result<(WorkerStatus, mpsc::Unboun
         status: SourceStatus::default(),
         queue_bytes: shares.queue_bytes,
         batch_bytes: shares.batch_bytes,
+        turns: Turns::default(),
     });
     let source_status = context.status.clone();
     let (requests, receiver) = mpsc::unbounded_channel();
@@ -92,7 +95,8 @@ fn start(plan: Plan, stop: &Stop) -> std::io::Result<(WorkerStatus, mpsc::Unboun
         }
     });
     let mut sinks = Vec::with_capacity(count);
-    for (index, plan) in plan.sinks.into_iter().enumerate() {
+    let doors = Doors::of(&plan.sinks);
+    for ((index, plan), doors) in plan.sinks.into_iter().enumerate().zip(doors) {
         let status = SinkStatus::new(&plan);
         sinks.push(status.clone());
         let sink = SinkContext {
@@ -101,6 +105,7 @@ fn start(plan: Plan, stop: &Stop) -> std::io::Result<(WorkerStatus, mpsc::Unboun
             source: handle.clone(),
             floors: floors.clone(),
             status,
+            doors,
             producer_bytes: shares.producer_bytes,
             runtime: tokio::runtime::Handle::current(),
             stop: stop.clone(),

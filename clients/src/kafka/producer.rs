@@ -21,6 +21,14 @@ const HEARING: Duration = Duration::from_millis(500);
 /// How long a full queue may stay full: after that the broker does not take anything.
 const QUEUE_TIMEOUT: Duration = Duration::from_mins(1);
 
+/// What a message with two headers takes beside key and value, in bytes, as measured: librdkafka's record of it, a list of
+/// headers, each header, and malloc's share of them.
+const MESSAGE_BYTES: u64 = 640;
+/// So that a request still carries more than one message.
+const LEAST_MESSAGES: u64 = 500;
+/// librdkafka's default for `message.max.bytes`.
+const LARGEST_MESSAGE: u64 = 1_000_000;
+
 /// Settings of a producer, beside those of its connection.
 #[derive(Clone, Debug)]
 pub struct ProducerSettings {
@@ -30,7 +38,8 @@ pub struct ProducerSettings {
     pub transaction_timeout_ms: u64,
     /// `compression.type`
     pub compression: Compression,
-    /// Bytes of messages that may wait for the broker.
+    /// Memory in bytes that messages may take while they wait for the broker. One message of the largest size that the
+    /// connection allows always has room, whatever this says.
     pub queue_bytes: u64,
     /// `linger.ms`: how long a batch waits to be filled.
     pub linger_ms: u64,
@@ -47,6 +56,33 @@ impl ProducerSettings {
             linger_ms: 5,
         }
     }
+}
+
+/// How librdkafka's queue is bounded: it counts messages, and the bytes of keys and values, and so of small messages next
+/// to nothing of what they take.
+struct Queue {
+    kilobytes: u64,
+    messages: u64,
+    batch_bytes: u64,
+}
+
+impl Queue {
+    /// Half for keys and values, half for what messages take beside them.
+    fn of(bytes: u64, largest_message: u64) -> Self {
+        Self {
+            // A message that is larger than the queue would wait for room for ever.
+            kilobytes: (bytes / 2).max(largest_message + MESSAGE_BYTES).div_ceil(1_024),
+            messages: (bytes / 2 / MESSAGE_BYTES).max(LEAST_MESSAGES),
+            // Larger batches than the default of 16 KB: one request carries more, for the same memory. Several are under way.
+            batch_bytes: (bytes / 16).clamp(16_384, 1_000_000),
+        }
+    }
+}
+
+/// The size of the largest message that the connection's own settings allow.
+fn largest_message(plan: &KafkaConnectionPlan) -> u64 {
+    let set = plan.config.iter().find(|(name, _)| name == "message.max.bytes");
+    set.and_then(|(_, value)| value.trim().parse().ok()).unwrap_or(LARGEST_MESSAGE)
 }
 
 /// A producer with a transactional id. Its calls block; those of a transaction belong to one thread.
@@ -93,10 +129,10 @@ impl TransactionalProducer {
         native.set("enable.idempotence", "true");
         native.set("compression.type", settings.compression.as_str());
         native.set("linger.ms", settings.linger_ms.to_string());
-        // Larger batches than the default of 16 KB: one request carries more, for the same memory.
-        native.set("batch.size", "1000000");
-        native.set("queue.buffering.max.kbytes", (settings.queue_bytes / 1_024).max(1_024).to_string());
-        native.set("queue.buffering.max.messages", "500000");
+        let queue = Queue::of(settings.queue_bytes, largest_message(plan));
+        native.set("batch.size", queue.batch_bytes.to_string());
+        native.set("queue.buffering.max.kbytes", queue.kilobytes.to_string());
+        native.set("queue.buffering.max.messages", queue.messages.to_string());
         // Failures only: a million successes are not worth a million events.
         native.set("delivery.report.only.error", "true");
         let client = Client::start(&plan.name, &mut native).map_err(config)?;
@@ -106,6 +142,9 @@ impl TransactionalProducer {
     /// Fences every other producer of this transactional id, ends its open transaction, and waits for both.
     pub fn init_transactions(&self, timeout: Duration) -> Result<(), TransactionError> {
         let deadline = Instant::now() + timeout;
+        // Before it is connected librdkafka does not find the coordinator, and looks again only after half a second. What
+        // stands against a connection is told below.
+        let _ = self.client.native.brokers(timeout.min(SLICE));
         loop {
             let rest = deadline.saturating_duration_since(Instant::now());
             match self.client.native.init_transactions(rest.min(SLICE)) {

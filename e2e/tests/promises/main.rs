@@ -9,6 +9,7 @@ mod errors;
 mod exactly_once;
 mod interleavings;
 mod isolation;
+mod large;
 mod one_table;
 mod operating;
 mod progress;

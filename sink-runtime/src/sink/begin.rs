@@ -113,6 +113,7 @@ struct Recovered {
 
 /// Fences, and reads what is committed.
 fn recover(context: &SinkContext, timeout_ms: u64, lost: Option<Position>) -> Result<Recovered, Ending> {
+    let _in_the_door = context.doors.kafka(&context.runtime);
     let kafka = &context.plan.kafka;
     // A status that knows of a commit knows more than the plan.
     let (mut protocol, _fence) = Protocol::start(context.status.begun());
@@ -182,6 +183,7 @@ fn read_record(context: &SinkContext) -> Result<Option<ProgressRecord>, Ending> 
 
 /// How long a transaction may be open at the most.
 fn longest_transaction(context: &SinkContext) -> u64 {
+    let _in_the_door = context.doors.kafka(&context.runtime);
     let connection = &context.plan.kafka.connection;
     // Without the right to ask, the broker's default is as good as any: a broker that allows less says so.
     context
@@ -250,7 +252,10 @@ pub fn messages(
     partitions: i32,
 ) -> Result<(Messages, SchemaIds), Ending> {
     let plan = &context.plan;
-    let (encoders, schemas) = relation.encoders(plan, &context.runtime)?;
+    let (encoders, schemas) = {
+        let _in_the_door = context.doors.registry(&context.runtime);
+        relation.encoders(plan, &context.runtime)?
+    };
     let spec = MessagesSpec {
         encoders,
         key: relation.key.clone(),

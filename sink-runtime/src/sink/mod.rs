@@ -4,6 +4,7 @@
 //! feed of its own, and ends with the first thing that goes wrong.
 
 pub mod begin;
+pub mod doors;
 pub mod life;
 pub mod messages;
 pub mod patience;
@@ -21,6 +22,7 @@ use afterbay_crds::plan::SinkPlan;
 
 use crate::source::SourceHandle;
 use crate::source::floors::Floors;
+use doors::Doors;
 use status::SinkStatus;
 
 /// What a Sink's thread is given.
@@ -36,6 +38,8 @@ pub struct SinkContext {
     pub floors: Floors,
     /// Where it says how it is.
     pub status: SinkStatus,
+    /// Where it waits for its turn to begin.
+    pub doors: Doors,
     /// Bytes that its producer may hold.
     pub producer_bytes: u64,
     /// For the calls that are asynchronous.

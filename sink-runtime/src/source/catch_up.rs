@@ -3,6 +3,7 @@
 //! The others are not rewound, and the slot's own position is not touched: the copy lives as long as its connection.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use afterbay_clients::postgres::Lsn;
 use afterbay_clients::postgres::error::unreachable;
@@ -10,6 +11,7 @@ use afterbay_clients::postgres::quote::literal;
 use afterbay_clients::postgres::wire::ReplicationConnection;
 use afterbay_crds::report::Problem;
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::MissedTickBehavior;
 
 use super::manager::Newcomer;
 use super::router::Router;
@@ -18,6 +20,8 @@ use super::snapshot::temporary_name;
 use super::{JoinRequest, Request, SourceError, checks};
 use crate::feed::{Delivered, Delivery, Feed, FeedSender};
 
+/// How often the server is asked how far it has come.
+const IMPATIENCE: Duration = Duration::from_millis(50);
 /// How near, in bytes of log, a Sink must be before the session of all is asked to take it up: what lies between is
 /// held in its queue.
 const NEAR: u64 = 1 << 20;
@@ -25,14 +29,14 @@ const NEAR: u64 = 1 << 20;
 /// Feeds one Sink until the session of all has taken it up. `main` is how far that session has delivered.
 pub async fn run(
     context: Arc<Context>,
+    connection: ReplicationConnection,
     newcomer: Newcomer,
-    sender: FeedSender,
-    delivered: Delivered,
+    (sender, delivered): (FeedSender, Delivered),
     main: Delivered,
     requests: mpsc::WeakUnboundedSender<Request>,
 ) {
     let outcome = tokio::select! {
-        outcome = follow(&context, &newcomer, &sender, delivered, &main, &requests) => outcome,
+        outcome = follow(&context, connection, &newcomer, (&sender, delivered), &main, &requests) => outcome,
         // Its life is over, and the next one catches up for itself.
         () = sender.left() => return,
     };
@@ -47,17 +51,15 @@ pub async fn run(
 
 async fn follow(
     context: &Arc<Context>,
+    mut connection: ReplicationConnection,
     newcomer: &Newcomer,
-    sender: &FeedSender,
-    delivered: Delivered,
+    (sender, delivered): (&FeedSender, Delivered),
     main: &Delivered,
     requests: &mpsc::WeakUnboundedSender<Request>,
 ) -> Result<Option<Feed>, SourceError> {
     let plan = &context.plan;
     let start = newcomer.position.replay_from();
-    let mut connection = ReplicationConnection::connect(&plan.connection).await?;
-    // Since the newcomer was looked at, the address may have come to lead to another server, and somebody else may have
-    // read from the slot: what counts is what is read here.
+    // Since the newcomer was looked at, somebody else may have read from the slot: what counts is what is read here.
     let server = connection.identify_system().await?;
     let history = checks::history(&mut connection, &server, [newcomer.identity.timeline]).await?;
     checks::identity_fits(&newcomer.identity, &newcomer.position, &server, &history).map_err(SourceError::Refused)?;
@@ -65,12 +67,15 @@ async fn follow(
     let confirmed = copy_slot(&mut connection, &plan.slot, &name).await?;
     checks::slot_is_not_ahead(&plan.slot, confirmed, &newcomer.position).map_err(SourceError::Refused)?;
     let stream = connection.start_replication(&name, start, &[&plan.publication]).await?;
-    let mut queues = Queues::new(context.batch_bytes, delivered);
+    // Others wait for its turn.
+    let mut queues = Queues::new(context.batch_bytes, delivered).awaited();
     queues.add(newcomer.sink, sender.clone());
     let mut session = Session::new(context, stream, start, Router::new(vec![newcomer.member()]), queues, false);
 
     let mut joining: Option<oneshot::Receiver<(Feed, Lsn)>> = None;
     let mut joined: Option<(Feed, Lsn)> = None;
+    let mut impatience = tokio::time::interval(IMPATIENCE);
+    impatience.set_missed_tick_behavior(MissedTickBehavior::Delay);
     while !session.router.is_empty() {
         let at_boundary = session.router.is_at_boundary();
         if at_boundary && let Some((feed, from)) = joined.take_if(|(_, from)| session.boundary() >= *from) {
@@ -93,6 +98,8 @@ async fn follow(
                 }
             }
             taken_in = session.next(context) => taken_in?,
+            // Where nothing is to be sent the server tells how far it has come when it is asked, else every now and then.
+            _ = impatience.tick() => session.ask(),
         }
         session.turn(context).await?;
     }

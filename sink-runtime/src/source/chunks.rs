@@ -2,28 +2,26 @@
 //!
 //! `docs/design/0005-chunked-snapshot.md` argues why this loses and repeats nothing.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use afterbay_clients::postgres::catalogue::{collation, slot, table as tables};
-use afterbay_clients::postgres::wire::ReplicationConnection;
-use afterbay_clients::postgres::{Lsn, SqlClient, quote, sql};
+use afterbay_clients::postgres::{Lsn, SqlClient, quote};
 use afterbay_crds::plan::{SinkPlan, SnapshotMode, TableName};
 use afterbay_crds::reason::Reason;
 use afterbay_crds::report::Problem;
 use afterbay_formats::chunk_key::ChunkKey;
 use afterbay_formats::table::TableDescription;
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::oneshot;
 
 use super::session::Context;
+use super::turns::Reader;
 use super::{SourceError, checks, describe, snapshot};
 use crate::change::Shape;
 use crate::fault;
 use crate::feed::{Delivered, Delivery, Feed, feed};
 use crate::protocol::{RelationIdentity, SourceIdentity};
 
-/// How many chunks are read at once: each takes a replication slot and a walsender of the server's.
-const AT_ONCE: usize = 2;
 /// After what time it is told that a chunk waits.
 const LONG: Duration = Duration::from_secs(30);
 
@@ -61,21 +59,12 @@ pub struct Chunk {
 #[derive(Debug)]
 pub struct Chunks {
     context: Arc<Context>,
-    turns: Semaphore,
-    /// Sessions that wait for the next chunk.
-    idle: Mutex<Vec<Reader>>,
-}
-
-#[derive(Debug)]
-struct Reader {
-    connection: ReplicationConnection,
-    client: SqlClient,
 }
 
 impl Chunks {
     /// For this worker.
     pub fn new(context: Arc<Context>) -> Self {
-        Self { context, turns: Semaphore::new(AT_ONCE), idle: Mutex::default() }
+        Self { context }
     }
 
     /// The key by which a snapshot of the Sink's table is to be taken in chunks, if it is.
@@ -96,7 +85,7 @@ impl Chunks {
 
     async fn possible_key(&self, sink: &SinkPlan) -> Result<Option<ChunkKey>, Problem> {
         let look = async {
-            let client = sql::connect(&self.context.plan.connection).await?;
+            let client = self.context.ask().await?;
             let table = describe(&client, &sink.table).await?;
             key_of(&client, &table, &sink.key_columns).await
         };
@@ -110,31 +99,25 @@ impl Chunks {
 
     /// Reads a chunk. The Sinks take turns, in the order of their asking.
     pub async fn read(&self, request: ChunkRequest, reply: oneshot::Sender<Result<Chunk, Problem>>) {
-        let Ok(_turn) = self.turns.acquire().await else { return };
+        let turns = &self.context.turns;
+        let (turn, reader) = turns.place().await;
         if reply.is_closed() {
+            if let Some(reader) = reader {
+                turns.give_back(turn, reader);
+            }
             return;
         }
-        let reader = match self.reader().await {
+        let reader = match reader {
+            Some(reader) => Ok(reader),
+            None => Reader::connect(&self.context.plan.connection).await,
+        };
+        let reader = match reader {
             Ok(reader) => reader,
-            Err(error) => return refuse(reply, &error),
+            Err(error) => return refuse(reply, &error.into()),
         };
         if let Some(reader) = self.read_with(reader, request, reply).await {
-            self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(reader);
+            turns.give_back(turn, reader);
         }
-    }
-
-    async fn reader(&self) -> Result<Reader, SourceError> {
-        if let Some(reader) = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop()
-            && !reader.client.is_closed()
-        {
-            return Ok(reader);
-        }
-        let plan = &self.context.plan.connection;
-        let client = sql::connect(plan).await?;
-        // While the other session holds a lock on the table, this one must not wait for long behind somebody who waits for
-        // that: the server does not see that the two belong together.
-        client.execute("SET lock_timeout = '2s'").await?;
-        Ok(Reader { client, connection: ReplicationConnection::connect(plan).await? })
     }
 
     /// Gives the reader back where it can be used once more.
@@ -177,10 +160,7 @@ impl Chunks {
         // A Sink that has left needs no end.
         let _ = sender.send(ended);
         // What cannot be put away is thrown away with its connection.
-        let away = whole
-            && reader.connection.execute("COMMIT").await.is_ok()
-            && reader.connection.drop_slot(&slot, false).await.is_ok();
-        away.then_some(reader)
+        (whole && snapshot::end(&mut reader.connection, &slot).await.is_ok()).then_some(reader)
     }
 
     /// Begins the look at the table, which must be the Sink's still.

@@ -16,18 +16,23 @@ use afterbay_crds::report::Problem;
 use afterbay_formats::table::TableDescription;
 use tokio::sync::{Mutex, mpsc, oneshot};
 use tokio::time::Instant;
+use tokio_util::task::AbortOnDropHandle;
 
 use super::loss::{self, Refusal};
 use super::router::{Member, Router};
 use super::session::{self, Context, Queues, Session};
+use super::turns::KEEP;
 use super::watch::Watch;
 use super::{Attached, Origin, Request, SourceError, catch_up, checks, start};
+use crate::fault;
 use crate::feed::{Delivered, FeedSender, feed};
 use crate::position::Position;
 use crate::protocol::{RelationIdentity, SourceIdentity};
 
-/// How long a session waits for Sinks that have not asked yet; they can catch up later.
+/// How long a session waits for the next of the Sinks that have not asked yet, and how long for all of them; they can
+/// catch up later, at a higher price.
 const GATHER: Duration = Duration::from_secs(2);
+const GATHER_ALL: Duration = Duration::from_secs(15);
 /// How long an old reader of the slot may take to go.
 const SLOT_RELEASE: Duration = Duration::from_secs(10);
 
@@ -92,6 +97,13 @@ impl Manager {
 
     /// Runs session after session.
     pub async fn run(mut self) {
+        let context = Arc::clone(&self.context);
+        let _housekeeping = AbortOnDropHandle::new(tokio::spawn(async move {
+            loop {
+                tokio::time::sleep(KEEP).await;
+                context.turns.close_idle();
+            }
+        }));
         while let Some(newcomers) = self.gather().await {
             if let Err(error) = self.serve(newcomers).await {
                 self.context.status.down(&self.context.plan.name, &error.problem());
@@ -104,22 +116,28 @@ impl Manager {
     /// Those who want to be fed from a position; none when all Sinks are gone.
     async fn gather(&mut self) -> Option<Vec<Waiting>> {
         let mut waiting = std::mem::take(&mut self.early);
-        let mut deadline = (!waiting.is_empty()).then(|| Instant::now() + GATHER);
+        let now = Instant::now();
+        let (mut first, mut last) = (now, now);
         loop {
             if !waiting.is_empty() && !self.expected.contains(&true) {
                 return Some(waiting);
             }
-            let request = match deadline {
-                None => self.requests.recv().await?,
-                Some(at) => match tokio::time::timeout_at(at, self.requests.recv()).await {
+            let request = if waiting.is_empty() {
+                self.requests.recv().await?
+            } else {
+                let deadline = (last + GATHER).min(first + GATHER_ALL);
+                match tokio::time::timeout_at(deadline, self.requests.recv()).await {
                     Ok(request) => request?,
                     Err(_) => return Some(waiting),
-                },
+                }
             };
+            last = Instant::now();
+            if waiting.is_empty() {
+                first = last;
+            }
             if let Some(next) = self.admit(request) {
                 waiting.retain(|other| other.newcomer.sink != next.newcomer.sink);
                 waiting.push(next);
-                deadline.get_or_insert_with(|| Instant::now() + GATHER);
             }
         }
     }
@@ -135,7 +153,8 @@ impl Manager {
             Request::Join(_) => return None,
             Request::Attach(request) => request,
         };
-        self.expected[request.sink] = false;
+        // One that begins without rows is back in a moment.
+        self.expected[request.sink] = request.origin == Origin::Fresh { snapshot: false };
         match request.origin {
             Origin::Fresh { snapshot } => {
                 tokio::spawn(start::run(Arc::clone(&self.context), request, snapshot, Arc::clone(&self.slot)));
@@ -243,6 +262,7 @@ async fn open(context: &Context, waiting: Vec<Waiting>) -> Result<Option<Opened>
         Err(error) => return Err(refuse_all(waiting, error)),
     };
     let Some(start) = fit.iter().map(|fit| fit.newcomer.position.replay_from()).min() else { return Ok(None) };
+    fault::hold("slot-looked-at").await;
     let opened = async {
         let stream = start_stream(context, connection, start).await?;
         // Between the first look and START somebody else may have read from the slot. Nothing is acknowledged before
@@ -302,7 +322,7 @@ async fn prepare(
     ours: bool,
 ) -> Result<(ReplicationConnection, Vec<Verdict>), SourceError> {
     let plan = &context.plan;
-    let client = sql::connect(&plan.connection).await?;
+    let client = context.ask().await?;
     let mut connection = ReplicationConnection::connect(&plan.connection).await?;
     let server = connection.identify_system().await?;
     let timelines = newcomers.clone().map(|newcomer| newcomer.identity.timeline);
@@ -378,15 +398,16 @@ async fn attach_late(
     main: Delivered,
     requests: mpsc::WeakUnboundedSender<Request>,
 ) {
-    let verdicts = match prepare(&context, std::iter::once(&waiting.newcomer), true).await {
-        Ok((_, verdicts)) => verdicts,
+    let _turn = context.turns.copy().await;
+    let (connection, verdicts) = match prepare(&context, std::iter::once(&waiting.newcomer), true).await {
+        Ok(prepared) => prepared,
         Err(error) => return waiting.refuse(error.problem()),
     };
-    for fit in sort(vec![waiting], verdicts) {
+    if let Some(fit) = sort(vec![waiting], verdicts).pop() {
         let delivered = Delivered::default();
         let newcomer = fit.newcomer.clone();
         if let Some(sender) = fit.attach(context.queue_bytes, delivered.clone()) {
-            catch_up::run(Arc::clone(&context), newcomer, sender, delivered, main.clone(), requests.clone()).await;
+            catch_up::run(Arc::clone(&context), connection, newcomer, (sender, delivered), main, requests).await;
         }
     }
 }

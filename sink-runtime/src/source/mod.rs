@@ -17,13 +17,14 @@ pub mod session;
 pub mod snapshot;
 pub mod start;
 pub mod status;
+pub mod turns;
 pub mod watch;
 
 use std::sync::Arc;
 
 use afterbay_clients::postgres::catalogue::table as tables;
-use afterbay_clients::postgres::{Lsn, PostgresError, SqlClient, sql};
-use afterbay_crds::plan::{PostgresPlan, SinkPlan, TableName};
+use afterbay_clients::postgres::{Lsn, PostgresError, SqlClient};
+use afterbay_crds::plan::{SinkPlan, TableName};
 use afterbay_crds::reason::Reason;
 use afterbay_crds::report::Problem;
 use afterbay_formats::chunk_key::ChunkKey;
@@ -35,7 +36,6 @@ use self::chunks::{Chunk, ChunkRequest, Chunks};
 use self::loss::Refusal;
 use self::router::Member;
 use self::session::Context;
-use self::status::SourceStatus;
 use crate::change::Shape;
 use crate::feed::{Feed, FeedSender};
 use crate::position::Position;
@@ -153,10 +153,9 @@ pub enum Request {
 /// What the Sinks hold of the source.
 #[derive(Clone, Debug)]
 pub struct SourceHandle {
-    plan: Arc<PostgresPlan>,
+    context: Arc<Context>,
     requests: mpsc::UnboundedSender<Request>,
     chunks: Arc<Chunks>,
-    status: SourceStatus,
     runtime: tokio::runtime::Handle,
 }
 
@@ -164,9 +163,8 @@ impl SourceHandle {
     /// A handle whose requests go there.
     pub fn new(context: Arc<Context>, requests: mpsc::UnboundedSender<Request>) -> Self {
         Self {
-            plan: Arc::clone(&context.plan),
-            status: context.status.clone(),
-            chunks: Arc::new(Chunks::new(context)),
+            chunks: Arc::new(Chunks::new(Arc::clone(&context))),
+            context,
             requests,
             runtime: tokio::runtime::Handle::current(),
         }
@@ -211,14 +209,13 @@ impl SourceHandle {
 
     /// The end of the source's log, as far as heard.
     pub fn log_end(&self) -> Lsn {
-        self.status.log_end()
+        self.context.status.log_end()
     }
 
     /// The relation as the catalogue has it now. For threads, not for tasks.
     pub fn describe(&self, table: &TableName) -> Result<TableDescription, Problem> {
-        let plan = Arc::clone(&self.plan);
-        self.runtime.block_on(async move {
-            let client = sql::connect(&plan.connection).await.map_err(|error| error.problem())?;
+        self.runtime.block_on(async {
+            let client = self.context.ask().await.map_err(|error| error.problem())?;
             describe(&client, table).await.map_err(|error| error.problem())
         })
     }
@@ -226,9 +223,8 @@ impl SourceHandle {
     /// The relation as it was when the stream described it so; none where that cannot be told any more. For threads, not
     /// for tasks.
     pub fn describe_then(&self, now: &TableDescription, shape: &Shape) -> Result<Option<TableDescription>, Problem> {
-        let plan = Arc::clone(&self.plan);
-        self.runtime.block_on(async move {
-            let client = sql::connect(&plan.connection).await.map_err(|error| error.problem())?;
+        self.runtime.block_on(async {
+            let client = self.context.ask().await.map_err(|error| error.problem())?;
             tables::describe_then(&client, now, &shape.columns).await.map_err(|error| error.problem())
         })
     }

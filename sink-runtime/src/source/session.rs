@@ -7,8 +7,9 @@ use std::time::{Duration, Instant};
 use afterbay_clients::postgres::catalogue::server;
 use afterbay_clients::postgres::error::unreachable;
 use afterbay_clients::postgres::wire::{ReplicationMessage, ReplicationReader, StatusWriter};
-use afterbay_clients::postgres::{Lsn, sql};
-use afterbay_crds::plan::{PostgresPlan, SinkPlan};
+use afterbay_clients::postgres::{Lsn, PostgresError, sql};
+use afterbay_crds::plan::{PostgresPlan, SinkPlan, TableName};
+use afterbay_crds::reason::Reason;
 use afterbay_crds::report::Problem;
 use tokio::sync::{Notify, mpsc};
 use tokio_util::task::AbortOnDropHandle;
@@ -16,10 +17,11 @@ use tokio_util::task::AbortOnDropHandle;
 use super::floors::Floors;
 use super::router::{Place, Router};
 use super::status::SourceStatus;
+use super::turns::{Question, Turns};
 use super::watch::{Seen, Watch};
 use super::{JoinRequest, Request, SourceError};
 use crate::fault;
-use crate::feed::{Delivered, Delivery, FeedSender, feed};
+use crate::feed::{Delivered, Delivery, FeedSender, HELD_UP, Left, Unfed, feed};
 
 /// How often the source hears what is committed, also while a full queue holds the reader.
 const STATUS_INTERVAL: Duration = Duration::from_secs(1);
@@ -48,6 +50,15 @@ pub struct Context {
     pub queue_bytes: u32,
     /// Bytes after which a batch goes into its queue.
     pub batch_bytes: usize,
+    /// What the Sinks take of the server at once.
+    pub turns: Turns,
+}
+
+impl Context {
+    /// A connection for a short question, when it is one's turn.
+    pub async fn ask(&self) -> Result<Question<'_>, PostgresError> {
+        self.turns.ask(&self.plan.connection).await
+    }
 }
 
 /// Senders by Sink, and how far they have been served.
@@ -55,12 +66,14 @@ pub struct Queues {
     senders: HashMap<usize, FeedSender>,
     delivered: Delivered,
     batch_bytes: usize,
+    /// Whether somebody else waits while a queue is full, whose ever it is.
+    others_wait: bool,
 }
 
 impl Queues {
     /// No queues yet.
     pub fn new(batch_bytes: usize, delivered: Delivered) -> Self {
-        Self { senders: HashMap::new(), delivered, batch_bytes }
+        Self { senders: HashMap::new(), delivered, batch_bytes, others_wait: false }
     }
 
     /// How far all queues have been served.
@@ -68,22 +81,41 @@ impl Queues {
         &self.delivered
     }
 
+    /// The queues of a session on whose end others wait.
+    #[must_use]
+    pub fn awaited(mut self) -> Self {
+        self.others_wait = true;
+        self
+    }
+
     /// Serves a Sink from now on.
     pub fn add(&mut self, sink: usize, sender: FeedSender) {
         self.senders.insert(sink, sender);
     }
 
-    /// Sends the batches that are worth it, or all; lets go who has left.
+    /// Sends the batches that are worth it, or all; lets go who has left, and who is held up by what is not the source
+    /// while others wait.
     pub async fn flush(&mut self, router: &mut Router, all: bool) {
+        let others_wait = self.others_wait || self.senders.len() > 1;
         let mut left = Vec::new();
         for member in router.members() {
             let due = all || member.batch.size() >= self.batch_bytes;
             if due
                 && !member.batch.is_empty()
                 && let Some(sender) = self.senders.get(&member.sink)
-                && sender.changes(std::mem::take(&mut member.batch)).await.is_err()
             {
-                left.push(member.sink);
+                let batch = std::mem::take(&mut member.batch);
+                let sent = if others_wait {
+                    sender.changes_if_alive(batch).await
+                } else {
+                    sender.changes(batch).await.map_err(|Left| Unfed::Left)
+                };
+                match sent {
+                    Ok(()) => {}
+                    Err(Unfed::Left) => left.push(member.sink),
+                    // What it was not handed is lost to this life of the Sink: the next one begins at its record.
+                    Err(Unfed::HeldUp) => member.lost = Some(held_up(&member.table)),
+                }
             }
             if let Some(problem) = member.lost.take() {
                 if let Some(sender) = self.senders.get(&member.sink) {
@@ -123,7 +155,7 @@ pub struct Session {
     joining: Vec<JoinRequest>,
     asked: Asked,
     _status: AbortOnDropHandle<()>,
-    _log_end: AbortOnDropHandle<()>,
+    _log_end: Option<AbortOnDropHandle<()>>,
 }
 
 impl Session {
@@ -147,7 +179,8 @@ impl Session {
             joining: Vec::new(),
             asked: asked.clone(),
             _status: AbortOnDropHandle::new(tokio::spawn(report(Arc::clone(context), writer, asked, acknowledge))),
-            _log_end: AbortOnDropHandle::new(tokio::spawn(watch_log_end(Arc::clone(context)))),
+            // One that catches up goes by what the session of all knows.
+            _log_end: acknowledge.then(|| AbortOnDropHandle::new(tokio::spawn(watch_log_end(Arc::clone(context))))),
         }
     }
 
@@ -176,6 +209,11 @@ impl Session {
         // Of a transaction that is half delivered nothing is said.
         self.queues.delivered.set(self.boundary);
         Ok(())
+    }
+
+    /// Has the server say how far it has come, also where there is nothing to send.
+    pub fn ask(&self) {
+        self.asked.wanted.notify_one();
     }
 
     /// Lets a Sink go.
@@ -265,6 +303,14 @@ impl Asked {
     }
 }
 
+fn held_up(table: &TableName) -> Problem {
+    let seconds = HELD_UP.as_secs();
+    Reason::SinkHeldUp.problem(
+        format!("the Sink of table {table} has taken nothing for {seconds} s though its queue is full: the others go on without it"),
+        "nothing: it catches up by itself when its brokers and registry answer; if it repeats, look at them",
+    )
+}
+
 fn shutting_down() -> Problem {
     unreachable("the database server is shutting down")
 }
@@ -347,7 +393,6 @@ async fn watch_log_end(context: Arc<Context>) {
 
 #[cfg(test)]
 mod tests {
-    use afterbay_crds::plan::TableName;
     use tokio::sync::oneshot;
 
     use super::super::router::Member;

@@ -80,6 +80,12 @@ pub fn copy_statement(table: &TableDescription, rest: &str) -> String {
     format!("COPY (SELECT {columns} FROM {only}{name}{rest}) TO STDOUT")
 }
 
+/// Ends the look; the connection can be used for the next one.
+pub async fn end(connection: &mut ReplicationConnection, slot: &str) -> Result<(), SourceError> {
+    connection.execute("COMMIT").await?;
+    Ok(connection.drop_slot(slot, false).await?)
+}
+
 /// Sends the rows of a `COPY` in batches; whether the Sink was there to the end.
 pub async fn send_rows(
     connection: &mut ReplicationConnection,

@@ -8,8 +8,8 @@
 use std::sync::Arc;
 
 use afterbay_clients::postgres::Lsn;
+use afterbay_clients::postgres::SqlClient;
 use afterbay_clients::postgres::catalogue::{server, slot, table as tables};
-use afterbay_clients::postgres::sql::{self, SqlClient};
 use afterbay_clients::postgres::wire::{ReplicationConnection, SlotOptions, SlotSnapshot, SystemIdentity};
 use afterbay_crds::plan::{OnSlotLoss, PostgresPlan, SinkPlan, TableName};
 use afterbay_crds::reason::Reason;
@@ -20,6 +20,7 @@ use tokio::sync::Mutex;
 
 use super::session::Context;
 use super::snapshot::temporary_name;
+use super::turns::Reader;
 use super::{AttachRequest, Attached, SourceError, checks, describe, snapshot};
 use crate::fault;
 use crate::feed::{Delivered, Delivery, FeedSender, feed};
@@ -29,10 +30,12 @@ use crate::protocol::{RelationIdentity, SourceIdentity};
 /// once.
 pub async fn run(context: Arc<Context>, request: AttachRequest, snapshot: bool, slot: Arc<Mutex<()>>) {
     let AttachRequest { sink, table, origin: _, reply } = request;
+    let turns = &context.turns;
+    let (turn, reader) = if snapshot { (turns.whole_table().await, None) } else { turns.place().await };
     // Before the temporary slot is made: what the others commit meanwhile must not let the server forget what this Sink
     // needs from then on.
     context.floors.hold(sink);
-    let mut begun = match begin(&context, sink, &table, &slot).await {
+    let mut begun = match begin(&context, sink, &table, &slot, reader).await {
         Ok(begun) => begun,
         Err(error) => {
             context.floors.free(sink);
@@ -55,12 +58,20 @@ pub async fn run(context: Arc<Context>, request: AttachRequest, snapshot: bool, 
     if reply.send(Ok(attached)).is_err() {
         return;
     }
-    let outcome = match rows(&context, &mut begun, snapshot, &sender).await {
-        Ok(()) => still_held(&context, begun.consistent_point).await,
+    let point = begun.consistent_point;
+    let outcome = rows(&context, &mut begun, snapshot, &sender).await;
+    // The next one is to find the slot free. What cannot be put away goes with its connection, a moment later.
+    if outcome.is_ok() && snapshot::end(&mut begun.reader.connection, &begun.slot).await.is_ok() && !snapshot {
+        context.turns.give_back(turn, begun.reader);
+    } else {
+        drop((begun, turn));
+    }
+    let outcome = match outcome {
+        Ok(()) => still_held(&context, point).await,
         Err(error) => Err(error),
     };
     let delivery = match outcome {
-        Ok(()) => Delivery::SnapshotEnd(begun.consistent_point),
+        Ok(()) => Delivery::SnapshotEnd(point),
         Err(error) => Delivery::Lost(error.problem()),
     };
     // As above.
@@ -68,7 +79,8 @@ pub async fn run(context: Arc<Context>, request: AttachRequest, snapshot: bool, 
 }
 
 struct Begun {
-    connection: ReplicationConnection,
+    reader: Reader,
+    slot: String,
     consistent_point: Lsn,
     table: TableDescription,
     relation: RelationIdentity,
@@ -77,28 +89,40 @@ struct Begun {
     time_us: i64,
 }
 
-async fn begin(context: &Context, sink: usize, table: &TableName, slot: &Mutex<()>) -> Result<Begun, SourceError> {
+async fn begin(
+    context: &Context,
+    sink: usize,
+    table: &TableName,
+    slot: &Mutex<()>,
+    reader: Option<Reader>,
+) -> Result<Begun, SourceError> {
     let plan = &context.plan;
-    let client = sql::connect(&plan.connection).await?;
-    let relation = preconditions(&client, plan, table, context.sinks.get(sink)).await?;
-    let mut connection = ReplicationConnection::connect(&plan.connection).await?;
+    let mut reader = match reader {
+        Some(reader) => reader,
+        None => Reader::connect(&plan.connection).await?,
+    };
+    let Reader { connection, client } = &mut reader;
+    let relation = preconditions(client, plan, table, context.sinks.get(sink)).await?;
     let server = connection.identify_system().await?;
     {
         let _one_at_a_time = slot.lock().await;
-        ensure_slot(&client, &mut connection, plan).await?;
+        ensure_slot(client, connection, plan).await?;
     }
     // It locks the table, so it is asked before the other session does.
-    let rows_estimated = tables::estimate_rows(&client, table).await?;
-    let point = snapshot::begin(&mut connection, &temporary_name("start")).await?;
-    snapshot::lock(&mut connection, table).await?;
-    let description = describe(&client, table).await?;
+    let rows_estimated = tables::estimate_rows(client, table).await?;
+    let name = temporary_name("start");
+    let point = snapshot::begin(connection, &name).await?;
+    fault::hold("start-begun").await;
+    snapshot::lock(connection, table).await?;
+    let description = describe(client, table).await?;
     if description.oid != relation.oid {
         return Err(SourceError::Refused(checks::made_again(table, description.oid, relation.oid)));
     }
-    snapshot::shows(&mut connection, &description).await?;
-    let time_us = snapshot::time_us(&mut connection).await?;
+    snapshot::shows(connection, &description).await?;
+    let time_us = snapshot::time_us(connection).await?;
     Ok(Begun {
-        connection,
+        reader,
+        slot: name,
         consistent_point: point,
         table: description,
         relation,
@@ -138,7 +162,7 @@ async fn preconditions(
 /// The worker's slot still holds the log from the start on; an older worker may have read from it meanwhile. While
 /// nothing is committed a start costs nothing but to be made anew.
 async fn still_held(context: &Context, start: Lsn) -> Result<(), SourceError> {
-    let client = sql::connect(&context.plan.connection).await?;
+    let client = context.ask().await?;
     let slot = &context.plan.slot;
     let Some(status) = slot::status(&client, slot).await? else {
         return Err(SourceError::Refused(start_overtaken(&format!("replication slot {slot} was dropped"))));
@@ -198,5 +222,7 @@ async fn rows(context: &Context, begun: &mut Begun, wanted: bool, sender: &FeedS
         return Ok(());
     }
     let statement = snapshot::copy_statement(&begun.table, "");
-    snapshot::send_rows(&mut begun.connection, &statement, &begun.table, context.batch_bytes, sender).await.map(|_| ())
+    snapshot::send_rows(&mut begun.reader.connection, &statement, &begun.table, context.batch_bytes, sender)
+        .await
+        .map(|_| ())
 }

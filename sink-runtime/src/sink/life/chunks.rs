@@ -46,7 +46,10 @@ impl Life<'_> {
                 }
                 // Nothing rests on it that a change waits, and it may be a chunk that never comes.
                 Turn::Wait if begun.elapsed() >= LONGEST_WAIT => break,
-                Turn::Wait => std::thread::sleep(patience),
+                Turn::Wait => {
+                    self.feed.alive();
+                    std::thread::sleep(patience);
+                }
             }
         }
         Ok(())

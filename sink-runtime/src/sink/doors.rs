@@ -1,0 +1,52 @@
+//! How many Sinks of a worker speak to one system at once while they begin.
+//!
+//! A Sink that begins has clients of its own for that: two to read its progress, one to register its schemas. Hundreds of
+//! Sinks that begin at once would have hundreds of them, with their threads, and a broker that is just back would see
+//! them all in the same moment. Each system has a door of its own, as Sinks that wait for one that does not answer must
+//! not keep others from theirs; and nobody waits for anything else while in a door.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use afterbay_crds::plan::{FormatPlan, SinkPlan};
+use tokio::runtime::Handle;
+use tokio::sync::{Semaphore, SemaphorePermit};
+
+/// Sinks that are in a door at the same time.
+const AT_ONCE: usize = 16;
+
+/// The doors of one Sink.
+#[derive(Clone, Debug)]
+pub struct Doors {
+    kafka: Arc<Semaphore>,
+    registry: Option<Arc<Semaphore>>,
+}
+
+impl Doors {
+    /// Those of each Sink: Sinks of one connection, or of one registry, share a door.
+    pub fn of(sinks: &[SinkPlan]) -> Vec<Self> {
+        let mut doors: HashMap<String, Arc<Semaphore>> = HashMap::new();
+        let mut door = |name: String| {
+            let door = doors.entry(name).or_insert_with(|| Arc::new(Semaphore::new(AT_ONCE)));
+            Arc::clone(door)
+        };
+        let of = |sink: &SinkPlan| Self {
+            kafka: door(format!("kafka {}", sink.kafka.connection.name)),
+            registry: match &sink.format {
+                FormatPlan::Avro { registry } => Some(door(format!("registry {}", registry.url))),
+                FormatPlan::Json => None,
+            },
+        };
+        sinks.iter().map(of).collect()
+    }
+
+    /// Waits for its turn at the brokers. For threads, not for tasks.
+    pub fn kafka(&self, runtime: &Handle) -> Option<SemaphorePermit<'_>> {
+        runtime.block_on(self.kafka.acquire()).ok()
+    }
+
+    /// Waits for its turn at the registry, if it needs one. For threads, not for tasks.
+    pub fn registry(&self, runtime: &Handle) -> Option<SemaphorePermit<'_>> {
+        runtime.block_on(self.registry.as_ref()?.acquire()).ok()
+    }
+}
