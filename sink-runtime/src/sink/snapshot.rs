@@ -20,6 +20,9 @@ use crate::position::Position;
 use crate::protocol::SnapshotProgress;
 use crate::source::chunks::Chunk;
 
+#[cfg(test)]
+mod simulation;
+
 /// A chunk that cannot be taken for so long is given back: it holds a snapshot of the database, and with it vacuum.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// While a chunk is awaited, changes wait for at least this time: it is to show the table behind all that is worked off.
