@@ -204,7 +204,15 @@ fn attach(context: &SinkContext, recovered: Recovered, timeout_ms: u64) -> Resul
     let partitions = producer.partition_count(&kafka.topic, KAFKA_TIMEOUT)?;
     let fresh = matches!(origin, Origin::Fresh { .. });
     let snapshot = matches!(origin, Origin::Fresh { snapshot: true });
-    let attached = match context.source.attach(context.index, context.plan.table.clone(), origin) {
+    let answer = context.source.attach(context.index, context.plan.table.clone(), origin);
+    // A log that was too short does not become the one of then by growing.
+    if !fresh
+        && !matches!(answer, Err(Refusal::Problem(_)))
+        && let Some(problem) = context.status.set_back()
+    {
+        return Err(problems::set_back(&problem).into());
+    }
+    let attached = match answer {
         Ok(attached) => attached,
         Err(Refusal::Problem(problem)) => return Err(problem.into()),
         Err(Refusal::BeginAnew(problem)) => {

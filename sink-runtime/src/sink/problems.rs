@@ -29,6 +29,15 @@ pub fn record_too_old(context: &SinkContext) -> Problem {
     )
 }
 
+/// The source's log ended before what is committed, and does so no more: it has grown, with other changes.
+pub fn set_back(before: &Problem) -> Problem {
+    Reason::ProgressBeyondSource.problem(
+        format!("{} (when this was first looked at; the log has grown past it since, with other changes)", before.message),
+        "the database was set back (a restored disk or backup): give the Sink a new name and topic to start afresh. If only \
+         the address led to another server for a while, start anew",
+    )
+}
+
 /// The Sink has begun, and there is no record of it.
 pub fn progress_missing(context: &SinkContext) -> Problem {
     let kafka = &context.plan.kafka;

@@ -6,6 +6,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use afterbay_clients::postgres::Lsn;
 use afterbay_crds::plan::SinkPlan;
+use afterbay_crds::reason::Reason;
 use afterbay_crds::report::{Problem, SinkReport, SinkState};
 
 use crate::position::Position;
@@ -38,6 +39,8 @@ struct Slow {
     messages_committed: u64,
     bytes_committed: u64,
     error: Option<Problem>,
+    /// What was told when the source's log was found to end before what is committed.
+    set_back: Option<Problem>,
 }
 
 impl SinkStatus {
@@ -84,6 +87,9 @@ impl SinkStatus {
         if slow.error.as_ref().is_none_or(|known| known.reason != problem.reason) {
             tracing::warn!(sink = %self.0.name, reason = %problem.reason, hint = %problem.hint, "{}", problem.message);
         }
+        if problem.reason == Reason::ProgressBeyondSource.as_str() {
+            slow.set_back.get_or_insert_with(|| problem.clone());
+        }
         slow.state = SinkState::Stalled;
         slow.error = Some(problem.clone());
         self.0.waiting_since_us.store(0, Ordering::Relaxed);
@@ -92,6 +98,11 @@ impl SinkStatus {
     /// Whether it has ever committed.
     pub fn begun(&self) -> bool {
         self.slow().begun
+    }
+
+    /// The problem, if the source's log was ever found to end before what is committed.
+    pub fn set_back(&self) -> Option<Problem> {
+        self.slow().set_back.clone()
     }
 
     /// The state and the problem, if any.

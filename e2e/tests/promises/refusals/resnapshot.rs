@@ -14,13 +14,13 @@ async fn drop_slot(scenario: &Scenario) {
     scenario.database.run_as_superuser(&format!("SELECT pg_drop_replication_slot('{}')", scenario.slot())).await;
 }
 
-fn mode(manifests: Manifests, mode: &str) -> Manifests {
-    manifests.set("SourceConnector/shop", "spec.postgres.snapshot", json!({"mode": mode, "chunkRows": 2}))
+fn mode(manifests: Manifests, mode: &str, rows: u32) -> Manifests {
+    manifests.set("SourceConnector/shop", "spec.postgres.snapshot", json!({"mode": mode, "chunkRows": rows}))
 }
 
 async fn all_rows_come_again(how: &str) {
     let (scenario, topic, manifests) = scenario(&format!("resnapshot-{how}"), TABLE).await;
-    let manifests = mode(resnapshot(manifests), how);
+    let manifests = mode(resnapshot(manifests), how, 2);
     let database = &scenario.database;
     database.run("INSERT INTO t VALUES (2, 2), (3, 3)").await;
     scenario.carry(&manifests).await;
@@ -66,9 +66,7 @@ async fn dies_at(how: &str, point: &str, nth: u32) {
     let topics = [scenario.topic("one"), scenario.topic("two")];
     let [one, two] = [("one", &topics[0]), ("two", &topics[1])]
         .map(|(name, topic)| Sink::new(name, "public.ledger", topic).key(&["id"]).partitions(1));
-    let manifests = mode(resnapshot(scenario.manifests().with(one).with(two)), how);
-    scenario.carry(&manifests).await;
-    history.work(100).await;
+    let manifests = mode(resnapshot(scenario.manifests().with(one).with(two)), how, 40);
     scenario.carry(&manifests).await;
     let mut before = Vec::new();
     for topic in &topics {

@@ -1,5 +1,6 @@
 //! The server is another one, or not what it was.
 
+use afterbay_crds::report::SinkReport;
 use afterbay_e2e::database::lsn;
 use afterbay_e2e::{Cluster, Manifests, Scenario};
 
@@ -56,7 +57,20 @@ async fn set_back(test: &str, restored: impl AsyncFnOnce(Cluster) -> Cluster, re
     copy.start().await;
     scenario.database.reconnect().await;
     is_refused(&scenario, &topic, &manifests, reason, words).await;
+    if reason == "ProgressBeyondSource" {
+        stays_refused_though_the_log_grows(&scenario, &manifests).await;
+    }
     assert_eq!(told(&scenario, &topic).await, ["s1=1", "2=2"]);
+}
+
+async fn stays_refused_though_the_log_grows(scenario: &Scenario, manifests: &Manifests) {
+    let afterbay = scenario.run(&resnapshot(manifests.clone()));
+    afterbay.stalled("t", "ProgressBeyondSource").await;
+    scenario.database.run("INSERT INTO t VALUES (3, 3)").await;
+    scenario.database.run("SELECT pg_logical_emit_message(false, 'fill', repeat('x', 4000000))").await;
+    let grown = |report: &SinkReport| report.error.as_ref().is_some_and(|it| it.message.contains("has grown past it"));
+    afterbay.sink("sees that the log has grown", "t", grown).await;
+    afterbay.stop().await;
 }
 
 #[tokio::test]
