@@ -2,7 +2,8 @@
 
 use afterbay_e2e::afterbay::PATIENCE;
 use afterbay_e2e::database::lsn;
-use afterbay_e2e::{Format, Message, Scenario, Sink, await_condition, broker, reference};
+use afterbay_e2e::scenario::unique;
+use afterbay_e2e::{Database, Format, Message, Scenario, Sink, await_condition, broker, reference};
 use serde_json::{Value, json};
 
 use crate::one_table::{TABLE, scenario};
@@ -103,20 +104,38 @@ async fn a_slot_made_anew_is_not_taken_for_the_old_one() {
     scenario.run(&manifests).stalled("t", "SlotAheadOfProgress").await;
 }
 
+/// The log is the server's, and grows by what is done in other databases: of that nothing is ever sent, so without word of
+/// the worker the slot would hold all of it.
 #[tokio::test]
-async fn a_table_that_nobody_writes_to_holds_no_log_back() {
-    let (scenario, _, manifests) = scenario("idle", TABLE).await;
-    let database = &scenario.database;
+async fn an_idle_database_beside_a_busy_one_holds_no_log_back() {
+    let (scenario, topic, manifests) = scenario("idle", TABLE).await;
+    let busy = Database::create(scenario.rig, &unique("busy")).await;
+    busy.run("CREATE TABLE much (n int, t text)").await;
     let afterbay = scenario.run(&manifests);
     afterbay.caught_up(&scenario).await;
-    database.run("CREATE TABLE other AS SELECT i FROM generate_series(1, 1000) i").await;
-    let end = database.log_end().await;
-    let confirmed =
-        format!("SELECT confirmed_flush_lsn FROM pg_replication_slots WHERE slot_name = '{}'", scenario.slot());
-    await_condition("the slot follows the log", PATIENCE, async || {
-        (lsn(&database.text(&confirmed).await) >= end).then_some(())
+    let slot = |place: &str| {
+        let slot = format!("SELECT {place} FROM pg_replication_slots WHERE slot_name = '{}'", scenario.slot());
+        let busy = &busy;
+        async move { lsn(&busy.text(&slot).await) }
+    };
+    let mut ends = Vec::new();
+    for _ in 0..2 {
+        let before = busy.log_end().await;
+        busy.run("INSERT INTO much SELECT i, repeat('x', 1000) FROM generate_series(1, 4000) i").await;
+        let end = busy.log_end().await;
+        assert!(end > before + 4_000_000, "the log has hardly grown");
+        await_condition("the confirmed position follows the log", PATIENCE, async || {
+            (slot("confirmed_flush_lsn").await >= end).then_some(())
+        })
+        .await;
+        ends.push(end);
+    }
+    // From here on the server keeps its log.
+    await_condition("the log is given free", PATIENCE * 2, async || {
+        (slot("restart_lsn").await >= ends[0]).then_some(())
     })
     .await;
+    assert_eq!(scenario.messages(&topic, Format::Json).await.len(), 1, "nothing was sent for it");
 }
 
 #[tokio::test]

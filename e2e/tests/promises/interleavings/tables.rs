@@ -52,3 +52,28 @@ async fn case_11_a_publication_of_a_part_of_the_table_is_refused() {
             .await;
     }
 }
+
+/// What an older row holds is told, though the column could not hold it any more.
+#[tokio::test]
+async fn case_18_an_old_null_in_a_column_that_allows_none_by_now() {
+    let (scenario, plain, manifests) = scenario("old-null", TABLE).await;
+    let avro = scenario.topic("avro");
+    let binary = Sink::new("binary", "public.t", &avro).key(&["id"]).format(Format::Avro);
+    let manifests = manifests.with(binary);
+    scenario.database.run("ALTER TABLE t ALTER COLUMN n SET NOT NULL").await;
+    scenario.carry(&manifests).await;
+    for change in [
+        "ALTER TABLE t ALTER COLUMN n DROP NOT NULL; INSERT INTO t VALUES (2, NULL)",
+        "UPDATE t SET n = 2 WHERE id = 2",
+        "ALTER TABLE t ALTER COLUMN n SET NOT NULL; INSERT INTO t VALUES (3, 3)",
+    ] {
+        scenario.database.run(change).await;
+    }
+    scenario.carry(&manifests).await;
+    for (topic, format) in [(plain, Format::Json), (avro, Format::Avro)] {
+        let found = scenario.messages(&topic, format).await;
+        let expected = [(1, json!(1)), (2, json!(null)), (2, json!(2)), (3, json!(3))];
+        let expected = expected.map(|(id, n)| json!({"id": id, "n": n}));
+        assert_eq!(values(&found), expected.iter().collect::<Vec<_>>());
+    }
+}
