@@ -1,5 +1,6 @@
 //! One life of the Sink: the real state machine, and the little that the driver around it does.
 
+use afterbay_clients::postgres::Lsn;
 use sink_runtime::position::Position;
 use sink_runtime::protocol::{Action, End, Event, Protocol, Start};
 
@@ -162,7 +163,7 @@ impl Life {
         let asked = self.action;
         match self.tell(choice, around) {
             Ok(Told::Event(event)) => {
-                self.action = self.protocol.step(event);
+                self.action = self.ask(event, around.model.defect);
                 if self.action == Action::PassOver {
                     self.arrived = None;
                 }
@@ -180,6 +181,24 @@ impl Life {
             }
             Ok(Told::Started(position)) => Outcome::Started(position),
             Ok(Told::Over) | Err(Fenced) => Outcome::Over,
+        }
+    }
+
+    /// What the machine says to an event; one that is broken is the right one, with a word put in or taken out.
+    fn ask(&mut self, event: Event, defect: Defect) -> Action {
+        let event = match (defect, event) {
+            (Defect::PartTakenForNothing, Event::ProgressRead(Some(Position::Within(id)))) => {
+                Event::ProgressRead(Some(Position::Done(id.commit)))
+            }
+            (Defect::EndsNotTakenIn, Event::Boundary(_)) => return Action::Await,
+            _ => event,
+        };
+        match (defect, self.protocol.step(event)) {
+            (Defect::PartTakenForWhole, Action::StageProgress(Position::Within(id))) => {
+                Action::StageProgress(Position::Done(Lsn(id.commit.0 + 1)))
+            }
+            (Defect::RecordLeftOut, Action::StageProgress(_)) => self.protocol.step(Event::ProgressStaged),
+            (_, action) => action,
         }
     }
 

@@ -14,7 +14,7 @@ mod world;
 
 use std::collections::BTreeSet;
 
-use properties::{ACKNOWLEDGED, ONCE, RECORD};
+use properties::{ACKNOWLEDGED, ONCE, PROGRESS, RECORD};
 use source::Log;
 use stateright::{Checker, HasDiscoveries, Model as _};
 use world::{Defect, Model};
@@ -130,4 +130,24 @@ fn a_record_outside_the_transaction_speaks_of_what_is_not_there() {
 #[test]
 fn an_acknowledgement_before_the_commit_loses_the_log() {
     breaks(Defect::AcknowledgedBeforeCommit, ACKNOWLEDGED);
+}
+
+#[test]
+fn a_part_that_is_taken_for_nothing_comes_twice() {
+    breaks(Defect::PartTakenForNothing, ONCE);
+}
+
+#[test]
+fn a_part_that_is_taken_for_the_whole_is_a_record_of_what_is_not_there() {
+    breaks(Defect::PartTakenForWhole, RECORD);
+}
+
+#[test]
+fn messages_without_a_record_come_twice() {
+    breaks(Defect::RecordLeftOut, ONCE);
+}
+
+#[test]
+fn a_machine_that_takes_in_no_end_never_gets_there() {
+    breaks(Defect::EndsNotTakenIn, PROGRESS);
 }

@@ -27,7 +27,7 @@ pub struct Model {
     pub defect: Defect,
 }
 
-/// A broken rule of what surrounds the state machine.
+/// A broken rule, of the state machine's driver and the world around it, or of the machine itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Defect {
     /// All is as it should be.
@@ -46,6 +46,14 @@ pub enum Defect {
     RecordOutsideTransaction,
     /// The source is told before the commit is known.
     AcknowledgedBeforeCommit,
+    /// The machine does not pass over what is committed of a transaction that it has left in its middle.
+    PartTakenForNothing,
+    /// The machine has its record say that such a transaction is done.
+    PartTakenForWhole,
+    /// The machine commits messages without a record.
+    RecordLeftOut,
+    /// The machine does not take in that a transaction is over.
+    EndsNotTakenIn,
 }
 
 /// A state of the world.
