@@ -4,7 +4,9 @@ use std::path::Path;
 
 /// Runs the check on each seed of the target.
 pub fn each(target: &str, check: fn(&[u8])) {
-    all(target).iter().for_each(|seed| check(seed));
+    for seed in all(target) {
+        check(&seed);
+    }
 }
 
 /// All seeds of the target.
