@@ -74,6 +74,7 @@ impl Cluster {
 
     /// A copy of the files of this server, which must be stopped: what a snapshot of its disk would be. On a port of its own,
     /// not running.
+    #[must_use]
     pub fn copy(&self) -> Self {
         assert!(self.server.is_none(), "files of a server that runs do not fit together");
         let copy = Self::without_data(self.programs.clone(), free_port());

@@ -74,6 +74,16 @@ async fn the_sinks_go_on_at_the_promoted_standby() {
     assert!(!afterbay.log().iter().any(|line| line.contains("sent again")), "nothing was lost");
     let file = scenario.database.text("SELECT pg_walfile_name(pg_current_wal_lsn())").await;
     assert!(file.starts_with("00000002"), "the standby writes timeline 2, not {file}");
+    // The old primary comes back as what it was, and is the first of the hosts.
+    primary.start().await;
+    afterbay.kill_worker().await;
+    afterbay.stalled("one", "SourceIdentityChanged").await;
+    primary.crash();
+    history.work(50).await;
+    afterbay.caught_up(&scenario).await;
+    for topic in &topics {
+        history.check(&scenario.messages(topic, Format::Json).await, true).await;
+    }
 }
 
 /// A change that no standby has is in Kafka never, or when one has it. So one that dies with the primary was in neither.
