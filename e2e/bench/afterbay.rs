@@ -1,7 +1,9 @@
 //! Afterbay's runs: snapshot, changes while they are made, changes that have waited, one large transaction.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
+use afterbay_e2e::afterbay::Options;
 use afterbay_e2e::{Afterbay, Format, Manifests, Scenario, Sink};
 
 use crate::figures::{Figures, Run};
@@ -35,6 +37,15 @@ pub async fn run(settings: &Settings, format: Format, report: &mut Report) {
     report.add("one transaction", format, Subject::Afterbay, figures);
 }
 
+/// What transactions cost: the same snapshot and backlog, carried by a worker that was built without them.
+pub async fn run_without_transactions(settings: &Settings, format: Format, report: &mut Report) {
+    let bench = Bench { runtime: settings.without_transactions.clone(), ..Bench::new(settings, format).await };
+    let (figures, _) = bench.carried_by_a_new_worker(0, settings.rows).await;
+    report.add("snapshot", format, Subject::WithoutTransactions, figures);
+    let (figures, _) = bench.carried_later(settings.updates).await;
+    report.add("stream, backlog", format, Subject::WithoutTransactions, figures);
+}
+
 /// A table, a Sink on it, and its topic.
 pub struct Bench {
     /// What holds it all.
@@ -42,6 +53,8 @@ pub struct Bench {
     /// The topic.
     pub topic: Arc<Topic>,
     manifests: Manifests,
+    /// Another worker's program than that beside `afterbay`.
+    runtime: Option<PathBuf>,
 }
 
 impl Bench {
@@ -52,12 +65,21 @@ impl Bench {
         let topic = Arc::new(Topic::create(scenario.rig, scenario.topic("items")).await);
         let sink = Sink::new("items", table::TABLE, &topic.name).key(&["id"]).format(format);
         let manifests = scenario.manifests().with(sink);
-        Self { scenario, topic, manifests }
+        Self { scenario, topic, manifests, runtime: None }
+    }
+
+    /// With this interval between commits.
+    #[must_use]
+    pub fn commit_interval(mut self, interval: &str) -> Self {
+        self.manifests = self.manifests.set("Sink/items", "spec.kafka.commit.interval", interval);
+        self
     }
 
     /// `afterbay run`.
     pub fn start(&self) -> Afterbay {
-        self.scenario.run(&self.manifests)
+        let runtime = self.runtime.iter().flat_map(|path| ["--runtime", path.to_str().expect("a path is text")]);
+        self.scenario
+            .run_with(&self.manifests, &runtime.fold(Options::default(), |options, word| options.argument(word)))
     }
 
     /// What waits for a worker when it starts.

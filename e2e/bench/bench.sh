@@ -21,8 +21,13 @@ take_down() {
 
 e2e/rig/install.sh
 [[ ${PEERS:-0} == 0 ]] || e2e/bench/peers/install.sh
+target=${CARGO_TARGET_DIR:-target}
+# What transactions cost is measured with a worker that has none. It is built first, and put aside.
+cargo build --release -p operator -p sink-runtime -p afterbay-e2e --bins --features sink-runtime/without-transactions
+WITHOUT_TRANSACTIONS=$(realpath "$target/release")/sink-runtime-without-transactions
+export WITHOUT_TRANSACTIONS
+cp "$target/release/sink-runtime" "$WITHOUT_TRANSACTIONS"
 cargo build --release -p operator -p sink-runtime -p afterbay-e2e --bins
 trap take_down EXIT
 e2e/rig/rig up "${parts[@]}"
-target=${CARGO_TARGET_DIR:-target}
 AFTERBAY_E2E_BIN=$(realpath "$target/release") "$target/release/bench"

@@ -44,9 +44,18 @@ impl Latency {
     }
 }
 
-/// With the default settings.
+/// The setting that is none.
+pub const DEFAULTS: &str = "defaults";
+
+/// With the default settings, and with one that commits soon.
 pub async fn run(settings: &Settings, report: &mut Report) {
     let bench = Bench::new(settings, Format::Json).await;
+    report.latency(DEFAULTS, of(&bench, settings).await);
+    let bench = Bench::new(settings, Format::Json).await.commit_interval("10ms");
+    report.latency("commit: {interval: 10ms}", of(&bench, settings).await);
+}
+
+async fn of(bench: &Bench, settings: &Settings) -> Latency {
     let afterbay = bench.start();
     afterbay.caught_up(&bench.scenario).await;
     let database = &bench.scenario.database;
@@ -63,5 +72,5 @@ pub async fn run(settings: &Settings, report: &mut Report) {
     let seen = listener.stop();
     end(afterbay).await;
     let figures = done.figures(&bench.topic.read(from, changes));
-    report.latency("defaults", Latency::new(figures, &committed, &seen));
+    Latency::new(figures, &committed, &seen)
 }

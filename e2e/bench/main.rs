@@ -32,6 +32,9 @@ async fn main() {
     let mut report = Report::new(&settings, machine::describe().await);
     for format in [Format::Avro, Format::Json] {
         afterbay::run(&settings, format, &mut report).await;
+        if settings.without_transactions.is_some() {
+            afterbay::run_without_transactions(&settings, format, &mut report).await;
+        }
         if settings.peers {
             debezium::run(&settings, format, &mut report).await;
         }

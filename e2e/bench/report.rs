@@ -25,6 +25,8 @@ const QUIET: f64 = 0.1;
 pub enum Subject {
     /// Afterbay's worker.
     Afterbay,
+    /// Afterbay's worker, built without transactions.
+    WithoutTransactions,
     /// The bare producer.
     Bare,
     /// Debezium on Kafka Connect, exactly once.
@@ -35,6 +37,7 @@ impl Subject {
     fn as_str(self) -> &'static str {
         match self {
             Self::Afterbay => "Afterbay",
+            Self::WithoutTransactions => "Afterbay, without transactions",
             Self::Bare => "bare producer",
             Self::Debezium => "Debezium",
         }

@@ -1,5 +1,7 @@
 //! What is asked for, from the environment: `make bench ROWS=100000 PEERS=1`.
 
+use std::path::PathBuf;
+
 /// Rows of a run whose figures are recorded.
 pub const RECORDED_ROWS: u64 = 1_000_000;
 
@@ -15,6 +17,8 @@ pub struct Settings {
     pub kills: u64,
     /// `PEERS`: whether the peer is measured too.
     pub peers: bool,
+    /// `WITHOUT_TRANSACTIONS`: a worker's program that was built without transactions.
+    pub without_transactions: Option<PathBuf>,
 }
 
 impl Settings {
@@ -27,6 +31,7 @@ impl Settings {
             seconds: number("SECONDS_STEADY", 20),
             kills: number("KILLS", 5),
             peers: number("PEERS", 0) > 0,
+            without_transactions: std::env::var_os("WITHOUT_TRANSACTIONS").map(PathBuf::from),
         }
     }
 

@@ -124,8 +124,10 @@ impl TransactionalProducer {
     pub fn new(plan: &KafkaConnectionPlan, settings: &ProducerSettings) -> Result<Self, KafkaError> {
         let config = |words: String| KafkaError::Config { connection: plan.name.clone(), words };
         let mut native = Settings::new(plan)?;
-        native.set("transactional.id", settings.transactional_id.clone());
-        native.set("transaction.timeout.ms", settings.transaction_timeout_ms.to_string());
+        if cfg!(not(feature = "without-transactions")) {
+            native.set("transactional.id", settings.transactional_id.clone());
+            native.set("transaction.timeout.ms", settings.transaction_timeout_ms.to_string());
+        }
         native.set("enable.idempotence", "true");
         native.set("compression.type", settings.compression.as_str());
         native.set("linger.ms", settings.linger_ms.to_string());

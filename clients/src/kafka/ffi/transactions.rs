@@ -10,13 +10,22 @@ use sys::{rd_kafka_resp_err_t, rd_kafka_vtype_t};
 use super::client::NativeClient;
 use super::{NativeError, millis, plain, take};
 
+/// Nothing is exactly once then: for a benchmark of what transactions cost.
+const WITHOUT_TRANSACTIONS: bool = cfg!(feature = "without-transactions");
+
 impl NativeClient {
     pub(in super::super) fn init_transactions(&self, timeout: Duration) -> Result<(), NativeError> {
+        if WITHOUT_TRANSACTIONS {
+            return Ok(());
+        }
         // SAFETY: the client is alive.
         take(unsafe { sys::rd_kafka_init_transactions(self.client.as_ptr(), millis(timeout)) })
     }
 
     pub(in super::super) fn begin_transaction(&self) -> Result<(), NativeError> {
+        if WITHOUT_TRANSACTIONS {
+            return Ok(());
+        }
         // SAFETY: the client is alive.
         take(unsafe { sys::rd_kafka_begin_transaction(self.client.as_ptr()) })
     }
@@ -28,6 +37,9 @@ impl NativeClient {
     }
 
     pub(in super::super) fn commit_transaction(&self, timeout: Duration) -> Result<(), NativeError> {
+        if WITHOUT_TRANSACTIONS {
+            return Ok(());
+        }
         // SAFETY: the client is alive.
         take(unsafe { sys::rd_kafka_commit_transaction(self.client.as_ptr(), millis(timeout)) })
     }
