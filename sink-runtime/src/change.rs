@@ -91,6 +91,13 @@ pub struct RowSpan {
     count: u16,
 }
 
+impl RowSpan {
+    /// How many cells it has.
+    pub fn len(self) -> usize {
+        usize::from(self.count)
+    }
+}
+
 /// One cell: a place in the batch's bytes, or one of the values that need none.
 #[derive(Clone, Copy, Debug)]
 struct CellSpan {
@@ -152,6 +159,18 @@ impl ChangeBatch {
         let start = self.bytes.len() as u32;
         self.bytes.extend_from_slice(value);
         self.cells.push(CellSpan { start, len: value.len() as u32 });
+    }
+
+    /// Adds cells that stand side by side with one byte between them, and end at these places.
+    pub fn texts(&mut self, values: &[u8], ends: impl Iterator<Item = usize>) {
+        let base = self.bytes.len() as u32;
+        self.bytes.extend_from_slice(values);
+        let mut start = 0;
+        self.cells.extend(ends.map(|end| {
+            let cell = CellSpan { start: base + start, len: end as u32 - start };
+            start = end as u32 + 1;
+            cell
+        }));
     }
 
     /// Adds a cell whose value is written by `fill`.

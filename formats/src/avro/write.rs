@@ -90,11 +90,16 @@ fn value(avro_type: &AvroType, text: &[u8], out: &mut Vec<u8>) -> Written {
 /// Zigzag, then seven bits a byte, the lowest first.
 fn long(number: i64, out: &mut Vec<u8>) {
     let mut rest = ((number << 1) ^ (number >> 63)) as u64;
+    // Written elsewhere first, so that there is one look at the room for it.
+    let mut bytes = [0; 10];
+    let mut len = 0;
     while rest >= 0x80 {
-        out.push(rest as u8 | 0x80);
+        bytes[len] = rest as u8 | 0x80;
+        len += 1;
         rest >>= 7;
     }
-    out.push(rest as u8);
+    bytes[len] = rest as u8;
+    out.extend_from_slice(&bytes[..=len]);
 }
 
 fn string(text: &[u8], suffix: &str, out: &mut Vec<u8>) -> Written {

@@ -2,6 +2,9 @@
 
 use super::{Malformed, Parsed};
 
+/// Digits that a `u64` always holds.
+const QUICK_DIGITS: usize = 19;
+
 /// Digits with an optional minus in front.
 pub fn signed(text: &[u8]) -> Parsed<i64> {
     match text {
@@ -15,15 +18,22 @@ pub fn unsigned(text: &[u8]) -> Parsed<u64> {
     if matches!(text, [] | [b'0', _, ..]) {
         return Err(Malformed);
     }
+    let (quick, rest) = text.split_at(text.len().min(QUICK_DIGITS));
     let mut number = 0_u64;
-    for &byte in text {
-        let digit = byte.wrapping_sub(b'0');
-        if digit > 9 {
-            return Err(Malformed);
-        }
-        number = number.checked_mul(10).and_then(|n| n.checked_add(u64::from(digit))).ok_or(Malformed)?;
+    for &byte in quick {
+        number = number * 10 + digit(byte)?;
+    }
+    for &byte in rest {
+        number = number.checked_mul(10).and_then(|number| number.checked_add(digit(byte).ok()?)).ok_or(Malformed)?;
     }
     Ok(number)
+}
+
+fn digit(byte: u8) -> Parsed<u64> {
+    match byte.wrapping_sub(b'0') {
+        digit @ 0..=9 => Ok(digit.into()),
+        _ => Err(Malformed),
+    }
 }
 
 #[cfg(test)]

@@ -21,6 +21,8 @@ pub enum Unscaled {
     TooManyDigits,
 }
 
+/// Digits that a `u64` always holds, which most numbers have, and which is quicker.
+const QUICK_DIGITS: usize = 19;
 /// Digits that an `i128` always holds.
 const SMALL_DIGITS: usize = 38;
 
@@ -37,6 +39,11 @@ pub fn unscaled(text: &[u8], precision: usize, scale: usize) -> Parsed<Unscaled>
     }
     let digits = whole.iter().chain(fraction).map(|digit| digit - b'0');
     let padding = scale - fraction.len();
+    if whole.len() + scale <= QUICK_DIGITS && whole.len() + scale <= precision {
+        let units = digits.fold(0_u64, |n, digit| n * 10 + u64::from(digit)) * 10_u64.pow(padding as u32);
+        let number = i128::from(units);
+        return Ok(Unscaled::Small(if negative { -number } else { number }));
+    }
     if whole.len() + scale <= SMALL_DIGITS {
         let number = digits.chain(std::iter::repeat_n(0, padding)).fold(0_u128, |n, digit| n * 10 + u128::from(digit));
         // 10^38 - 1 fits.

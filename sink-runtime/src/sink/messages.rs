@@ -82,6 +82,8 @@ struct Header {
     timestamp: Vec<u8>,
     timestamp_ms: Option<i64>,
     position: Vec<u8>,
+    /// The LSN at the front of `position`, and the length of its text with the colon behind it.
+    position_lsn: Option<(Lsn, usize)>,
 }
 
 /// What [`Messages`] is made of.
@@ -135,7 +137,7 @@ impl Messages {
         let row = self.whole(batch, row)?;
         self.encode_new(None, row)?;
         self.header.timestamp(time_us);
-        self.header.position(format_args!("{start}:s{number}"));
+        self.header.position(start, "s", number, "");
         self.send(producer, &self.message)
     }
 
@@ -154,7 +156,7 @@ impl Messages {
         };
         let (commit, ordinal) = (change.id.commit, change.id.ordinal);
         self.header.timestamp(change.time_us);
-        self.header.position(format_args!("{commit}:{ordinal}"));
+        self.header.position(commit, "", ordinal, "");
         match (change.kind, change.new) {
             (ChangeKind::Insert, Some(new)) => {
                 let new = self.whole(batch, new)?;
@@ -173,9 +175,9 @@ impl Messages {
                 // Another key, or none to pair the two by: the old row goes, then the new one comes.
                 self.encode_old(old, old_is_whole)?;
                 self.encode_new(None, new)?;
-                self.header.position(format_args!("{commit}:{ordinal}.0"));
+                self.header.position(commit, "", ordinal, ".0");
                 let gone = self.send(producer, &self.gone)?;
-                self.header.position(format_args!("{commit}:{ordinal}.1"));
+                self.header.position(commit, "", ordinal, ".1");
                 let come = self.send(producer, &self.message)?;
                 Ok(Staged { messages: gone.messages + come.messages, bytes: gone.bytes + come.bytes })
             }
@@ -273,10 +275,21 @@ impl Header {
         }
     }
 
-    /// The name of the change.
-    fn position(&mut self, name: std::fmt::Arguments<'_>) {
-        self.position.clear();
-        // As above.
-        let _ = self.position.write_fmt(name);
+    /// The name of the change, or of the row; most in a row have the same LSN.
+    fn position(&mut self, lsn: Lsn, kind: &str, number: u64, half: &str) {
+        let front = match self.position_lsn {
+            Some((known, front)) if known == lsn => front,
+            _ => {
+                self.position.clear();
+                // As above.
+                let _ = write!(self.position, "{lsn}:");
+                self.position.len()
+            }
+        };
+        self.position_lsn = Some((lsn, front));
+        self.position.truncate(front);
+        for part in [kind, itoa::Buffer::new().format(number), half] {
+            self.position.extend_from_slice(part.as_bytes());
+        }
     }
 }

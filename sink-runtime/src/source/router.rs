@@ -98,6 +98,10 @@ pub struct Router {
     routes: HashMap<u32, Route>,
     transaction: Option<Transaction>,
     last_change: Option<(Lsn, u32)>,
+    /// Indexes of the members that have changes in the current transaction.
+    touched: Vec<usize>,
+    /// The largest batch, in bytes, since [`Self::take_largest`].
+    largest: usize,
 }
 
 impl Router {
@@ -128,6 +132,8 @@ impl Router {
     /// Lets members go.
     pub fn retain(&mut self, mut keep: impl FnMut(&Member) -> bool) {
         self.members.retain(|member| keep(member));
+        let touched = self.members.iter().enumerate().filter(|(_, member)| member.ordinal > 0);
+        self.touched = touched.map(|(index, _)| index).collect();
         for (oid, route) in &mut self.routes {
             route.members = readers(&self.members, *oid);
         }
@@ -138,6 +144,11 @@ impl Router {
         if let Some(member) = self.members.iter_mut().find(|member| member.sink == sink) {
             member.lost = Some(problem);
         }
+    }
+
+    /// Bytes of the largest batch since this was asked last: most often too few to look at all of them.
+    pub fn take_largest(&mut self) -> usize {
+        std::mem::take(&mut self.largest)
     }
 
     /// Whether the stream stands between transactions.
@@ -156,19 +167,16 @@ impl Router {
                 }
                 self.transaction = Some(Transaction { commit: begin.commit_lsn, time_us: begin.commit_time_us });
                 self.last_change = None;
-                for member in &mut self.members {
-                    member.ordinal = 0;
-                }
             }
             Message::Commit(commit) => {
                 let transaction = self.transaction.take().ok_or_else(|| out_of_order("a commit of nothing"))?;
                 if transaction.commit != commit.commit_lsn {
                     return Err(out_of_order("a commit of another transaction"));
                 }
-                for member in &mut self.members {
-                    if member.ordinal > 0 {
-                        member.batch.push(Item::Boundary(commit.end_lsn));
-                    }
+                for member in self.touched.drain(..) {
+                    let member = &mut self.members[member];
+                    member.ordinal = 0;
+                    member.batch.push(Item::Boundary(commit.end_lsn));
                 }
                 return Ok(Place::Boundary(commit.end_lsn));
             }
@@ -241,12 +249,16 @@ impl Router {
         mut rows: impl FnMut(&mut ChangeBatch) -> (ChangeKind, OldRow, Option<RowSpan>),
     ) {
         let Some(route) = self.routes.get(&relation) else { return };
-        for &member in &route.members {
-            let member = &mut self.members[member];
+        for &place in &route.members {
+            let member = &mut self.members[place];
+            if member.ordinal == 0 {
+                self.touched.push(place);
+            }
             let (kind, old, new) = rows(&mut member.batch);
             let id = ChangeId { commit: transaction.commit, change, index, ordinal: member.ordinal };
             member.ordinal += 1;
             member.batch.push(Item::Change(Change { kind, id, time_us: transaction.time_us, old, new }));
+            self.largest = self.largest.max(member.batch.size());
         }
     }
 

@@ -203,7 +203,9 @@ impl Session {
         for _ in 0..MESSAGES_PER_TURN {
             let Some(message) = self.reader.try_next()? else { break };
             take_in(&mut self.router, &mut self.boundary, &mut self.asked, &context.status, &message)?;
-            self.queues.flush(&mut self.router, false).await;
+            if self.router.take_largest() >= self.queues.batch_bytes {
+                self.queues.flush(&mut self.router, false).await;
+            }
         }
         self.queues.flush(&mut self.router, true).await;
         // Of a transaction that is half delivered nothing is said.
