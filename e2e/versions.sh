@@ -14,6 +14,7 @@ for version in 13 18; do
         cargo test "$@" --test promises -- --test-threads=4 \
             types:: envelopes:: debezium:: tables:: table_changes:: snapshot_and_stream:: progress:: \
             chunks::keys_of chunks::rows_that chunks::a_primary_key \
+            interleavings::chunks_in_flight interleavings::positions interleavings::visibility::case_02 \
             refusals::resnapshot::all_rows refusals::failover::a_server
     ) || failed=$?
     e2e/rig/rig down "postgres-$version"

@@ -74,7 +74,7 @@ async fn case_17_the_server_hears_of_a_worker_whose_queue_is_full() {
     scenario.carry(&manifests).await;
     database.run_as_superuser(&format!("ALTER ROLE {} SET wal_sender_timeout = '3s'", database.role)).await;
     let afterbay = scenario.run_with(&manifests, &Options::default().holds_at(&scenario, "staged", 1));
-    database.run("INSERT INTO ledger SELECT i, nextval('numbers') FROM generate_series(1000, 151000) i").await;
+    database.run("INSERT INTO ledger SELECT i, nextval('numbers') FROM generate_series(1000, 71000) i").await;
     afterbay.worker_stands_still().await;
     let reader = format!("SELECT active_pid FROM pg_replication_slots WHERE slot_name = '{}'", scenario.slot());
     let pid = database.text(&reader).await;

@@ -143,7 +143,8 @@ async fn case_02_a_table_joins_the_publication_while_a_transaction_writes_to_it(
     let change = "UPDATE ledger SET n = nextval('numbers') WHERE id = 7; DELETE FROM ledger WHERE id = 8";
     writes.session.run(change).await;
     let afterbay = scenario.run(&manifests.with(ledger(&topic)));
-    let waits = "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'ledger'::regclass";
+    let waits = "SELECT count(*) FROM pg_locks l JOIN pg_database d ON d.oid = l.database \
+                 WHERE NOT granted AND datname = current_database() AND relation = 'ledger'::regclass";
     await_condition("the publication waits for the table", PATIENCE, async || {
         (database.number(waits).await > 0).then_some(())
     })
