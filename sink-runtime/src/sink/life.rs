@@ -8,14 +8,15 @@ use afterbay_clients::postgres::{Lsn, quote};
 use afterbay_crds::reason::Reason;
 use afterbay_crds::report::{Problem, SinkState};
 use afterbay_formats::encoders::EncodeErrorKind;
+use afterbay_formats::row::Row as _;
 
 use super::begin::{Begun, KAFKA_TIMEOUT, begin, messages};
 use super::messages::{MessageError, Messages, Staged};
 use super::relation::{self, SinkRelation};
 use super::snapshot::Snapshot;
-use super::transaction::{Place, Transaction};
+use super::transaction::{Largest, Place, Transaction};
 use super::{SinkContext, problems};
-use crate::change::{Change, ChangeBatch, ChangeKind, Item, RowSpan, Shape};
+use crate::change::{Change, ChangeBatch, ChangeKind, Item, OldRow, RowSpan, Shape};
 use crate::fault;
 use crate::feed::{Delivery, Feed, Nothing};
 use crate::protocol::{Action, End, Event, Protocol, RelationIdentity, SchemaIds, SourceIdentity};
@@ -36,6 +37,11 @@ const IDLE: Duration = Duration::from_millis(100);
 const POSITION_INTERVAL: Duration = Duration::from_secs(10);
 /// How often the topic's partitions are counted.
 const PARTITIONS_INTERVAL: Duration = Duration::from_secs(30);
+
+/// Messages up to this size, in bytes, are too large for no broker that works.
+const NOTEWORTHY: u64 = 256;
+/// How much of a column of the key is told where a message is too large.
+const KEY_CHARS_MAX: usize = 100;
 
 /// How a life ends.
 #[derive(Debug)]
@@ -414,7 +420,7 @@ impl Life<'_> {
                 {
                     self.compile()?;
                 }
-                Err(MessageError::Kafka(error)) => return Err(self.refused(error, self.place(arrived))),
+                Err(MessageError::Kafka(error)) => return Err(self.refused(error, arrived)),
                 Err(error) => return Err(self.not_encodable(&error, arrived).into()),
             }
         }
@@ -423,8 +429,10 @@ impl Life<'_> {
     fn count(&mut self, staged: Staged, arrived: Arrived<'_>) {
         self.transaction.staged.messages += staged.messages;
         self.transaction.staged.bytes += staged.bytes;
-        if staged.bytes > self.transaction.largest.0 {
-            self.transaction.largest = (staged.bytes, self.place(arrived));
+        // Only of those that could be too large for somebody: words cost more than numbers.
+        if staged.bytes > self.transaction.largest.bytes.max(NOTEWORTHY) {
+            let (place, key) = (self.place(arrived), self.key_in_words(arrived));
+            self.transaction.largest = Largest { bytes: staged.bytes, place, key };
         }
         self.context.status.staged(staged.messages, staged.bytes);
         match arrived {
@@ -438,6 +446,25 @@ impl Life<'_> {
             }
             _ => {}
         }
+    }
+
+    /// ` with the key …`, for people; nothing where there is no key.
+    fn key_in_words(&self, arrived: Arrived<'_>) -> String {
+        let row = match arrived {
+            Arrived::Change(batch, change) => match (change.new, change.old) {
+                (Some(row), _) | (None, OldRow::Identity(row) | OldRow::Full(row)) => batch.row(row),
+                (None, OldRow::Absent) => return String::new(),
+            },
+            Arrived::Row(batch, row) => batch.row(row),
+            Arrived::Nothing => return String::new(),
+        };
+        let cell = |column: usize| (column < row.len()).then(|| row.cell(column)).flatten();
+        let word = |&column: &usize| {
+            let text = String::from_utf8_lossy(cell(column).unwrap_or(b"null"));
+            format!("{} {}", self.relation.column(column), text.chars().take(KEY_CHARS_MAX).collect::<String>())
+        };
+        let words: Vec<_> = self.relation.key.iter().map(word).collect();
+        if words.is_empty() { String::new() } else { format!(" with the key {}", words.join(", ")) }
     }
 
     fn place(&self, arrived: Arrived<'_>) -> Place {

@@ -13,8 +13,26 @@ pub struct Transaction {
     pub staged: Staged,
     /// When the oldest of its changes was committed, in microseconds since 1970.
     pub oldest_us: Option<i64>,
-    /// The size in bytes of the largest message, and the change or row that it is of.
-    pub largest: (u64, Place),
+    /// The largest message.
+    pub largest: Largest,
+}
+
+/// The largest message of a transaction: what to tell where one is too large.
+#[derive(Clone, Debug, Default)]
+pub struct Largest {
+    /// Bytes of key and value.
+    pub bytes: u64,
+    /// The change or row that it is of.
+    pub place: Place,
+    /// Its key, in words.
+    pub key: String,
+}
+
+impl std::fmt::Display for Largest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { bytes, place, key } = self;
+        write!(f, "{place}{key}: {bytes} bytes")
+    }
 }
 
 /// What a message is of.
@@ -24,6 +42,12 @@ pub enum Place {
     Change(ChangeId),
     /// A row of the snapshot, by its number.
     SnapshotRow(u64),
+}
+
+impl Default for Place {
+    fn default() -> Self {
+        Self::SnapshotRow(0)
+    }
 }
 
 impl std::fmt::Display for Place {
@@ -38,6 +62,6 @@ impl std::fmt::Display for Place {
 impl Transaction {
     /// One that is begun now.
     pub fn new(now: Instant) -> Self {
-        Self { begun: now, staged: Staged::default(), oldest_us: None, largest: (0, Place::SnapshotRow(0)) }
+        Self { begun: now, staged: Staged::default(), oldest_us: None, largest: Largest::default() }
     }
 }

@@ -5,8 +5,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, Instant};
 
-use afterbay_crds::report::SinkState;
-use afterbay_e2e::{Afterbay, Database, Format, Scenario, Sink, await_condition, processes, reference};
+use afterbay_e2e::{Database, Format, Message, Scenario, Sink, await_condition, processes, reference};
+
+use super::{PATIENCE, all_run};
 
 const SINKS: usize = 300;
 const ROWS: i64 = 4;
@@ -16,7 +17,8 @@ const MEMORY: &str = "600Mi";
 const SLOTS_MAX: i64 = 8;
 /// Connections that one worker may take: the default of Postgres is a hundred for all.
 const CONNECTIONS_MAX: i64 = 40;
-const PATIENCE: Duration = Duration::from_secs(120);
+/// Memory of the worker beside its queues and buffers, for each Sink: mostly threads and librdkafka's own.
+const MEMORY_PER_SINK_MAX: u64 = 1 << 20;
 
 /// The most that a worker has taken of the server, seen by looking again and again.
 #[derive(Default)]
@@ -83,21 +85,6 @@ async fn change_all(database: &Database, round: i64) {
         .await;
 }
 
-async fn all_run(afterbay: &Afterbay, scenario: &Scenario) -> Duration {
-    let begun = Instant::now();
-    let end = scenario.database.log_end().await;
-    await_condition("all Sinks run and catch up", PATIENCE, async || {
-        let report = afterbay.report().await?;
-        let runs = |sink: &afterbay_crds::report::SinkReport| {
-            sink.state == SinkState::Running
-                && sink.settled.as_deref().is_some_and(|settled| afterbay_e2e::database::lsn(settled) >= end)
-        };
-        (report.sinks.len() == SINKS && report.sinks.iter().all(runs)).then_some(())
-    })
-    .await;
-    begun.elapsed()
-}
-
 #[tokio::test]
 async fn three_hundred_sinks_share_a_slot_and_come_back_after_a_kill() {
     let scenario = Scenario::new("three-hundred").await;
@@ -113,7 +100,9 @@ async fn three_hundred_sinks_share_a_slot_and_come_back_after_a_kill() {
     let afterbay = scenario.run(&manifests);
     await_condition("the topics are made", PATIENCE, async || afterbay.workers().first().copied()).await;
     let provisioned = begun.elapsed();
-    let started = all_run(&afterbay, &scenario).await;
+    let begun = Instant::now();
+    all_run(&afterbay, &scenario, SINKS).await;
+    let started = begun.elapsed();
     let worker = afterbay.worker().await;
     let (memory, threads) = (processes::memory(worker), processes::threads(worker));
     for round in 0..4 {
@@ -124,27 +113,29 @@ async fn three_hundred_sinks_share_a_slot_and_come_back_after_a_kill() {
     for round in 4..8 {
         change_all(database, round).await;
     }
-    all_run(&afterbay, &scenario).await;
+    all_run(&afterbay, &scenario, SINKS).await;
     let again = killed.elapsed();
     let worker = afterbay.worker().await;
+    let peak_memory = processes::peak_memory(worker);
     eprintln!(
         "{SINKS} Sinks: topics made in {provisioned:.1?}, then all run after {started:.1?} and, killed, after {again:.1?}; \
          {} MiB of memory ({} MiB at the peak of the second worker), {threads} threads; \
          at the most {} slots, {} walsenders, {} connections",
         memory >> 20,
-        processes::peak_memory(worker) >> 20,
+        peak_memory >> 20,
         peak.slots.load(Ordering::Relaxed),
         peak.walsenders.load(Ordering::Relaxed),
         peak.connections.load(Ordering::Relaxed),
     );
     check(&reference::read_all(scenario.rig, &topics, Format::Json).await, &topics);
+    assert!(peak_memory <= (64 << 20) + SINKS as u64 * MEMORY_PER_SINK_MAX, "{} MiB of memory", peak_memory >> 20);
     assert!(peak.slots.load(Ordering::Relaxed) <= SLOTS_MAX);
     assert!(peak.walsenders.load(Ordering::Relaxed) <= SLOTS_MAX);
     assert!(peak.connections.load(Ordering::Relaxed) <= CONNECTIONS_MAX);
 }
 
 /// Every row of every table once, as it was at its chunk, and every change behind.
-fn check(messages: &[afterbay_e2e::Message], topics: &[String]) {
+fn check(messages: &[Message], topics: &[String]) {
     let mut found: BTreeMap<(&str, i64), Vec<i64>> = BTreeMap::new();
     for message in messages {
         let number = |name: &str| message.value[name].as_i64().expect("a number");

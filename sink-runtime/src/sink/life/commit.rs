@@ -6,13 +6,13 @@ use afterbay_clients::kafka::{ErrorClass, TransactionError};
 use afterbay_crds::reason::Reason;
 use afterbay_crds::report::Problem;
 
-use super::{Ending, Life};
+use super::{Arrived, Ending, Life};
 use crate::fault;
 use crate::position::Position;
 use crate::protocol::ProgressRecord;
 use crate::sink::begin::KAFKA_TIMEOUT;
 use crate::sink::problems;
-use crate::sink::transaction::{Place, Transaction};
+use crate::sink::transaction::Transaction;
 
 impl Life<'_> {
     pub(super) fn stage_progress(&mut self, position: Position) -> Result<(), Ending> {
@@ -55,11 +55,13 @@ impl Life<'_> {
             // The broker fences whose transaction it ends: there need be no other worker.
             return problems::timed_out(self.context, self.timeout_ms, self.fresh).into();
         }
-        let (bytes, place) = self.transaction.largest;
         match error.problem() {
             problem if error.class != ErrorClass::Fenced && problem.reason == Reason::MessageTooLarge.as_str() => {
-                let message =
-                    format!("{}; the largest message at hand is that of {place}: {bytes} bytes", problem.message);
+                let largest = &self.transaction.largest;
+                if largest.bytes == 0 {
+                    return problem.into();
+                }
+                let message = format!("{}; the largest message at hand is that of {largest}", problem.message);
                 Problem { message, ..problem }.into()
             }
             _ => error.into(),
@@ -67,10 +69,11 @@ impl Life<'_> {
     }
 
     /// A message that is not even taken.
-    pub(super) fn refused(&self, error: TransactionError, place: Place) -> Ending {
+    pub(super) fn refused(&self, error: TransactionError, arrived: Arrived<'_>) -> Ending {
         match error.problem() {
             problem if problem.reason == Reason::MessageTooLarge.as_str() => {
-                let message = format!("{}; it is that of {place}", problem.message);
+                let (place, key) = (self.place(arrived), self.key_in_words(arrived));
+                let message = format!("{}; it is that of {place}{key}", problem.message);
                 Problem { message, ..problem }.into()
             }
             _ => self.failed(error),

@@ -1,0 +1,85 @@
+//! A Sink whose broker hangs does not hold up the others.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use afterbay_e2e::manifests::resource;
+use afterbay_e2e::{Format, Scenario, Sink};
+use serde_json::json;
+
+use super::all_run;
+
+#[path = "../../fire/proxy.rs"]
+#[allow(dead_code, reason = "the fire test does more to the network")]
+mod proxy;
+
+use proxy::{Network, Proxy};
+
+/// How long others may wait in all for a Sink that is held up: three seconds until that is noticed, and a machine that
+/// does much else. Its broker would be waited for half a minute.
+const WAIT_MAX: Duration = Duration::from_secs(12);
+/// How long the broker hangs.
+const HUNG: Duration = Duration::from_secs(25);
+
+#[tokio::test]
+async fn a_sink_whose_broker_hangs_does_not_hold_up_the_others() {
+    let scenario = Scenario::new("held-up").await;
+    let database = &scenario.database;
+    database
+        .run(
+            "CREATE TABLE well (id int PRIMARY KEY, n int NOT NULL); INSERT INTO well VALUES (1, 0); \
+              CREATE TABLE ailing (id int PRIMARY KEY, body text NOT NULL); \
+             ALTER TABLE ailing REPLICA IDENTITY FULL",
+        )
+        .await;
+    let (host, port) = scenario.rig.broker().rsplit_once(':').expect("host:port");
+    let port: u16 = port.parse().expect("a port is a number");
+    // The broker tells its clients of the port behind it that this is its address: see e2e/rig/kafka.sh.
+    let (proxy, address) = Proxy::start(&format!("{host}:{}", port + 3), format!("{host}:{}", port + 2)).await;
+    let slow = json!({"bootstrapServers": address.to_string(), "progressTopic": {"name": scenario.topic("progress")}});
+    let (well, ailing) = (scenario.topic("well"), scenario.topic("ailing"));
+    let manifests = scenario
+        .manifests()
+        .set("SourceConnector/shop", "spec.worker.memory", "8Mi")
+        .with(resource("KafkaConnection", "proxied", slow))
+        .with(Sink::new("well", "public.well", &well).key(&["id"]))
+        .with(Sink::new("ailing", "public.ailing", &ailing).key(&["id"]))
+        .set("Sink/ailing", "spec.kafka.connection", "proxied");
+    let afterbay = scenario.run(&manifests);
+    all_run(&afterbay, &scenario, 2).await;
+    proxy.is(Network::Hung);
+    let hung = Instant::now();
+    // Several times what its queues hold.
+    let mut rows = 0;
+    let mut longest = Duration::ZERO;
+    while hung.elapsed() < HUNG {
+        if rows < 20_000 {
+            database
+                .run(&format!(
+                    "INSERT INTO ailing SELECT i, repeat('x', 1000) FROM generate_series({}, {}) i",
+                    rows + 1,
+                    rows + 2_000
+                ))
+                .await;
+            rows += 2_000;
+        }
+        let begun = Instant::now();
+        database.run("UPDATE well SET n = n + 1").await;
+        afterbay.sink_caught_up(&scenario, "well").await;
+        longest = longest.max(begun.elapsed());
+    }
+    eprintln!("the other Sink waited {longest:.1?} at the longest");
+    assert!(longest <= WAIT_MAX, "the other Sink waited {longest:.1?}");
+    proxy.is(Network::Well);
+    all_run(&afterbay, &scenario, 2).await;
+    let numbers: Vec<_> =
+        scenario.messages(&well, Format::Json).await.iter().map(|message| message.value["n"].as_i64()).collect();
+    let expected: Vec<_> = (0..=database.number("SELECT n FROM well").await).map(Some).collect();
+    assert_eq!(numbers, expected);
+    let mut found: BTreeMap<i64, u32> = BTreeMap::new();
+    for message in scenario.messages(&ailing, Format::Json).await {
+        *found.entry(message.value["id"].as_i64().expect("a number")).or_default() += 1;
+    }
+    assert_eq!(found.len(), rows as usize);
+    assert!(found.values().all(|times| *times == 1), "a row stands twice");
+}
