@@ -64,6 +64,8 @@ pub struct SinkReport {
     /// Snapshot rows that are to be expected, from the planner's statistics.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub snapshot_rows_estimated: Option<u64>,
+    /// How often it has begun anew since the worker began, as the slot could not give any more what it needed.
+    pub begun_anew: u64,
     /// Messages handed to Kafka since the worker began.
     pub messages_staged: u64,
     /// Messages committed since the worker began.

@@ -37,12 +37,13 @@ type Series<V> = (&'static str, &'static str, fn(&SinkReport) -> V);
 pub fn encode(report: &WorkerReport) -> Result<String, std::fmt::Error> {
     let mut registry = Registry::with_prefix("afterbay");
     source(&mut registry, report);
-    let counters: [Series<u64>; 5] = [
+    let counters: [Series<u64>; 6] = [
         ("messages_staged", "Messages handed to Kafka", |sink| sink.messages_staged),
         ("messages_committed", "Messages committed", |sink| sink.messages_committed),
         ("bytes_staged", "Bytes of keys and values handed to Kafka", |sink| sink.bytes_staged),
         ("bytes_committed", "Bytes of keys and values committed", |sink| sink.bytes_committed),
         ("snapshot_rows", "Rows of the snapshot handed to Kafka", |sink| sink.snapshot_rows),
+        ("begun_anew", "Times that it took all rows again, as the slot was lost", |sink| sink.begun_anew),
     ];
     for (name, help, value) in counters {
         let family = Counted::default();

@@ -216,8 +216,8 @@ fn attach(context: &SinkContext, recovered: Recovered, timeout_ms: u64) -> Resul
         Ok(attached) => attached,
         Err(Refusal::Problem(problem)) => return Err(problem.into()),
         Err(Refusal::BeginAnew(problem)) => {
-            context.status.stalled(&problem);
             let lost = protocol.committed().ok_or_else(|| problems::out_of_order(context))?;
+            context.status.begins_anew(&problem, lost);
             return Err(NotBegun::Lost(lost));
         }
     };

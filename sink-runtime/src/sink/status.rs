@@ -39,6 +39,8 @@ struct Slow {
     messages_committed: u64,
     bytes_committed: u64,
     error: Option<Problem>,
+    /// The position that was lost last, and how many were.
+    lost: (Option<Position>, u64),
     /// What was told when the source's log was found to end before what is committed.
     set_back: Option<Problem>,
 }
@@ -93,6 +95,15 @@ impl SinkStatus {
         slow.state = SinkState::Stalled;
         slow.error = Some(problem.clone());
         self.0.waiting_since_us.store(0, Ordering::Relaxed);
+    }
+
+    /// The Sink begins anew, as what follows this position is lost; tells of it, once for each position.
+    pub fn begins_anew(&self, problem: &Problem, position: Position) {
+        self.stalled(problem);
+        let mut slow = self.slow();
+        if slow.lost.0 != Some(position) {
+            slow.lost = (Some(position), slow.lost.1 + 1);
+        }
     }
 
     /// Whether it has ever committed.
@@ -175,6 +186,7 @@ impl SinkStatus {
             lag_ms: slow.lag_ms.max(waiting),
             snapshot_rows: self.0.snapshot_rows.load(Ordering::Relaxed),
             snapshot_rows_estimated: slow.rows_estimated,
+            begun_anew: slow.lost.1,
             messages_staged: self.0.messages_staged.load(Ordering::Relaxed),
             messages_committed: slow.messages_committed,
             bytes_staged: self.0.bytes_staged.load(Ordering::Relaxed),

@@ -35,7 +35,7 @@ async fn all_rows_come_again(how: &str) {
     database.run("UPDATE t SET n = 33 WHERE id = 3").await;
     afterbay.caught_up(&scenario).await;
     let report = afterbay.report().await.expect("the worker answers");
-    assert_eq!(report.sinks[0].error, None, "it is over");
+    assert_eq!((&report.sinks[0].error, report.sinks[0].begun_anew), (&None, 1), "it is over");
     let lines = afterbay.log().into_iter().filter(|line| line.contains("are sent again")).count();
     assert_eq!(lines, 1, "told once");
     afterbay.stop().await;
