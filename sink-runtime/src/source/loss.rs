@@ -35,16 +35,15 @@ pub fn slot_serves(
     position: &Position,
 ) -> Result<(), Refusal> {
     let name = &plan.slot;
-    let lost = match slot {
-        None => checks::slot_lost(name, "it does not exist, though there is progress"),
-        Some(slot) if checks::slot_is_ours(plan, slot).is_err() => return Ok(checks::slot_is_ours(plan, slot)?),
-        Some(slot) => match checks::slot_has_its_log(name, slot)
-            .and_then(|()| checks::slot_is_not_ahead(name, slot.confirmed_flush, position))
-        {
-            Ok(()) => return Ok(()),
-            Err(problem) => problem,
-        },
+    let serves = match slot {
+        None => Err(checks::slot_lost(name, "it does not exist, though there is progress")),
+        Some(slot) => {
+            checks::slot_is_ours(plan, slot)?;
+            checks::slot_has_its_log(name, slot)
+                .and_then(|()| checks::slot_is_not_ahead(name, slot.confirmed_flush, position))
+        }
     };
+    let Err(lost) = serves else { return Ok(()) };
     // Whoever reads or makes it at this moment may change what it is.
     let may_change = !ours && slot.is_some_and(|slot| slot.active_pid.is_some());
     match (plan.on_slot_loss, sink) {
