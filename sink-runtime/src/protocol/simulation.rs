@@ -3,7 +3,8 @@
 //! A model broker (transactions, fencing), a model source (replay from a commit boundary, overlaps, snapshots) and up
 //! to three lives of one Sink at once: crashed ones, frozen ones that come back, ones that never learn what became of
 //! their commit. However the steps interleave, the topic must end with the rows of the start and every later change
-//! once and in order.
+//! once and in order. Where the source loses what follows a position, that is so from the last start on, and what stands
+//! before is the beginning of what should.
 
 use afterbay_clients::postgres::Lsn;
 use proptest::prelude::*;
@@ -59,6 +60,8 @@ const SNAPSHOT_ROWS: usize = 3;
 
 struct Source {
     transactions: Vec<Vec<ChangeId>>,
+    /// How many of them are gone from the log.
+    lost: usize,
 }
 
 impl Source {
@@ -80,7 +83,7 @@ impl Source {
                     .collect()
             })
             .collect();
-        Self { transactions }
+        Self { transactions, lost: 0 }
     }
 
     fn start_of(transaction: usize) -> Lsn {
@@ -142,11 +145,14 @@ impl Life {
             }
             Action::ReadProgress => Event::ProgressRead(broker.progress),
             Action::Attach(Start::Fresh) => {
-                self.fresh_at = committed;
+                self.fresh_at = committed.max(source.lost);
                 self.feed = std::iter::repeat_n(Event::SnapshotRow, SNAPSHOT_ROWS)
-                    .chain([Event::SnapshotEnd(Source::start_of(committed))])
+                    .chain([Event::SnapshotEnd(Source::start_of(self.fresh_at))])
                     .collect();
                 Event::Attached
+            }
+            Action::Attach(Start::At(position)) if position.replay_from() < Source::start_of(source.lost) => {
+                Event::PositionLost
             }
             Action::Attach(Start::At(position)) => {
                 self.feed = source.replay(position, choice).into();
@@ -208,13 +214,29 @@ impl Life {
     }
 }
 
+/// The rows of a start and all changes behind it. Where there are several starts, each shows what is lost of the one before
+/// it: of that, the changes up to some place before.
 fn expected(source: &Source, topic: &[Message]) -> Vec<Message> {
-    let Some(Message::Row { transactions, .. }) = topic.first().copied() else {
-        panic!("the topic does not begin with the snapshot: {topic:?}");
-    };
-    let rows = (1..=SNAPSHOT_ROWS).map(|row| Message::Row { transactions, row });
-    let changes = source.transactions.iter().skip(transactions).flatten().map(|id| Message::Change(*id));
-    rows.chain(changes).collect()
+    let starts = topic.iter().enumerate().filter_map(|(place, message)| match message {
+        Message::Row { transactions, row: 1 } => Some((place, *transactions)),
+        _ => None,
+    });
+    let starts: Vec<_> = starts.collect();
+    assert_eq!(
+        starts.first().map(|(place, _)| *place),
+        Some(0),
+        "the topic does not begin with the snapshot: {topic:?}"
+    );
+    assert!(starts.len() == 1 || source.lost > 0, "a start without need: {topic:?}");
+    let mut expected = Vec::new();
+    for (n, (place, transactions)) in starts.iter().copied().enumerate() {
+        let next = starts.get(n + 1);
+        let (length, end) = next.map_or((usize::MAX, usize::MAX), |(next, transactions)| (next - place, *transactions));
+        let rows = (1..=SNAPSHOT_ROWS).map(|row| Message::Row { transactions, row });
+        let changes = source.transactions.iter().take(end).skip(transactions).flatten().map(|id| Message::Change(*id));
+        expected.extend(rows.chain(changes).take(length));
+    }
+    expected
 }
 
 proptest! {
@@ -225,7 +247,7 @@ proptest! {
         sizes in prop::collection::vec(0_usize..6, 0..8),
         schedule in prop::collection::vec(any::<(u8, u8)>(), 0..400),
     ) {
-        let source = Source::new(&sizes);
+        let mut source = Source::new(&sizes);
         let mut broker = Broker::default();
         let mut lives: Vec<Life> = vec![Life::new(false)];
         for (what, choice) in schedule {
@@ -235,6 +257,8 @@ proptest! {
                 0..=15 => { lives.pop(); }
                 // A successor, while the predecessor may only be frozen.
                 16..=31 if lives.len() < 3 => lives.push(Life::new(broker.progress.is_some())),
+                // The log up to some place, and the slot with it.
+                32..=33 => source.lost = source.lost.max(committed),
                 _ => {
                     let running = lives.len();
                     if running == 0 {
