@@ -1,6 +1,7 @@
 //! Whose record counts, and whose transaction.
 
 use afterbay_e2e::afterbay::{Options, PATIENCE};
+use afterbay_e2e::manifests::resource;
 use afterbay_e2e::{Format, History, Manifests, Message, Scenario, Sink, await_condition, broker, processes};
 use serde_json::json;
 
@@ -101,10 +102,10 @@ async fn case_16_a_crashed_transaction_of_another_sink_holds_a_start_up_for_its_
     let (well, gone) = (scenario.topic("well"), scenario.topic("gone"));
     let sink = |name: &str, topic: &str| Sink::new(name, "public.ledger", topic).key(&["id"]);
     let only_well = scenario.manifests().with(sink("well", &well));
-    let only_gone = ends_soon(scenario.manifests().with(sink("gone", &gone)), "gone");
-    let both = ends_soon(only_well.clone().with(sink("gone", &gone)), "gone");
+    let both = another_source(&scenario, only_well.clone()).with(sink("gone", &gone));
+    let both = ends_soon(both.set("Sink/gone", "spec.source.name", "another"), "gone");
     scenario.carry(&both).await;
-    // A source of its own would be another worker; so the other Sink is away meanwhile.
+    let only_gone = both.clone().without("Sink/well").without("SourceConnector/shop");
     let afterbay = scenario.run_with(&only_gone, &Options::default().holds_at(&scenario, "progress-staged", 1));
     history.work(20).await;
     afterbay.worker_stands_still().await;
@@ -115,8 +116,25 @@ async fn case_16_a_crashed_transaction_of_another_sink_holds_a_start_up_for_its_
     history.work(20).await;
     let afterbay = scenario.run(&only_well);
     afterbay.caught_up(&scenario).await;
-    afterbay.stop().await;
+    assert!(afterbay.stop().await.success());
     scenario.carry(&both).await;
     history.check(&scenario.messages(&well, Format::Json).await, false).await;
     history.check(&scenario.messages(&gone, Format::Json).await, false).await;
+}
+
+/// With a source `another`, of the same database, that has a worker and a slot of its own.
+fn another_source(scenario: &Scenario, manifests: Manifests) -> Manifests {
+    let (host, port) = scenario.rig.postgres_address();
+    let database = &scenario.database;
+    let spec = json!({"postgres": {
+        "host": host,
+        "port": port,
+        "database": database.name,
+        "authentication": {
+            "username": database.role,
+            "passwordSecret": {"secretName": "shop-db", "password": "password"},
+        },
+        "slot": {"name": format!("{}_another", scenario.slot())},
+    }});
+    manifests.with(resource("SourceConnector", "another", spec))
 }
