@@ -17,6 +17,9 @@ pub const APPLICATION_NAME: &str = "afterbay";
 /// How long one server may take to let us in.
 pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// How long a short statement may take, from here: longer than the server lets it. One that stands still keeps its
+/// connections open, and tells nothing.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(75);
 /// The settings of every session. They fix the text form of values, and so the messages: nothing that an administrator
 /// sets for the server, the database or the role may change it. `row_security=off` makes a policy an error instead of
 /// a silent filter.
@@ -31,6 +34,17 @@ pub(super) enum Purpose {
     Statements,
     /// A stream or a copy, which may take for ever.
     Replication,
+}
+
+/// The answer to a short statement, or that there is none.
+pub(super) async fn answer<T>(
+    place: &Arc<Place>,
+    answer: impl Future<Output = Result<T, PostgresError>>,
+) -> Result<T, PostgresError> {
+    tokio::time::timeout(ANSWER_TIMEOUT, answer).await.unwrap_or_else(|_| {
+        let words = format!("no answer to a statement within {} s", ANSWER_TIMEOUT.as_secs());
+        Err(PostgresError::new(PostgresErrorKind::Unreachable, words, place))
+    })
 }
 
 /// The startup parameter `options`.

@@ -70,22 +70,30 @@ impl SqlClient {
 
     /// The rows of a statement.
     pub async fn query(&self, sql: &str, parameters: &[&(dyn ToSql + Sync)]) -> Result<Vec<Row>, PostgresError> {
-        self.client.query(sql, parameters).await.map_err(|error| self.error(&error))
+        self.answer(self.client.query(sql, parameters)).await
     }
 
     /// The row of a statement that has one at the most.
     pub async fn query_opt(&self, sql: &str, parameters: &[&(dyn ToSql + Sync)]) -> Result<Option<Row>, PostgresError> {
-        self.client.query_opt(sql, parameters).await.map_err(|error| self.error(&error))
+        self.answer(self.client.query_opt(sql, parameters)).await
     }
 
     /// The row of a statement that has exactly one.
     pub async fn query_one(&self, sql: &str, parameters: &[&(dyn ToSql + Sync)]) -> Result<Row, PostgresError> {
-        self.client.query_one(sql, parameters).await.map_err(|error| self.error(&error))
+        self.answer(self.client.query_one(sql, parameters)).await
     }
 
     /// Runs statements without parameters; several are one transaction.
     pub async fn execute(&self, sql: &str) -> Result<(), PostgresError> {
-        self.client.batch_execute(sql).await.map_err(|error| self.error(&error))
+        self.answer(self.client.batch_execute(sql)).await
+    }
+
+    async fn answer<T>(
+        &self,
+        answer: impl Future<Output = Result<T, tokio_postgres::Error>>,
+    ) -> Result<T, PostgresError> {
+        let answer = async { answer.await.map_err(|error| self.error(&error)) };
+        session::answer(&self.place, answer).await
     }
 
     pub(super) fn error(&self, error: &tokio_postgres::Error) -> PostgresError {

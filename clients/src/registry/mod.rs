@@ -27,6 +27,8 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 /// After this time a call is not tried again.
 const DEADLINE: Duration = Duration::from_secs(10);
+/// The longest answer that is read: an id, or why a schema is refused, which may show the schema.
+const ANSWER_BYTES_MAX: usize = 16 << 20;
 const PAUSE_FIRST: Duration = Duration::from_millis(200);
 const PAUSE_MAX: Duration = Duration::from_secs(5);
 
@@ -88,7 +90,7 @@ impl RegistryClient {
     async fn register_once(&self, url: &Url, body: &[u8]) -> Result<u32, RegistryError> {
         let request = self.request(Method::POST, url.clone())?.header(CONTENT_TYPE, MEDIA_TYPE);
         let answer = self.send(request.body(body.to_vec())).await?;
-        let bytes = answer.bytes().await.map_err(|error| self.transport(&error))?;
+        let bytes = self.body(answer).await?;
         let answer: RegisterAnswer = serde_json::from_slice(&bytes).map_err(|_| {
             self.error(RegistryErrorKind::Failed, "the answer holds no schema id; is this a schema registry?")
         })?;
@@ -118,8 +120,21 @@ impl RegistryClient {
         if status.is_success() {
             return Ok(answer);
         }
-        let body = answer.bytes().await.unwrap_or_default();
+        let body = self.body(answer).await.unwrap_or_default();
         Err(RegistryError::answered(status, &body, self.base.as_str()))
+    }
+
+    /// The body of an answer, no more than an answer can have.
+    async fn body(&self, mut answer: Response) -> Result<Vec<u8>, RegistryError> {
+        let mut body = Vec::new();
+        while let Some(bytes) = answer.chunk().await.map_err(|error| self.transport(&error))? {
+            if body.len() + bytes.len() > ANSWER_BYTES_MAX {
+                let words = format!("the answer has more than {ANSWER_BYTES_MAX} bytes; is this a schema registry?");
+                return Err(self.error(RegistryErrorKind::Failed, words));
+            }
+            body.extend_from_slice(&bytes);
+        }
+        Ok(body)
     }
 
     /// The address of a resource: what is given stands below the base, each part encoded as one segment.

@@ -113,7 +113,6 @@ struct Recovered {
 
 /// Fences, and reads what is committed.
 fn recover(context: &SinkContext, timeout_ms: u64, lost: Option<Position>) -> Result<Recovered, Ending> {
-    let _in_the_door = context.doors.kafka(&context.runtime);
     let kafka = &context.plan.kafka;
     // A status that knows of a commit knows more than the plan.
     let (mut protocol, _fence) = Protocol::start(context.status.begun());
@@ -121,11 +120,18 @@ fn recover(context: &SinkContext, timeout_ms: u64, lost: Option<Position>) -> Re
     settings.transaction_timeout_ms = timeout_ms;
     settings.compression = kafka.compression;
     settings.queue_bytes = context.producer_bytes;
-    let producer = TransactionalProducer::new(&kafka.connection, &settings).map_err(|error| error.problem())?;
-    producer.init_transactions(KAFKA_TIMEOUT)?;
+    let producer = {
+        let _in_the_door = context.doors.fencing(&context.runtime);
+        let producer = TransactionalProducer::new(&kafka.connection, &settings).map_err(|error| error.problem())?;
+        producer.init_transactions(KAFKA_TIMEOUT)?;
+        producer
+    };
     fault::point("fenced");
     protocol.step(Event::Fenced);
-    let record = read_record(context)?;
+    let record = {
+        let _in_the_door = context.doors.reading(&context.runtime);
+        read_record(context)?
+    };
     fault::point("progress-read");
     let position = record.as_ref().map(|record| record.position);
     let mut snapshot = record.as_ref().and_then(|record| record.snapshot.clone());
@@ -183,7 +189,7 @@ fn read_record(context: &SinkContext) -> Result<Option<ProgressRecord>, Ending> 
 
 /// How long a transaction may be open at the most.
 fn longest_transaction(context: &SinkContext) -> u64 {
-    let _in_the_door = context.doors.kafka(&context.runtime);
+    let _in_the_door = context.doors.fencing(&context.runtime);
     let connection = &context.plan.kafka.connection;
     // Without the right to ask, the broker's default is as good as any: a broker that allows less says so.
     context

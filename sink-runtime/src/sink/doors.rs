@@ -2,8 +2,11 @@
 //!
 //! A Sink that begins has clients of its own for that: two to read its progress, one to register its schemas. Hundreds of
 //! Sinks that begin at once would have hundreds of them, with their threads, and a broker that is just back would see
-//! them all in the same moment. Each system has a door of its own, as Sinks that wait for one that does not answer must
-//! not keep others from theirs; and nobody waits for anything else while in a door.
+//! them all in the same moment. Each system has doors of its own, as Sinks that wait for one that does not answer must
+//! not keep others from theirs.
+//!
+//! Nobody in a door waits for somebody who waits before it. So fencing and reading have a door each: a reader waits for
+//! the transactions that a killed worker has left open, until their Sinks have fenced it.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -18,7 +21,8 @@ const AT_ONCE: usize = 16;
 /// The doors of one Sink.
 #[derive(Clone, Debug)]
 pub struct Doors {
-    kafka: Arc<Semaphore>,
+    fencing: Arc<Semaphore>,
+    reading: Arc<Semaphore>,
     registry: Option<Arc<Semaphore>>,
 }
 
@@ -31,7 +35,8 @@ impl Doors {
             Arc::clone(door)
         };
         let of = |sink: &SinkPlan| Self {
-            kafka: door(format!("kafka {}", sink.kafka.connection.name)),
+            fencing: door(format!("fencing {}", sink.kafka.connection.name)),
+            reading: door(format!("reading {}", sink.kafka.connection.name)),
             registry: match &sink.format {
                 FormatPlan::Avro { registry } => Some(door(format!("registry {}", registry.url))),
                 FormatPlan::Json => None,
@@ -40,9 +45,14 @@ impl Doors {
         sinks.iter().map(of).collect()
     }
 
-    /// Waits for its turn at the brokers. For threads, not for tasks.
-    pub fn kafka(&self, runtime: &Handle) -> Option<SemaphorePermit<'_>> {
-        runtime.block_on(self.kafka.acquire()).ok()
+    /// Waits for its turn to fence its predecessors. For threads, not for tasks.
+    pub fn fencing(&self, runtime: &Handle) -> Option<SemaphorePermit<'_>> {
+        runtime.block_on(self.fencing.acquire()).ok()
+    }
+
+    /// Waits for its turn to read what is committed, fenced. For threads, not for tasks.
+    pub fn reading(&self, runtime: &Handle) -> Option<SemaphorePermit<'_>> {
+        runtime.block_on(self.reading.acquire()).ok()
     }
 
     /// Waits for its turn at the registry, if it needs one. For threads, not for tasks.

@@ -27,6 +27,9 @@ const QUESTIONS: usize = 4;
 /// How long connections are kept for the next turn: to log in costs both sides milliseconds of a processor.
 pub(super) const KEEP: Duration = Duration::from_secs(10);
 
+const LOOK_AT_THE_CONNECTION: &str = "SELECT pg_catalog.set_config(name, '5s', false) \
+     FROM pg_catalog.pg_settings WHERE name = 'client_connection_check_interval'";
+
 /// The turns of a worker.
 #[derive(Debug)]
 pub struct Turns {
@@ -57,7 +60,13 @@ impl Reader {
         // While the other session holds a lock on the table, this one must not wait for long behind somebody who waits for
         // that: the server does not see that the two belong together.
         client.execute("SET lock_timeout = '2s'").await?;
-        Ok(Self { client, connection: ReplicationConnection::connect(plan).await? })
+        let mut connection = ReplicationConnection::connect(plan).await?;
+        // A process of the server's that makes a slot waits for transactions, however long they take, and does not see by
+        // itself that nobody waits for the slot any more. Servers before 14, and some systems, cannot be told to look.
+        if let Err(error) = connection.query(LOOK_AT_THE_CONNECTION).await {
+            tracing::debug!("{error}");
+        }
+        Ok(Self { connection, client })
     }
 }
 

@@ -10,7 +10,7 @@ use crate::postgres::cursor::{Broken, Cursor};
 use crate::postgres::error::{PostgresError, with_detail};
 use crate::postgres::lsn::Lsn;
 use crate::postgres::quote;
-use crate::postgres::session::Place;
+use crate::postgres::session::{self, Place};
 
 /// One row in text form.
 pub type TextRow = Vec<Option<String>>;
@@ -73,27 +73,31 @@ pub struct CreatedSlot {
 impl ReplicationConnection {
     /// Runs statements (the simple protocol) and gives all their rows.
     pub async fn query(&mut self, sql: &str) -> Result<Vec<TextRow>, PostgresError> {
-        self.begin(sql).await?;
-        let mut rows = Vec::new();
-        self.drain(|kind, body| {
-            if kind == b'D' {
-                rows.push(data_row(body)?);
-            }
-            Ok(())
-        })
-        .await?;
-        Ok(rows)
+        let place = Arc::clone(&self.place);
+        let answer = async {
+            self.begin(sql).await?;
+            let mut rows = Vec::new();
+            self.drain(|kind, body| {
+                if kind == b'D' {
+                    rows.push(data_row(body)?);
+                }
+                Ok(())
+            })
+            .await?;
+            Ok(rows)
+        };
+        session::answer(&place, answer).await
     }
 
     /// Runs statements whose rows are of no interest.
     pub async fn execute(&mut self, sql: &str) -> Result<(), PostgresError> {
-        self.begin(sql).await?;
-        self.drain(|_, _| Ok(())).await
+        self.query(sql).await.map(drop)
     }
 
     /// `IDENTIFY_SYSTEM`.
     pub async fn identify_system(&mut self) -> Result<SystemIdentity, PostgresError> {
-        let row = self.single_row("IDENTIFY_SYSTEM").await?;
+        let place = Arc::clone(&self.place);
+        let row = session::answer(&place, self.single_row("IDENTIFY_SYSTEM")).await?;
         let identity = match row.as_slice() {
             [Some(system_id), Some(timeline), Some(wal_end), Some(database), ..] => {
                 timeline.parse().ok().zip(wal_end.parse().ok()).map(|(timeline, wal_end)| SystemIdentity {

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use afterbay_e2e::manifests::resource;
-use afterbay_e2e::{Format, Scenario, Sink};
+use afterbay_e2e::{Format, Scenario, Sink, await_condition};
 use serde_json::json;
 
-use super::all_run;
+use super::{PATIENCE, all_run};
 
 #[path = "../../fire/proxy.rs"]
 #[allow(dead_code, reason = "the fire test does more to the network")]
@@ -82,4 +82,36 @@ async fn a_sink_whose_broker_hangs_does_not_hold_up_the_others() {
     }
     assert_eq!(found.len(), rows as usize);
     assert!(found.values().all(|times| *times == 1), "a row stands twice");
+}
+
+/// Making a slot waits for the transactions that write, and the server's process that does so does not look by itself
+/// whether anybody still waits for it.
+#[tokio::test]
+async fn a_killed_worker_leaves_no_process_of_the_servers_behind() {
+    let scenario = Scenario::new("left-behind").await;
+    let database = &scenario.database;
+    database.run("CREATE TABLE t (id int PRIMARY KEY); INSERT INTO t SELECT generate_series(1, 10)").await;
+    let open = database.session().await;
+    let topic = scenario.topic("t");
+    let afterbay = scenario.run(&scenario.manifests().with(Sink::new("t", "public.t", &topic).key(&["id"])));
+    afterbay.caught_up(&scenario).await;
+    open.run("BEGIN; INSERT INTO t VALUES (11)").await;
+    let other = scenario.topic("other");
+    let manifests = scenario.manifests().with(Sink::new("other", "public.t", &other).key(&["id"]));
+    afterbay.stop().await;
+    let afterbay = scenario.run(&manifests);
+    let walsenders = format!(
+        "SELECT count(*) FROM pg_stat_activity WHERE usename = '{}' AND backend_type = 'walsender' AND wait_event_type = 'Lock'",
+        database.role
+    );
+    await_condition("a start waits for the open transaction", PATIENCE, async || {
+        (database.number(&walsenders).await == 1).then_some(())
+    })
+    .await;
+    afterbay.kill().await;
+    await_condition("the server gives the start up", PATIENCE, async || {
+        (database.number(&walsenders).await == 0).then_some(())
+    })
+    .await;
+    open.run("ROLLBACK").await;
 }
