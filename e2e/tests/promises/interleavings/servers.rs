@@ -72,7 +72,7 @@ async fn case_17_the_server_hears_of_a_worker_whose_queue_is_full() {
     let topic = scenario.topic("ledger");
     let manifests = scenario.manifests().with(ledger(&topic)).set("SourceConnector/shop", "spec.worker.memory", "16Mi");
     scenario.carry(&manifests).await;
-    database.run_as_superuser(&format!("ALTER ROLE {} SET wal_sender_timeout = '3s'", database.role)).await;
+    database.run_as_superuser(&format!("ALTER ROLE {} SET wal_sender_timeout = '6s'", database.role)).await;
     let afterbay = scenario.run_with(&manifests, &Options::default().holds_at(&scenario, "staged", 1));
     database.run("INSERT INTO ledger SELECT i, nextval('numbers') FROM generate_series(1000, 71000) i").await;
     afterbay.worker_stands_still().await;
@@ -80,7 +80,7 @@ async fn case_17_the_server_hears_of_a_worker_whose_queue_is_full() {
     let pid = database.text(&reader).await;
     let begun = database.text("SELECT clock_timestamp()").await;
     let heard = format!(
-        "SELECT count(*) FROM pg_stat_replication WHERE pid = {pid} AND reply_time > timestamptz '{begun}' + interval '10s'"
+        "SELECT count(*) FROM pg_stat_replication WHERE pid = {pid} AND reply_time > timestamptz '{begun}' + interval '15s'"
     );
     await_condition("the server hears of the worker for longer than it would wait", PATIENCE, async || {
         (database.number(&heard).await > 0).then_some(())
