@@ -344,3 +344,18 @@ impl Drop for TransactionalProducer {
         self.client.stop();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_queue_stays_within_its_memory_and_has_room_for_the_largest_message() {
+        for bytes in [1_u64 << 20, 32 << 20, 256 << 20] {
+            let queue = Queue::of(bytes, 100_000);
+            assert!(queue.kilobytes * 1_024 + queue.messages * MESSAGE_BYTES <= bytes + 1_024, "{bytes}");
+            assert!(queue.batch_bytes * 5 <= bytes, "{bytes}: several batches are under way");
+            assert!(Queue::of(bytes, 8_000_000).kilobytes * 1_024 >= 8_000_000, "{bytes}");
+        }
+    }
+}

@@ -17,8 +17,8 @@ const MEMORY: &str = "600Mi";
 const SLOTS_MAX: i64 = 8;
 /// Connections that one worker may take: the default of Postgres is a hundred for all.
 const CONNECTIONS_MAX: i64 = 40;
-/// Memory of the worker beside its queues and buffers, for each Sink: mostly threads and librdkafka's own.
-const MEMORY_PER_SINK_MAX: u64 = 1 << 20;
+/// Memory of the worker for each Sink, beside 64 MiB for itself: mostly what the allocator keeps for each of its threads.
+const MEMORY_PER_SINK_MAX: u64 = 4 << 20;
 
 /// The most that a worker has taken of the server, seen by looking again and again.
 #[derive(Default)]
