@@ -34,6 +34,9 @@ const ASKED_WITHIN: Duration = Duration::from_secs(10);
 const FAR: u64 = 64 << 20;
 /// Messages after which a busy session looks up from its reading.
 const MESSAGES_PER_TURN: usize = 4_096;
+/// How long a session waits before it reads again. The server sends each message by itself: to read them one by one, and
+/// to wake a Sink for each, costs several times what is done with them.
+const BREATH: Duration = Duration::from_millis(1);
 
 /// What all that read the source of one worker share.
 #[derive(Debug)]
@@ -150,6 +153,8 @@ pub struct Session {
     /// Their queues.
     pub queues: Queues,
     reader: ReplicationReader,
+    /// When it reads again.
+    due: tokio::time::Instant,
     boundary: Lsn,
     /// Who waits for a place between two transactions.
     joining: Vec<JoinRequest>,
@@ -175,6 +180,7 @@ impl Session {
             router,
             queues,
             reader,
+            due: tokio::time::Instant::now(),
             boundary: start,
             joining: Vec::new(),
             asked: asked.clone(),
@@ -191,6 +197,7 @@ impl Session {
 
     /// Waits for a message and takes it in. Nothing is lost when the future is dropped.
     pub async fn next(&mut self, context: &Context) -> Result<(), SourceError> {
+        tokio::time::sleep_until(self.due).await;
         match self.reader.next().await? {
             Some(message) => take_in(&mut self.router, &mut self.boundary, &mut self.asked, &context.status, &message),
             None => Err(SourceError::Refused(ended())),
@@ -201,7 +208,10 @@ impl Session {
     /// out of the stream would be lost.
     pub async fn turn(&mut self, context: &Context) -> Result<(), SourceError> {
         for _ in 0..MESSAGES_PER_TURN {
-            let Some(message) = self.reader.try_next()? else { break };
+            let Some(message) = self.reader.try_next()? else {
+                self.due = tokio::time::Instant::now() + BREATH;
+                break;
+            };
             take_in(&mut self.router, &mut self.boundary, &mut self.asked, &context.status, &message)?;
             if self.router.take_largest() >= self.queues.batch_bytes {
                 self.queues.flush(&mut self.router, false).await;
