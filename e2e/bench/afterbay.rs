@@ -78,8 +78,7 @@ impl Bench {
     /// `afterbay run`.
     pub fn start(&self) -> Afterbay {
         let runtime = self.runtime.iter().flat_map(|path| ["--runtime", path.to_str().expect("a path is text")]);
-        self.scenario
-            .run_with(&self.manifests, &runtime.fold(Options::default(), |options, word| options.argument(word)))
+        self.scenario.run_with(&self.manifests, &runtime.fold(Options::default(), Options::argument))
     }
 
     /// What waits for a worker when it starts.

@@ -93,7 +93,7 @@ pub struct RowSpan {
 
 impl RowSpan {
     /// How many cells it has.
-    pub fn len(self) -> usize {
+    pub fn width(self) -> usize {
         usize::from(self.count)
     }
 }

@@ -53,7 +53,9 @@ impl ProducerSettings {
             transaction_timeout_ms: 15_000,
             compression: Compression::None,
             queue_bytes: 32 << 20,
-            linger_ms: 5,
+            // A commit waits for no batch, so nothing is seen later for it. While a batch is about to be due, librdkafka's
+            // thread does not sleep (it counts in whole milliseconds): a short time would keep it awake throughout.
+            linger_ms: 50,
         }
     }
 }

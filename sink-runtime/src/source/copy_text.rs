@@ -42,7 +42,11 @@ pub fn push_row(batch: &mut ChangeBatch, line: &[u8], columns: usize) -> Result<
         }
     }
     let span = batch.end_row(&row);
-    if span.len() == columns { Ok(span) } else { Err(CopyTextError::Width { expected: columns, found: span.len() }) }
+    if span.width() == columns {
+        Ok(span)
+    } else {
+        Err(CopyTextError::Width { expected: columns, found: span.width() })
+    }
 }
 
 fn push_cell(batch: &mut ChangeBatch, cell: &[u8]) -> Result<(), CopyTextError> {
