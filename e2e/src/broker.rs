@@ -50,6 +50,12 @@ pub fn has_topic(rig: &Rig, name: &str) -> bool {
     metadata.topics().iter().any(|topic| topic.name() == name)
 }
 
+/// Records that the partition was ever given, committed or not, and the marks of transactions.
+pub fn end(rig: &Rig, topic: &str, partition: i32) -> i64 {
+    let ends = admin(rig).inner().fetch_watermarks(topic, partition, TIMEOUT);
+    ends.expect("the broker answers").1
+}
+
 /// Sets one setting of a topic, and takes back all others.
 pub async fn configure_topic(rig: &Rig, name: &str, key: &str, value: &str) {
     let wanted = AlterConfig::new(ResourceSpecifier::Topic(name)).set(key, value);

@@ -16,7 +16,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use crate::change::ChangeBatch;
 
 /// After this time without a sign of life a Sink with a full queue is not waited for any more where others wait with it.
-pub const HELD_UP: Duration = Duration::from_secs(3);
+pub const HELD_UP: Duration = Duration::from_secs(10);
 /// How often it is looked for signs of life.
 const GLANCE: Duration = Duration::from_millis(100);
 

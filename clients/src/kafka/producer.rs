@@ -26,6 +26,8 @@ const QUEUE_TIMEOUT: Duration = Duration::from_mins(1);
 const MESSAGE_BYTES: u64 = 640;
 /// So that a request still carries more than one message.
 const LEAST_MESSAGES: u64 = 500;
+/// As many as a Sink hands over in 50 ms at its best.
+const MANY_MESSAGES: u64 = 10_000;
 /// librdkafka's default for `message.max.bytes`.
 const LARGEST_MESSAGE: u64 = 1_000_000;
 
@@ -41,8 +43,6 @@ pub struct ProducerSettings {
     /// Memory in bytes that messages may take while they wait for the broker. One message of the largest size that the
     /// connection allows always has room, whatever this says.
     pub queue_bytes: u64,
-    /// `linger.ms`: how long a batch waits to be filled.
-    pub linger_ms: u64,
 }
 
 impl ProducerSettings {
@@ -53,9 +53,6 @@ impl ProducerSettings {
             transaction_timeout_ms: 15_000,
             compression: Compression::None,
             queue_bytes: 32 << 20,
-            // A commit waits for no batch, so nothing is seen later for it. While a batch is about to be due, librdkafka's
-            // thread does not sleep (it counts in whole milliseconds): a short time would keep it awake throughout.
-            linger_ms: 50,
         }
     }
 }
@@ -66,17 +63,23 @@ struct Queue {
     kilobytes: u64,
     messages: u64,
     batch_bytes: u64,
+    linger_ms: u64,
 }
 
 impl Queue {
     /// Half for keys and values, half for what messages take beside them.
     fn of(bytes: u64, largest_message: u64) -> Self {
+        let messages = (bytes / 2 / MESSAGE_BYTES).max(LEAST_MESSAGES);
         Self {
             // A message that is larger than the queue would wait for room for ever.
             kilobytes: (bytes / 2).max(largest_message + MESSAGE_BYTES).div_ceil(1_024),
-            messages: (bytes / 2 / MESSAGE_BYTES).max(LEAST_MESSAGES),
+            messages,
             // Larger batches than the default of 16 KB: one request carries more, for the same memory. Several are under way.
             batch_bytes: (bytes / 16).clamp(16_384, 1_000_000),
+            // A commit waits for no batch, so nothing is seen later for it. While a batch is about to be due, librdkafka's
+            // thread does not sleep (it counts in whole milliseconds): a short time would keep it awake throughout. But the
+            // queue is not to be full before a batch is due.
+            linger_ms: if messages < MANY_MESSAGES { 5 } else { 50 },
         }
     }
 }
@@ -126,14 +129,14 @@ impl TransactionalProducer {
     pub fn new(plan: &KafkaConnectionPlan, settings: &ProducerSettings) -> Result<Self, KafkaError> {
         let config = |words: String| KafkaError::Config { connection: plan.name.clone(), words };
         let mut native = Settings::new(plan)?;
+        let queue = Queue::of(settings.queue_bytes, largest_message(plan));
         if cfg!(not(feature = "without-transactions")) {
             native.set("transactional.id", settings.transactional_id.clone());
             native.set("transaction.timeout.ms", settings.transaction_timeout_ms.to_string());
         }
         native.set("enable.idempotence", "true");
         native.set("compression.type", settings.compression.as_str());
-        native.set("linger.ms", settings.linger_ms.to_string());
-        let queue = Queue::of(settings.queue_bytes, largest_message(plan));
+        native.set("linger.ms", queue.linger_ms.to_string());
         native.set("batch.size", queue.batch_bytes.to_string());
         native.set("queue.buffering.max.kbytes", queue.kilobytes.to_string());
         native.set("queue.buffering.max.messages", queue.messages.to_string());

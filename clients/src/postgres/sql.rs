@@ -1,6 +1,7 @@
 //! SQL sessions, for the catalogue and for administration.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use afterbay_crds::plan::PostgresConnectionPlan;
 use secrecy::ExposeSecret;
@@ -16,6 +17,8 @@ use super::session::{self, APPLICATION_NAME, Enter, Entrance, Place, Purpose};
 pub struct SqlClient {
     client: tokio_postgres::Client,
     place: Arc<Place>,
+    /// Statements that are not answered.
+    unanswered: AtomicUsize,
 }
 
 /// Connects to the first of the servers that is a primary.
@@ -54,7 +57,7 @@ async fn enter(plan: &PostgresConnectionPlan, entrance: Entrance) -> Result<SqlC
             tracing::debug!(%error, "an SQL session ended");
         }
     });
-    Ok(SqlClient { client, place })
+    Ok(SqlClient { client, place, unanswered: AtomicUsize::new(0) })
 }
 
 impl SqlClient {
@@ -63,9 +66,10 @@ impl SqlClient {
         &self.place
     }
 
-    /// Whether the session is over.
+    /// Whether the session is over, or is of no more use: whoever asks next would wait for the answer that somebody else
+    /// has given up.
     pub fn is_closed(&self) -> bool {
-        self.client.is_closed()
+        self.client.is_closed() || self.unanswered.load(Ordering::Relaxed) > 0
     }
 
     /// The rows of a statement.
@@ -92,7 +96,12 @@ impl SqlClient {
         &self,
         answer: impl Future<Output = Result<T, tokio_postgres::Error>>,
     ) -> Result<T, PostgresError> {
-        let answer = async { answer.await.map_err(|error| self.error(&error)) };
+        let answer = async {
+            self.unanswered.fetch_add(1, Ordering::Relaxed);
+            let answer = answer.await;
+            self.unanswered.fetch_sub(1, Ordering::Relaxed);
+            answer.map_err(|error| self.error(&error))
+        };
         session::answer(&self.place, answer).await
     }
 

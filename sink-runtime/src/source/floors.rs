@@ -21,7 +21,9 @@ enum Floor {
     Unknown,
     /// It has not begun: it needs nothing that lies in the past.
     Free,
-    /// It needs all that commits from here on.
+    /// It begins: nothing beyond this is acknowledged until it has.
+    Held(Lsn),
+    /// It has committed what commits before this, and needs all from here on.
     At(Lsn),
 }
 
@@ -35,6 +37,9 @@ impl Floors {
     pub fn raise(&self, sink: usize, lsn: Lsn) {
         self.change(sink, |floor, _| match floor {
             Floor::At(known) => Floor::At(known.max(lsn)),
+            // What was committed before it began anew, and is gone.
+            Floor::Held(known) if lsn < known => Floor::Held(known),
+            Floor::Held(_) => Floor::At(lsn),
             Floor::Unknown | Floor::Free => Floor::At(lsn),
         });
     }
@@ -47,7 +52,7 @@ impl Floors {
     /// A Sink begins: from now on nothing more is acknowledged until its start is committed ([`Self::raise`]), or given
     /// up ([`Self::free`]). Its start must be taken after this call.
     pub fn hold(&self, sink: usize) {
-        self.change(sink, |_, told| Floor::At(told));
+        self.change(sink, |_, told| Floor::Held(told));
     }
 
     /// What a Sink has committed, as far as this process knows.
@@ -72,7 +77,7 @@ impl Floors {
             return None;
         }
         let places = inner.floors.iter().filter_map(|floor| match floor {
-            Floor::At(lsn) => Some(*lsn),
+            Floor::At(lsn) | Floor::Held(lsn) => Some(*lsn),
             _ => None,
         });
         let lowest = places.min().filter(|lowest| *lowest >= inner.told)?;
@@ -106,6 +111,20 @@ mod tests {
         assert_eq!(floors.lowest(), Some(Lsn(5)));
         floors.raise(1, Lsn(3));
         assert_eq!(floors.lowest(), Some(Lsn(5)), "a floor never sinks");
+    }
+
+    #[test]
+    fn a_sink_that_could_not_begin_anew_has_committed_nothing_more() {
+        let floors = Floors::new(1);
+        floors.told(Lsn(8));
+        floors.raise(0, Lsn(5));
+        floors.free(0);
+        floors.hold(0);
+        assert_eq!(floors.of(0), None);
+        floors.raise(0, Lsn(5));
+        assert_eq!((floors.of(0), floors.lowest()), (None, Some(Lsn(8))), "its old record, once more");
+        floors.raise(0, Lsn(9));
+        assert_eq!((floors.of(0), floors.lowest()), (Some(Lsn(9)), Some(Lsn(9))));
     }
 
     #[test]

@@ -171,6 +171,10 @@ impl Manager {
         let context = Arc::clone(&self.context);
         let Some(Opened { stream, start, fit }) = open(&context, waiting).await? else { return Ok(()) };
         let mut queues = Queues::new(context.batch_bytes, Delivered::default());
+        if context.sinks.len() > 1 {
+            // Also those that are not among the members: they ask for what only this session gives.
+            queues = queues.awaited();
+        }
         let mut members = Vec::new();
         for fit in fit {
             let member = fit.newcomer.member();

@@ -69,7 +69,7 @@ pub struct Queues {
     senders: HashMap<usize, FeedSender>,
     delivered: Delivered,
     batch_bytes: usize,
-    /// Whether somebody else waits while a queue is full, whose ever it is.
+    /// Whether somebody else waits while a queue is full.
     others_wait: bool,
 }
 
@@ -99,7 +99,6 @@ impl Queues {
     /// Sends the batches that are worth it, or all; lets go who has left, and who is held up by what is not the source
     /// while others wait.
     pub async fn flush(&mut self, router: &mut Router, all: bool) {
-        let others_wait = self.others_wait || self.senders.len() > 1;
         let mut left = Vec::new();
         for member in router.members() {
             let due = all || member.batch.size() >= self.batch_bytes;
@@ -108,7 +107,7 @@ impl Queues {
                 && let Some(sender) = self.senders.get(&member.sink)
             {
                 let batch = std::mem::take(&mut member.batch);
-                let sent = if others_wait {
+                let sent = if self.others_wait {
                     sender.changes_if_alive(batch).await
                 } else {
                     sender.changes(batch).await.map_err(|Left| Unfed::Left)

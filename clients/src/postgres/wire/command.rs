@@ -74,19 +74,21 @@ impl ReplicationConnection {
     /// Runs statements (the simple protocol) and gives all their rows.
     pub async fn query(&mut self, sql: &str) -> Result<Vec<TextRow>, PostgresError> {
         let place = Arc::clone(&self.place);
-        let answer = async {
-            self.begin(sql).await?;
-            let mut rows = Vec::new();
-            self.drain(|kind, body| {
-                if kind == b'D' {
-                    rows.push(data_row(body)?);
-                }
-                Ok(())
-            })
-            .await?;
-            Ok(rows)
-        };
-        session::answer(&place, answer).await
+        session::answer(&place, self.rows(sql)).await
+    }
+
+    /// As [`Self::query`], however long it takes.
+    async fn rows(&mut self, sql: &str) -> Result<Vec<TextRow>, PostgresError> {
+        self.begin(sql).await?;
+        let mut rows = Vec::new();
+        self.drain(|kind, body| {
+            if kind == b'D' {
+                rows.push(data_row(body)?);
+            }
+            Ok(())
+        })
+        .await?;
+        Ok(rows)
     }
 
     /// Runs statements whose rows are of no interest.
@@ -118,7 +120,8 @@ impl ReplicationConnection {
             // The first one descends from none, and has no file that the server could show.
             return Ok(Vec::new());
         }
-        let row = self.single_row(&format!("TIMELINE_HISTORY {timeline}")).await?;
+        let place = Arc::clone(&self.place);
+        let row = session::answer(&place, self.single_row(&format!("TIMELINE_HISTORY {timeline}"))).await?;
         let content = row.get(1).and_then(Option::as_deref);
         content.and_then(parse_history).ok_or_else(|| self.unexpected("TIMELINE_HISTORY"))
     }
@@ -151,8 +154,11 @@ impl ReplicationConnection {
 
     /// Drops a slot; with `wait`, after whoever reads it has left.
     pub async fn drop_slot(&mut self, name: &str, wait: bool) -> Result<(), PostgresError> {
-        let wait = if wait { " WAIT" } else { "" };
-        self.execute(&format!("DROP_REPLICATION_SLOT {}{wait}", quote::identifier(name))).await
+        let slot = quote::identifier(name);
+        if wait {
+            return self.rows(&format!("DROP_REPLICATION_SLOT {slot} WAIT")).await.map(drop);
+        }
+        self.execute(&format!("DROP_REPLICATION_SLOT {slot}")).await
     }
 
     /// Has standbys keep a copy of a slot from now on. Nobody may read it meanwhile, and the server must be 17 or newer.
@@ -160,8 +166,9 @@ impl ReplicationConnection {
         self.execute(&format!("ALTER_REPLICATION_SLOT {} (FAILOVER)", quote::identifier(name))).await
     }
 
+    /// However long it takes.
     async fn single_row(&mut self, command: &str) -> Result<TextRow, PostgresError> {
-        match self.query(command).await?.pop() {
+        match self.rows(command).await?.pop() {
             Some(row) => Ok(row),
             None => Err(self.unexpected(command)),
         }

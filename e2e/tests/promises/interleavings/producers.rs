@@ -27,6 +27,14 @@ async fn open_transactions_end(scenario: &Scenario, topic: &str) {
     .await;
 }
 
+/// Waits until what a worker has staged is at the broker: it may have waited for a batch.
+async fn arrives(scenario: &Scenario, topic: &str, before: i64) {
+    await_condition("what is staged is at the broker", PATIENCE, async || {
+        (broker::end(scenario.rig, topic, 0) > before).then_some(())
+    })
+    .await;
+}
+
 /// All messages but those of the test's own.
 async fn messages(scenario: &Scenario, topic: &str) -> Vec<Message> {
     let messages = scenario.messages(topic, Format::Json).await;
@@ -60,8 +68,10 @@ async fn case_13_the_broker_ends_the_transaction_of_a_worker_that_lives() {
     scenario.carry(&manifests).await;
     let afterbay = scenario.run_with(&manifests, &Options::default().holds_at(&scenario, "staged", 3));
     let worker = afterbay.worker().await;
+    let before = broker::end(scenario.rig, &topic, 0);
     history.work(50).await;
     afterbay.worker_stands_still().await;
+    arrives(&scenario, &topic, before).await;
     open_transactions_end(&scenario, &topic).await;
     scenario.lets_go();
     let (message, _) = afterbay.problem("TransactionFailed").await;
@@ -107,8 +117,11 @@ async fn case_16_a_crashed_transaction_of_another_sink_holds_a_start_up_for_its_
     scenario.carry(&both).await;
     let only_gone = both.clone().without("Sink/well").without("SourceConnector/shop");
     let afterbay = scenario.run_with(&only_gone, &Options::default().holds_at(&scenario, "progress-staged", 1));
+    let progress = scenario.progress_topic();
+    let before = broker::end(scenario.rig, &progress, 0);
     history.work(20).await;
     afterbay.worker_stands_still().await;
+    arrives(&scenario, &progress, before).await;
     let worker = afterbay.worker().await;
     processes::signal(afterbay.pid(), "STOP");
     processes::signal(worker, "KILL");

@@ -15,11 +15,11 @@ mod proxy;
 
 use proxy::{Network, Proxy};
 
-/// How long others may wait in all for a Sink that is held up: three seconds until that is noticed, and a machine that
-/// does much else. Its broker would be waited for half a minute.
-const WAIT_MAX: Duration = Duration::from_secs(12);
+/// How long others may wait in all for a Sink that is held up: ten seconds until that is noticed, and a machine that does
+/// much else. Its broker would be waited for more than half a minute.
+const WAIT_MAX: Duration = Duration::from_secs(20);
 /// How long the broker hangs.
-const HUNG: Duration = Duration::from_secs(25);
+const HUNG: Duration = Duration::from_secs(30);
 
 #[tokio::test]
 async fn a_sink_whose_broker_hangs_does_not_hold_up_the_others() {

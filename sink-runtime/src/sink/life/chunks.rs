@@ -92,6 +92,8 @@ impl Life<'_> {
             if self.context.stop.is_set() {
                 return Err(self.stop());
             }
+            // Its changes wait in the meantime.
+            self.feed.alive();
             match chunk.rows.next(IDLE) {
                 Ok(Delivery::Changes(batch, room)) => {
                     rows += self.take_rows(&batch)?;
