@@ -39,8 +39,7 @@ impl Floors {
             Floor::At(known) => Floor::At(known.max(lsn)),
             // What was committed before it began anew, and is gone.
             Floor::Held(known) if lsn < known => Floor::Held(known),
-            Floor::Held(_) => Floor::At(lsn),
-            Floor::Unknown | Floor::Free => Floor::At(lsn),
+            Floor::Held(_) | Floor::Unknown | Floor::Free => Floor::At(lsn),
         });
     }
 
