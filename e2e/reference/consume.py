@@ -13,6 +13,7 @@ import json
 import math
 import struct
 import sys
+import time
 
 import fastavro
 import requests
@@ -125,6 +126,19 @@ def partitions(consumer, topics):
     return found
 
 
+def await_marks(consumer, settings, partitions):
+    """Waits until what is committed is seen: a broker confirms a commit before it has marked all partitions. What stays
+    open for longer than a moment is nobody's commit."""
+    uncommitted = Consumer({**settings, "isolation.level": "read_uncommitted"})
+    late = time.monotonic() + 2
+    for topic, number in partitions:
+        partition = TopicPartition(topic, number)
+        end = uncommitted.get_watermark_offsets(partition, timeout=20)[1]
+        while consumer.get_watermark_offsets(partition, timeout=20)[1] < end and time.monotonic() < late:
+            time.sleep(0.05)
+    uncommitted.close()
+
+
 def main():
     options = arguments()
     registry = Registry(options)
@@ -139,6 +153,8 @@ def main():
     consumer = Consumer(settings)
     unread = partitions(consumer, options.topics)
     consumer.assign([TopicPartition(topic, number, OFFSET_BEGINNING) for topic, number in unread])
+    if not options.follow:
+        await_marks(consumer, settings, unread)
     count = 0
     # A number of messages that is asked for is awaited beyond the ends of today.
     while options.follow or (unread if options.count is None else count < options.count):
