@@ -68,7 +68,7 @@ async fn follow(
     checks::slot_is_not_ahead(&plan.slot, confirmed, &newcomer.position).map_err(SourceError::Refused)?;
     let stream = connection.start_replication(&name, start, &[&plan.publication]).await?;
     // Others wait for its turn.
-    let mut queues = Queues::new(context.batch_bytes, delivered).awaited();
+    let mut queues = Queues::new(context.batch_bytes, delivered, true);
     queues.add(newcomer.sink, sender.clone());
     let mut session = Session::new(context, stream, start, Router::new(vec![newcomer.member()]), queues, false);
 

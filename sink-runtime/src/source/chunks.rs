@@ -107,11 +107,7 @@ impl Chunks {
             }
             return;
         }
-        let reader = match reader {
-            Some(reader) => Ok(reader),
-            None => Reader::connect(&self.context.plan.connection).await,
-        };
-        let reader = match reader {
+        let reader = match Reader::ready(reader, &self.context.plan.connection).await {
             Ok(reader) => reader,
             Err(error) => return refuse(reply, &error.into()),
         };

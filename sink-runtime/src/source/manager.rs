@@ -170,11 +170,8 @@ impl Manager {
     async fn serve(&mut self, waiting: Vec<Waiting>) -> Result<(), SourceError> {
         let context = Arc::clone(&self.context);
         let Some(Opened { stream, start, fit }) = open(&context, waiting).await? else { return Ok(()) };
-        let mut queues = Queues::new(context.batch_bytes, Delivered::default());
-        if context.sinks.len() > 1 {
-            // Also those that are not among the members: they ask for what only this session gives.
-            queues = queues.awaited();
-        }
+        // Also Sinks that are not among the members wait: they ask for what only this session gives.
+        let mut queues = Queues::new(context.batch_bytes, Delivered::default(), context.sinks.len() > 1);
         let mut members = Vec::new();
         for fit in fit {
             let member = fit.newcomer.member();

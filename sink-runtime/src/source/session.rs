@@ -74,21 +74,14 @@ pub struct Queues {
 }
 
 impl Queues {
-    /// No queues yet.
-    pub fn new(batch_bytes: usize, delivered: Delivered) -> Self {
-        Self { senders: HashMap::new(), delivered, batch_bytes, others_wait: false }
+    /// No queues yet. `others_wait`: somebody else waits while one of them is full.
+    pub fn new(batch_bytes: usize, delivered: Delivered, others_wait: bool) -> Self {
+        Self { senders: HashMap::new(), delivered, batch_bytes, others_wait }
     }
 
     /// How far all queues have been served.
     pub fn delivered(&self) -> &Delivered {
         &self.delivered
-    }
-
-    /// The queues of a session on whose end others wait.
-    #[must_use]
-    pub fn awaited(mut self) -> Self {
-        self.others_wait = true;
-        self
     }
 
     /// Serves a Sink from now on.

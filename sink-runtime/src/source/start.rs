@@ -97,10 +97,7 @@ async fn begin(
     reader: Option<Reader>,
 ) -> Result<Begun, SourceError> {
     let plan = &context.plan;
-    let mut reader = match reader {
-        Some(reader) => reader,
-        None => Reader::connect(&plan.connection).await?,
-    };
+    let mut reader = Reader::ready(reader, &plan.connection).await?;
     let Reader { connection, client } = &mut reader;
     let relation = preconditions(client, plan, table, context.sinks.get(sink)).await?;
     let server = connection.identify_system().await?;

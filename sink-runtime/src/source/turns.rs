@@ -54,8 +54,11 @@ pub struct Reader {
 }
 
 impl Reader {
-    /// Connected anew.
-    pub async fn connect(plan: &PostgresConnectionPlan) -> Result<Self, PostgresError> {
+    /// The one that was kept, or one that is connected anew.
+    pub async fn ready(kept: Option<Self>, plan: &PostgresConnectionPlan) -> Result<Self, PostgresError> {
+        if let Some(reader) = kept {
+            return Ok(reader);
+        }
         let client = sql::connect(plan).await?;
         // While the other session holds a lock on the table, this one must not wait for long behind somebody who waits for
         // that: the server does not see that the two belong together.
