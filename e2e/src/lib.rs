@@ -19,6 +19,7 @@ pub mod manifests;
 pub mod message;
 pub mod processes;
 pub mod programs;
+pub mod proxy;
 pub mod reference;
 pub mod rig;
 pub mod scenario;

@@ -14,7 +14,6 @@ mod checker;
 mod expectation;
 mod faults;
 mod ledger;
-mod proxy;
 mod random;
 mod round;
 mod summary;

@@ -3,13 +3,13 @@
 use std::time::{Duration, Instant};
 
 use afterbay_crds::report::{SinkReport, SinkState};
+use afterbay_e2e::proxy::{Network, Proxy};
 use afterbay_e2e::{Afterbay, Format, Manifests, Rig, Scenario, Sink};
 use tokio_postgres::Config;
 
 use crate::checker::{Checker, Topic};
 use crate::expectation::{Envelope, Start};
 use crate::ledger::{self, Table};
-use crate::proxy::{Network, Proxy};
 use crate::random::Random;
 use crate::transactions::markers;
 

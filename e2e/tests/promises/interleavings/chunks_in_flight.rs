@@ -8,21 +8,27 @@ use afterbay_e2e::{Afterbay, Format, History, Scenario, Sink, await_condition};
 use super::{at_once, ledger};
 use crate::chunks::in_chunks;
 
-/// A worker with 20 rows in the topic that has the place of its next chunk, and not its rows.
-async fn between_place_and_rows(scenario: &Scenario, topic: &str) -> Afterbay {
-    let manifests = in_chunks(scenario.manifests().with(ledger(topic)), 20);
-    let afterbay = scenario.run_with(&manifests, &Options::default().holds_at(scenario, "chunk-begun", 2));
+/// A worker with 20 rows of a hundred in its topic, that has the place of its next chunk, and not its rows.
+async fn between_place_and_rows(test: &str) -> (Scenario, String, Afterbay) {
+    let scenario = Scenario::new(test).await;
+    History::begin(&scenario.database, 100).await;
+    let topic = scenario.topic("ledger");
+    let manifests = in_chunks(scenario.manifests().with(ledger(&topic)), 20);
+    let afterbay = scenario.run_with(&manifests, &Options::default().holds_at(&scenario, "chunk-begun", 2));
     afterbay.worker_stands_still().await;
     afterbay.sink("has the first rows", "ledger", |sink| sink.messages_committed >= 20).await;
-    afterbay
+    (scenario, topic, afterbay)
+}
+
+/// The Sink catches up, and its topic tells all that was done, once.
+async fn tells_all(scenario: &Scenario, topic: &str, afterbay: &Afterbay) {
+    afterbay.caught_up(scenario).await;
+    History::of(&scenario.database).check(&scenario.messages(topic, Format::Json).await, true).await;
 }
 
 #[tokio::test]
 async fn case_03_a_chunk_that_the_stream_overtakes_is_thrown_away() {
-    let scenario = Scenario::new("overtaken").await;
-    let history = History::begin(&scenario.database, 100).await;
-    let topic = scenario.topic("ledger");
-    let afterbay = between_place_and_rows(&scenario, &topic).await;
+    let (scenario, topic, afterbay) = between_place_and_rows("overtaken").await;
     // Of a row that the chunk is to bring, of one that is there, and across the cursor.
     for change in [
         "UPDATE ledger SET n = nextval('numbers') WHERE id IN (2, 30)",
@@ -36,16 +42,12 @@ async fn case_03_a_chunk_that_the_stream_overtakes_is_thrown_away() {
     afterbay.sink("goes on with the stream", "ledger", |sink| sink.messages_committed >= 24).await;
     scenario.lets_go();
     afterbay.logged("the chunk is thrown away", |line| line.contains("came too late")).await;
-    afterbay.caught_up(&scenario).await;
-    history.check(&scenario.messages(&topic, Format::Json).await, true).await;
+    tells_all(&scenario, &topic, &afterbay).await;
 }
 
 #[tokio::test]
 async fn case_03_the_keys_of_a_chunk_change_before_its_rows_come() {
-    let scenario = Scenario::new("keys-change").await;
-    let history = History::begin(&scenario.database, 100).await;
-    let topic = scenario.topic("ledger");
-    let afterbay = between_place_and_rows(&scenario, &topic).await;
+    let (scenario, topic, afterbay) = between_place_and_rows("keys-change").await;
     for change in [
         // Within the chunk, out of it in both directions, into it from both sides.
         "UPDATE ledger SET n = nextval('numbers') WHERE id IN (21, 40)",
@@ -62,8 +64,7 @@ async fn case_03_the_keys_of_a_chunk_change_before_its_rows_come() {
         scenario.database.run(change).await;
     }
     scenario.lets_go();
-    afterbay.caught_up(&scenario).await;
-    history.check(&scenario.messages(&topic, Format::Json).await, true).await;
+    tells_all(&scenario, &topic, &afterbay).await;
 }
 
 /// Two rows whose message keys move while neither chunk key does: in chunks, each would be judged in a place of its own.
@@ -115,35 +116,31 @@ async fn case_04_a_message_key_that_is_no_chunk_key() {
 }
 
 /// `case_05`: a rewrite keeps no rows for older snapshots, which then show an empty table.
-async fn rewritten(afterbay: Afterbay, scenario: &Scenario, history: History<'_>, topic: &str) {
+async fn rewritten(scenario: &Scenario, topic: &str, afterbay: Afterbay) {
     afterbay.worker_stands_still().await;
     scenario.database.run("ALTER TABLE ledger ALTER COLUMN n TYPE int USING n + 0").await;
     scenario.lets_go();
     let (message, hint) = afterbay.problem("SourceFailed").await;
     assert!(message.contains("public.ledger was rewritten or truncated"), "{message}");
     assert!(hint.contains("nothing is lost"), "{hint}");
-    history.work(50).await;
-    afterbay.caught_up(scenario).await;
-    history.check(&scenario.messages(topic, Format::Json).await, true).await;
+    History::of(&scenario.database).work(50).await;
+    tells_all(scenario, topic, &afterbay).await;
 }
 
 #[tokio::test]
 async fn case_05_a_table_is_rewritten_between_the_start_and_its_rows() {
     let scenario = Scenario::new("rewritten-start").await;
-    let history = History::begin(&scenario.database, 100).await;
+    History::begin(&scenario.database, 100).await;
     let topic = scenario.topic("ledger");
     let manifests = at_once(scenario.manifests().with(ledger(&topic)));
     let afterbay = scenario.run_with(&manifests, &Options::default().holds_at(&scenario, "start-begun", 1));
-    rewritten(afterbay, &scenario, history, &topic).await;
+    rewritten(&scenario, &topic, afterbay).await;
 }
 
 #[tokio::test]
 async fn case_05_a_table_is_rewritten_between_a_chunk_and_its_rows() {
-    let scenario = Scenario::new("rewritten-chunk").await;
-    let history = History::begin(&scenario.database, 100).await;
-    let topic = scenario.topic("ledger");
-    let afterbay = between_place_and_rows(&scenario, &topic).await;
-    rewritten(afterbay, &scenario, history, &topic).await;
+    let (scenario, topic, afterbay) = between_place_and_rows("rewritten-chunk").await;
+    rewritten(&scenario, &topic, afterbay).await;
 }
 
 /// The rows of before are not shown, and those of behind are not missed.

@@ -4,16 +4,11 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use afterbay_e2e::manifests::resource;
+use afterbay_e2e::proxy::{Network, Proxy};
 use afterbay_e2e::{Format, Scenario, Sink, await_condition};
 use serde_json::json;
 
 use super::{PATIENCE, all_run};
-
-#[path = "../../fire/proxy.rs"]
-#[allow(dead_code, reason = "the fire test does more to the network")]
-mod proxy;
-
-use proxy::{Network, Proxy};
 
 /// How long others may wait in all for a Sink that is held up: ten seconds until that is noticed, and a machine that does
 /// much else. Its broker would be waited for more than half a minute.

@@ -1,26 +1,17 @@
 //! A failover slot: standbys keep a copy of it, and the Sinks go on at the one that is promoted.
 
 use afterbay_e2e::afterbay::PATIENCE;
-use afterbay_e2e::{Cluster, Database, Format, History, Manifests, Scenario, Sink, await_condition};
+use afterbay_e2e::{Cluster, Format, History, Manifests, Scenario, Sink, await_condition};
 
 use super::servers::received;
-use super::{resnapshot, scenario_on, told};
+use super::{make_slot_of_standby, pair, resnapshot, scenario_on, told};
 use crate::one_table::{TABLE, scenario};
 use crate::telling::both_tell;
 
 /// A primary that sends nothing from a failover slot before its standby has it, and that standby, which is not running.
-async fn pair() -> (Cluster, Cluster) {
-    let mut primary = Cluster::newest(&[]).await;
-    primary.stop();
-    let standby = primary.copy().as_standby_of(&primary, "standby");
-    standby.configure(&[("sync_replication_slots", "on")]);
-    primary.configure(&[("synchronized_standby_slots", "standby")]);
-    primary.start().await;
-    (primary, standby)
-}
-
-async fn make_slot_of_standby(database: &Database) {
-    database.run_as_superuser("SELECT pg_create_physical_replication_slot('standby', true)").await;
+async fn failover_pair() -> (Cluster, Cluster) {
+    let of_primary = [("synchronized_standby_slots", "standby")];
+    pair(Cluster::newest(&[]).await, &of_primary, &[("sync_replication_slots", "on")]).await
 }
 
 fn failover(manifests: Manifests) -> Manifests {
@@ -45,7 +36,7 @@ async fn synchronized(scenario: &Scenario, standby: &Cluster) {
 /// the database, and was never in Kafka.
 #[tokio::test]
 async fn the_sinks_go_on_at_the_promoted_standby() {
-    let (mut primary, mut standby) = pair().await;
+    let (mut primary, mut standby) = failover_pair().await;
     let mut scenario = Scenario::on("failover", &[&primary, &standby]).await;
     make_slot_of_standby(&scenario.database).await;
     standby.start().await;
@@ -89,7 +80,7 @@ async fn the_sinks_go_on_at_the_promoted_standby() {
 /// A change that no standby has is in Kafka never, or when one has it. So one that dies with the primary was in neither.
 #[tokio::test]
 async fn what_no_standby_has_is_not_carried() {
-    let (mut primary, mut standby) = pair().await;
+    let (mut primary, mut standby) = failover_pair().await;
     let (mut scenario, topic, manifests) = scenario_on("failover-held", &[&primary, &standby]).await;
     make_slot_of_standby(&scenario.database).await;
     standby.start().await;

@@ -6,7 +6,7 @@ mod failover;
 mod resnapshot;
 mod servers;
 
-use afterbay_e2e::{Cluster, Format, Manifests, Message, Scenario, Sink};
+use afterbay_e2e::{Cluster, Database, Format, Manifests, Message, Scenario, Sink};
 use serde_json::json;
 
 use crate::one_table::TABLE;
@@ -18,6 +18,20 @@ async fn scenario_on(test: &str, servers: &[&Cluster]) -> (Scenario, String, Man
     let topic = scenario.topic("t");
     let manifests = scenario.manifests().with(Sink::new("t", "public.t", &topic).key(&["id"]));
     (scenario, topic, manifests)
+}
+
+/// A running server, and a standby of it that is not running yet, with these settings beside those that they have.
+async fn pair(mut primary: Cluster, of_primary: &[(&str, &str)], of_standby: &[(&str, &str)]) -> (Cluster, Cluster) {
+    primary.stop();
+    let standby = primary.copy().as_standby_of(&primary, "standby");
+    standby.configure(of_standby);
+    primary.configure(of_primary);
+    primary.start().await;
+    (primary, standby)
+}
+
+async fn make_slot_of_standby(database: &Database) {
+    database.run_as_superuser("SELECT pg_create_physical_replication_slot('standby', true)").await;
 }
 
 /// With all rows sent again where the slot is lost.

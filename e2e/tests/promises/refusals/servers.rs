@@ -4,7 +4,7 @@ use afterbay_crds::report::SinkReport;
 use afterbay_e2e::database::lsn;
 use afterbay_e2e::{Cluster, Manifests, Scenario};
 
-use super::{resnapshot, scenario_on, told};
+use super::{make_slot_of_standby, pair, resnapshot, scenario_on, told};
 use crate::one_table::TABLE;
 use crate::telling::check;
 
@@ -92,18 +92,21 @@ async fn a_recovery_to_an_earlier_point() {
     set_back("recovered", recovered, "SourceIdentityChanged", &["timeline 1", "timeline 2 does not hold"]).await;
 }
 
-/// A standby that is promoted without the last changes that are in Kafka.
-#[tokio::test]
-async fn a_promoted_standby_that_lacks_what_is_committed() {
-    let mut primary = Cluster::new(&[]).await;
-    primary.stop();
-    let mut standby = primary.copy().as_standby_of(&primary, "standby");
-    primary.start().await;
-    let (mut scenario, topic, manifests) = scenario_on("standby-behind", &[&primary, &standby]).await;
-    scenario.database.run_as_superuser("SELECT pg_create_physical_replication_slot('standby', true)").await;
+/// A primary and its standby, which has all that there is, and a Sink that has carried it.
+async fn with_standby(test: &str) -> ([Cluster; 2], Scenario, String, Manifests) {
+    let (primary, mut standby) = pair(Cluster::new(&[]).await, &[], &[]).await;
+    let (scenario, topic, manifests) = scenario_on(test, &[&primary, &standby]).await;
+    make_slot_of_standby(&scenario.database).await;
     standby.start().await;
     scenario.carry(&manifests).await;
     received(&scenario).await;
+    ([primary, standby], scenario, topic, manifests)
+}
+
+/// A standby that is promoted without the last changes that are in Kafka.
+#[tokio::test]
+async fn a_promoted_standby_that_lacks_what_is_committed() {
+    let ([mut primary, mut standby], mut scenario, topic, manifests) = with_standby("standby-behind").await;
     standby.crash();
     scenario.database.run("INSERT INTO t VALUES (2, 2)").await;
     scenario.carry(&manifests).await;
@@ -119,15 +122,7 @@ async fn a_promoted_standby_that_lacks_what_is_committed() {
 /// One that has all of it goes on, but for the slot, which was the old server's.
 #[tokio::test]
 async fn a_promoted_standby_without_the_slot() {
-    let mut primary = Cluster::new(&[]).await;
-    primary.stop();
-    let mut standby = primary.copy().as_standby_of(&primary, "standby");
-    primary.start().await;
-    let (mut scenario, topic, manifests) = scenario_on("standby-no-slot", &[&primary, &standby]).await;
-    scenario.database.run_as_superuser("SELECT pg_create_physical_replication_slot('standby', true)").await;
-    standby.start().await;
-    scenario.carry(&manifests).await;
-    received(&scenario).await;
+    let ([mut primary, standby], mut scenario, topic, manifests) = with_standby("standby-no-slot").await;
     primary.crash();
     standby.promote().await;
     scenario.database.follow(standby.superuser()).await;
