@@ -9,6 +9,7 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use crate::serve::{self, WorkerStatus};
+use crate::sink::batches::Batches;
 use crate::sink::doors::Doors;
 use crate::sink::status::SinkStatus;
 use crate::sink::thread::{self, Outcome};
@@ -107,6 +108,7 @@ fn start(plan: Plan, stop: &Stop) -> std::io::Result<(WorkerStatus, mpsc::Unboun
             status,
             doors,
             producer_bytes: shares.producer_bytes,
+            batches: Batches::default(),
             runtime: tokio::runtime::Handle::current(),
             stop: stop.clone(),
         };

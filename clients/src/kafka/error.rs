@@ -12,6 +12,9 @@ pub(super) const READING_PROGRESS: &str = "reading progress";
 pub(super) const LOOKING_UP_TOPIC: &str = "looking up a topic";
 pub(super) const READING_TOPIC_SETTINGS: &str = "reading the settings of a topic";
 
+/// The operation in [`TransactionError::operation`] of what happened to messages after they were taken.
+pub const DELIVERING: &str = "delivering";
+
 /// What is to be done after a transactional call failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ErrorClass {

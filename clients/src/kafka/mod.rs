@@ -13,5 +13,5 @@ pub mod producer;
 pub mod progress;
 pub mod trouble;
 
-pub use error::{ErrorClass, KafkaError, TransactionError};
+pub use error::{DELIVERING, ErrorClass, KafkaError, TransactionError};
 pub use producer::{ProducerSettings, TopicHandle, TransactionalProducer};

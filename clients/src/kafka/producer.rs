@@ -9,7 +9,7 @@ use rdkafka::error::RDKafkaErrorCode as Code;
 
 use super::client::{Client, is_dropped};
 use super::config::Settings;
-use super::error::{ErrorClass, Flags, KafkaError, LOOKING_UP_TOPIC, TransactionError};
+use super::error::{DELIVERING, ErrorClass, Flags, KafkaError, LOOKING_UP_TOPIC, TransactionError};
 use super::ffi::{NativeError, NativeTopic};
 
 /// How long a wait goes on before it is looked whether it is of any use.
@@ -28,6 +28,8 @@ const MESSAGE_BYTES: u64 = 640;
 const LEAST_MESSAGES: u64 = 500;
 /// As many as a Sink hands over in 50 ms at its best.
 const MANY_MESSAGES: u64 = 10_000;
+/// librdkafka's default for `batch.size`, in bytes.
+const LARGEST_BATCH: u64 = 1_000_000;
 /// librdkafka's default for `message.max.bytes`.
 const LARGEST_MESSAGE: u64 = 1_000_000;
 
@@ -43,6 +45,9 @@ pub struct ProducerSettings {
     /// Memory in bytes that messages may take while they wait for the broker. One message of the largest size that the
     /// connection allows always has room, whatever this says.
     pub queue_bytes: u64,
+    /// Bytes of messages that one batch may hold (`batch.size`), where the memory allows as many. A larger message has a
+    /// batch of its own.
+    pub batch_bytes: u64,
 }
 
 impl ProducerSettings {
@@ -53,6 +58,7 @@ impl ProducerSettings {
             transaction_timeout_ms: 15_000,
             compression: Compression::None,
             queue_bytes: 32 << 20,
+            batch_bytes: LARGEST_BATCH,
         }
     }
 }
@@ -75,7 +81,7 @@ impl Queue {
             kilobytes: (bytes / 2).max(largest_message + MESSAGE_BYTES).div_ceil(1_024),
             messages,
             // Larger batches than the default of 16 KB: one request carries more, for the same memory. Several are under way.
-            batch_bytes: (bytes / 16).clamp(16_384, 1_000_000),
+            batch_bytes: (bytes / 16).clamp(16_384, LARGEST_BATCH),
             // A commit waits for no batch, so nothing is seen later for it. While a batch is about to be due, librdkafka's
             // thread does not sleep (it counts in whole milliseconds): a short time would keep it awake throughout. But the
             // queue is not to be full before a batch is due.
@@ -130,6 +136,7 @@ impl TransactionalProducer {
         let config = |words: String| KafkaError::Config { connection: plan.name.clone(), words };
         let mut native = Settings::new(plan)?;
         let queue = Queue::of(settings.queue_bytes, largest_message(plan));
+        let batch_bytes = settings.batch_bytes.min(queue.batch_bytes);
         if cfg!(not(feature = "without-transactions")) {
             native.set("transactional.id", settings.transactional_id.clone());
             native.set("transaction.timeout.ms", settings.transaction_timeout_ms.to_string());
@@ -137,7 +144,7 @@ impl TransactionalProducer {
         native.set("enable.idempotence", "true");
         native.set("compression.type", settings.compression.as_str());
         native.set("linger.ms", queue.linger_ms.to_string());
-        native.set("batch.size", queue.batch_bytes.to_string());
+        native.set("batch.size", batch_bytes.to_string());
         native.set("queue.buffering.max.kbytes", queue.kilobytes.to_string());
         native.set("queue.buffering.max.messages", queue.messages.to_string());
         // Failures only: a million successes are not worth a million events.
@@ -223,7 +230,7 @@ impl TransactionalProducer {
                     self.client.native.flush(HEARING);
                     self.delivered_so_far()?;
                     let error = self.client.native.transaction_error().unwrap_or(error);
-                    return Err(self.error("producing", &topic.0.name, error));
+                    return Err(self.error(DELIVERING, &topic.0.name, error));
                 }
                 Err(error) => return Err(self.error("producing", &topic.0.name, error)),
             }
@@ -283,7 +290,7 @@ impl TransactionalProducer {
         let flags = Flags { retriable: false, abortable: true, fatal: false };
         let words = "messages are not delivered in time".to_owned();
         let late = NativeError { code: Code::OperationTimedOut, words, flags };
-        Err(self.error("delivering", &self.transactional_id, late))
+        Err(self.error(DELIVERING, &self.transactional_id, late))
     }
 
     /// Messages that are handed over and not delivered yet (with what librdkafka has to tell and was not heard yet).
@@ -302,7 +309,7 @@ impl TransactionalProducer {
             return Err(self.failed(&topic, code));
         }
         match self.client.native.transaction_error() {
-            Some(error) => Err(self.error("producing", &topic, error)),
+            Some(error) => Err(self.error(DELIVERING, &topic, error)),
             None => Err(self.failed(&topic, code)),
         }
     }
@@ -321,7 +328,7 @@ impl TransactionalProducer {
 
     fn failed(&self, topic: &str, code: Code) -> TransactionError {
         let flags = Flags { retriable: false, abortable: true, fatal: false };
-        self.error("producing", topic, NativeError { code, words: code.to_string(), flags })
+        self.error(DELIVERING, topic, NativeError { code, words: code.to_string(), flags })
     }
 
     fn error(&self, operation: &'static str, subject: &str, error: NativeError) -> TransactionError {

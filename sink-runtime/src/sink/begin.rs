@@ -120,6 +120,7 @@ fn recover(context: &SinkContext, timeout_ms: u64, lost: Option<Position>) -> Re
     settings.transaction_timeout_ms = timeout_ms;
     settings.compression = kafka.compression;
     settings.queue_bytes = context.producer_bytes;
+    settings.batch_bytes = context.batches.bytes();
     let producer = {
         let _in_the_door = context.doors.fencing(&context.runtime);
         let producer = TransactionalProducer::new(&kafka.connection, &settings).map_err(|error| error.problem())?;

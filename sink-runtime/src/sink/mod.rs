@@ -3,6 +3,7 @@
 //! [`thread`] lives one [`life`] after the other. A life begins in [`begin`] and does what the [`crate::protocol`] says, with a producer and a
 //! feed of its own, and ends with the first thing that goes wrong.
 
+pub mod batches;
 pub mod begin;
 pub mod doors;
 pub mod life;
@@ -22,6 +23,7 @@ use afterbay_crds::plan::SinkPlan;
 
 use crate::source::SourceHandle;
 use crate::source::floors::Floors;
+use batches::Batches;
 use doors::Doors;
 use status::SinkStatus;
 
@@ -42,6 +44,8 @@ pub struct SinkContext {
     pub doors: Doors,
     /// Bytes that its producer may hold.
     pub producer_bytes: u64,
+    /// How large its batches are.
+    pub batches: Batches,
     /// For the calls that are asynchronous.
     pub runtime: tokio::runtime::Handle,
     /// When to end.

@@ -89,3 +89,25 @@ async fn a_row_that_is_too_large_is_told_by_its_key_and_goes_through_when_it_may
     afterbay.caught_up(&scenario).await;
     check(&scenario, &topic).await;
 }
+
+#[tokio::test]
+async fn a_topic_that_takes_small_batches_only() {
+    let scenario = Scenario::new("small-batches").await;
+    let database = &scenario.database;
+    database.run(TABLE).await;
+    database.run("INSERT INTO t SELECT i, i, repeat('x', 300) FROM generate_series(1, 2000) i").await;
+    let (small, smallest) = (scenario.topic("small"), scenario.topic("smallest"));
+    broker::create_topic(scenario.rig, &small, 1, &[("max.message.bytes", "20000")]).await;
+    broker::create_topic(scenario.rig, &smallest, 1, &[("max.message.bytes", "1000")]).await;
+    let manifests = scenario
+        .manifests()
+        .with(Sink::new("small", "public.t", &small).key(&["id"]))
+        .with(Sink::new("smallest", "public.t", &smallest).key(&["id"]));
+    let afterbay = scenario.run(&manifests);
+    afterbay.caught_up(&scenario).await;
+    database.run("INSERT INTO t SELECT i, i, repeat('x', 300) FROM generate_series(2001, 4000) i").await;
+    afterbay.caught_up(&scenario).await;
+    for topic in [&small, &smallest] {
+        check(&scenario, topic).await;
+    }
+}

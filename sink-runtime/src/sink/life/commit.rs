@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use afterbay_clients::kafka::{ErrorClass, TransactionError};
+use afterbay_clients::kafka::{DELIVERING, ErrorClass, TransactionError};
 use afterbay_crds::reason::Reason;
 use afterbay_crds::report::Problem;
 
@@ -58,6 +58,9 @@ impl Life<'_> {
         match error.problem() {
             problem if error.class != ErrorClass::Fenced && problem.reason == Reason::MessageTooLarge.as_str() => {
                 let largest = &self.transaction.largest;
+                if self.context.batches.refused(largest.bytes) {
+                    return self.divided();
+                }
                 if largest.bytes == 0 {
                     return problem.into();
                 }
@@ -71,13 +74,21 @@ impl Life<'_> {
     /// A message that is not even taken.
     pub(super) fn refused(&self, error: TransactionError, arrived: Arrived<'_>) -> Ending {
         match error.problem() {
-            problem if problem.reason == Reason::MessageTooLarge.as_str() => {
+            // Not one that was taken before this one, and refused since.
+            problem if problem.reason == Reason::MessageTooLarge.as_str() && error.operation != DELIVERING => {
                 let (place, key) = (self.place(arrived), self.key_in_words(arrived));
                 let message = format!("{}; it is that of {place}{key}", problem.message);
                 Problem { message, ..problem }.into()
             }
             _ => self.failed(error),
         }
+    }
+
+    /// A batch was too large and no message of it: the next life sends the same in smaller ones.
+    fn divided(&self) -> Ending {
+        let (plan, bytes) = (&self.context.plan, self.context.batches.bytes());
+        tracing::info!(sink = %plan.name, topic = %plan.kafka.topic, "the topic takes no batch of this size, going on with up to {bytes} bytes in one");
+        Ending::Again
     }
 
     pub(super) fn acknowledge(&mut self, position: Position) {
