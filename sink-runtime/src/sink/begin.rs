@@ -214,7 +214,7 @@ fn attach(context: &SinkContext, recovered: Recovered, timeout_ms: u64) -> Resul
     let answer = context.source.attach(context.index, context.plan.table.clone(), origin);
     // A log that was too short does not become the one of then by growing.
     if !fresh
-        && !matches!(answer, Err(Refusal::Problem(_)))
+        && !matches!(answer, Err(Refusal::Problem(_) | Refusal::Lost(_)))
         && let Some(problem) = context.status.set_back()
     {
         return Err(problems::set_back(&problem).into());
@@ -222,6 +222,10 @@ fn attach(context: &SinkContext, recovered: Recovered, timeout_ms: u64) -> Resul
     let attached = match answer {
         Ok(attached) => attached,
         Err(Refusal::Problem(problem)) => return Err(problem.into()),
+        Err(Refusal::Lost(problem)) => {
+            context.floors.lose(context.index);
+            return Err(problem.into());
+        }
         Err(Refusal::BeginAnew(problem)) => {
             let lost = protocol.committed().ok_or_else(|| problems::out_of_order(context))?;
             context.status.begins_anew(&problem, lost);

@@ -25,6 +25,8 @@ enum Floor {
     Held(Lsn),
     /// It has committed what commits before this, and needs all from here on.
     At(Lsn),
+    /// As [`Self::At`], but the slot has lost what it needs: to keep the log for it is of no use to anybody.
+    Lost(Lsn),
 }
 
 impl Floors {
@@ -36,7 +38,7 @@ impl Floors {
     /// A Sink has committed all transactions that commit before `lsn`; never taken back.
     pub fn raise(&self, sink: usize, lsn: Lsn) {
         self.change(sink, |floor, _| match floor {
-            Floor::At(known) => Floor::At(known.max(lsn)),
+            Floor::At(known) | Floor::Lost(known) => Floor::At(known.max(lsn)),
             // What was committed before it began anew, and is gone.
             Floor::Held(known) if lsn < known => Floor::Held(known),
             Floor::Held(_) | Floor::Unknown | Floor::Free => Floor::At(lsn),
@@ -54,10 +56,19 @@ impl Floors {
         self.change(sink, |_, told| Floor::Held(told));
     }
 
+    /// The slot cannot give what follows the place of a Sink: the others are not to pay for it with a log that is never
+    /// acknowledged, and that costs them the slot as well. Over when the Sink says once more where it stands.
+    pub fn lose(&self, sink: usize) {
+        self.change(sink, |floor, _| match floor {
+            Floor::At(known) => Floor::Lost(known),
+            floor => floor,
+        });
+    }
+
     /// What a Sink has committed, as far as this process knows.
     pub fn of(&self, sink: usize) -> Option<Lsn> {
         match self.inner().floors.get(sink) {
-            Some(Floor::At(lsn)) => Some(*lsn),
+            Some(Floor::At(lsn) | Floor::Lost(lsn)) => Some(*lsn),
             _ => None,
         }
     }
@@ -135,6 +146,21 @@ mod tests {
         assert_eq!(floors.lowest(), None, "what the second Sink lacks is gone, and must not seem to be there");
         floors.raise(1, Lsn(8));
         assert_eq!(floors.lowest(), Some(Lsn(8)));
+    }
+
+    #[test]
+    fn a_sink_that_is_lost_holds_nothing() {
+        let floors = Floors::new(2);
+        floors.told(Lsn(8));
+        floors.raise(0, Lsn(9));
+        floors.raise(1, Lsn(5));
+        floors.lose(1);
+        assert_eq!((floors.of(1), floors.lowest()), (Some(Lsn(5)), Some(Lsn(9))));
+        floors.raise(1, Lsn(5));
+        assert_eq!(floors.lowest(), None, "it may be another slot by now: that is to be looked at");
+        floors.lose(0);
+        floors.lose(1);
+        assert_eq!(floors.lowest(), None, "nobody needs anything");
     }
 
     #[test]

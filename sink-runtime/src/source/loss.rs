@@ -16,7 +16,9 @@ use crate::position::Position;
 pub enum Refusal {
     /// Something stands against it, which may pass, or somebody is to decide.
     Problem(Problem),
-    /// What follows its position is gone for good, and it is to begin anew; the problem tells of it.
+    /// What follows its position is gone for good, and somebody is to decide.
+    Lost(Problem),
+    /// The same, and it is to begin anew; the problem tells of it.
     BeginAnew(Problem),
 }
 
@@ -46,10 +48,11 @@ pub fn slot_serves(
     let Err(lost) = serves else { return Ok(()) };
     // Whoever reads or makes it at this moment may change what it is.
     let may_change = !ours && slot.is_some_and(|slot| slot.active_pid.is_some());
-    match (plan.on_slot_loss, sink) {
-        (OnSlotLoss::Resnapshot, Some(sink)) if !may_change => Err(under_resnapshot(lost, sink, position)),
-        _ => Err(lost.into()),
-    }
+    Err(match (plan.on_slot_loss, sink) {
+        _ if may_change => Refusal::Problem(lost),
+        (OnSlotLoss::Resnapshot, Some(sink)) => under_resnapshot(lost, sink, position),
+        _ => Refusal::Lost(lost),
+    })
 }
 
 fn under_resnapshot(lost: Problem, sink: &SinkPlan, position: &Position) -> Refusal {
@@ -57,7 +60,7 @@ fn under_resnapshot(lost: Problem, sink: &SinkPlan, position: &Position) -> Refu
     let topic = &sink.kafka.topic;
     if !sink.snapshot {
         // It would go on from now, and nothing in the topic would tell of the gap.
-        return Refusal::Problem(Problem {
+        return Refusal::Lost(Problem {
             reason,
             message: format!("{message}; slot.onLoss is Resnapshot, but the Sink takes no snapshot"),
             hint: "set snapshot: true to have all rows sent (again), or give the Sink a new name and topic".to_owned(),
@@ -131,11 +134,13 @@ spec:
         }
     }
 
-    /// `fit`, or the reason; with a `+` where the Sink begins anew. For a Sink that stands at 100.
+    /// `fit`, or the reason; with a `!` where it is lost for good, and a `+` where the Sink begins anew. For one that stands
+    /// at 100.
     fn verdict(plan: &Plan, slot: Option<&SlotStatus>, ours: bool) -> String {
         match slot_serves(&plan.source, plan.sinks.first(), slot, ours, &Position::Done(Lsn(100))) {
             Ok(()) => "fit".to_owned(),
             Err(Refusal::Problem(problem)) => problem.reason,
+            Err(Refusal::Lost(problem)) => format!("{}!", problem.reason),
             Err(Refusal::BeginAnew(problem)) => format!("{}+", problem.reason),
         }
     }
@@ -172,10 +177,10 @@ spec:
     fn without_a_snapshot_there_is_nothing_to_begin_anew_with() {
         let mut plan = plan();
         plan.sinks[0].snapshot = false;
-        assert_eq!(verdict(&plan, None, false), "SlotLost");
+        assert_eq!(verdict(&plan, None, false), "SlotLost!");
         plan.sinks[0].snapshot = true;
         plan.source.on_slot_loss = OnSlotLoss::Fail;
-        assert_eq!(verdict(&plan, None, false), "SlotLost");
-        assert_eq!(verdict(&plan, Some(&slot(101)), false), "SlotAheadOfProgress");
+        assert_eq!(verdict(&plan, None, false), "SlotLost!");
+        assert_eq!(verdict(&plan, Some(&slot(101)), false), "SlotAheadOfProgress!");
     }
 }

@@ -2,8 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use afterbay_e2e::afterbay::Options;
-use afterbay_e2e::{Cluster, Format, History, Manifests, Message, Scenario, Sink, broker};
+use afterbay_e2e::afterbay::{Options, PATIENCE};
+use afterbay_e2e::database::lsn;
+use afterbay_e2e::{Cluster, Format, History, Manifests, Message, Scenario, Sink, await_condition, broker};
 use serde_json::json;
 
 use super::{resnapshot, scenario_on, told};
@@ -188,7 +189,10 @@ async fn a_slot_that_was_moved_on() {
 #[tokio::test]
 async fn a_sink_that_takes_no_snapshot_has_nothing_to_begin_anew_with() {
     let (scenario, topic, manifests) = scenario("resnapshot-none", TABLE).await;
-    let without = resnapshot(manifests).set("Sink/t", "spec.snapshot", false);
+    let other = scenario.topic("other");
+    let without = resnapshot(manifests)
+        .set("Sink/t", "spec.snapshot", false)
+        .with(Sink::new("other", "public.t", &other).key(&["id"]));
     scenario.carry(&without).await;
     scenario.database.run("UPDATE t SET n = 2").await;
     scenario.carry(&without).await;
@@ -198,7 +202,16 @@ async fn a_sink_that_takes_no_snapshot_has_nothing_to_begin_anew_with() {
     let (message, hint) = afterbay.stalled("t", "SlotLost").await;
     check(&message, &["the Sink takes no snapshot"]);
     check(&hint, &["set snapshot: true"]);
+    // The other one has begun anew, and keeps no log for what is lost: that would cost it the new slot too.
+    let database = &scenario.database;
+    let (end, slot) = (database.log_end().await, scenario.slot());
+    let confirmed = format!("SELECT confirmed_flush_lsn FROM pg_replication_slots WHERE slot_name = '{slot}'");
+    database.run("UPDATE t SET n = 4").await;
+    await_condition("the slot follows the other Sink", PATIENCE, async || {
+        (lsn(&database.text(&confirmed).await) > end).then_some(())
+    })
+    .await;
     afterbay.stop().await;
     scenario.carry(&without.set("Sink/t", "spec.snapshot", true)).await;
-    assert_eq!(told(&scenario, &topic).await, ["1=2", "s1=3"]);
+    assert_eq!(told(&scenario, &topic).await, ["1=2", "s1=4"]);
 }
