@@ -14,12 +14,12 @@ use crate::sink::doors::Doors;
 use crate::sink::status::SinkStatus;
 use crate::sink::thread::{self, Outcome};
 use crate::sink::{SinkContext, Stop};
-use crate::source::SourceHandle;
 use crate::source::floors::Floors;
 use crate::source::manager::Manager;
 use crate::source::session::Context;
 use crate::source::status::SourceStatus;
 use crate::source::turns::Turns;
+use crate::source::{SourceHandle, own_thread};
 
 /// How long the Sinks may take to commit what they hold when the worker is told to end. What they do not get done is
 /// done by the next worker.
@@ -80,7 +80,7 @@ fn start(plan: Plan, stop: &Stop) -> std::io::Result<(WorkerStatus, mpsc::Unboun
         status: SourceStatus::default(),
         queue_bytes: shares.queue_bytes,
         batch_bytes: shares.batch_bytes,
-        turns: Turns::default(),
+        turns: Turns::new(tokio::runtime::Handle::current()),
     });
     let source_status = context.status.clone();
     let (requests, receiver) = mpsc::unbounded_channel();
@@ -88,9 +88,10 @@ fn start(plan: Plan, stop: &Stop) -> std::io::Result<(WorkerStatus, mpsc::Unboun
     let handle = SourceHandle::new(context, requests);
     let (tell, ended) = mpsc::unbounded_channel();
     let told = tell.clone();
+    let managed = own_thread::spawn("source", manager.run())?;
     tokio::spawn(async move {
         // Without it no Sink would ever be fed again: a panic is a defect, and the process ends with it.
-        if tokio::spawn(manager.run()).await.is_err() {
+        if managed.await.is_err() {
             // Nobody listens any more when the worker is ending.
             let _ = told.send(Outcome::Stopped);
         }

@@ -14,6 +14,7 @@ use afterbay_crds::plan::TableName;
 use afterbay_crds::reason::Reason;
 use afterbay_crds::report::Problem;
 use afterbay_formats::table::TableDescription;
+use tokio::runtime::Handle;
 use tokio::sync::{Mutex, mpsc, oneshot};
 use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
@@ -23,7 +24,7 @@ use super::router::{Member, Router};
 use super::session::{self, Context, Queues, Session};
 use super::turns::KEEP;
 use super::watch::Watch;
-use super::{Attached, Origin, Request, SourceError, catch_up, checks, start};
+use super::{Attached, Origin, Request, SourceError, catch_up, checks, own_thread, start};
 use crate::fault;
 use crate::feed::{Delivered, FeedSender, feed};
 use crate::position::Position;
@@ -78,6 +79,8 @@ pub struct Manager {
     /// To give to those that catch up; weak, or the manager would keep itself alive.
     back: mpsc::WeakUnboundedSender<Request>,
     slot: Arc<Mutex<()>>,
+    /// For what is not to wait while a session sleeps.
+    shared: Handle,
     /// Whether each Sink may still be about to ask.
     expected: Vec<bool>,
     /// Who asked before the last session had ended.
@@ -92,10 +95,11 @@ impl Manager {
         requests: mpsc::UnboundedReceiver<Request>,
         back: mpsc::WeakUnboundedSender<Request>,
     ) -> Self {
-        Self { context, requests, back, slot: Arc::default(), expected: vec![true; sinks], early: Vec::new() }
+        let shared = Handle::current();
+        Self { context, requests, back, slot: Arc::default(), shared, expected: vec![true; sinks], early: Vec::new() }
     }
 
-    /// Runs session after session.
+    /// Runs session after session; on a thread of its own.
     pub async fn run(mut self) {
         let context = Arc::clone(&self.context);
         let _housekeeping = AbortOnDropHandle::new(tokio::spawn(async move {
@@ -157,7 +161,8 @@ impl Manager {
         self.expected[request.sink] = request.origin == Origin::Fresh { snapshot: false };
         match request.origin {
             Origin::Fresh { snapshot } => {
-                tokio::spawn(start::run(Arc::clone(&self.context), request, snapshot, Arc::clone(&self.slot)));
+                let (context, slot) = (Arc::clone(&self.context), Arc::clone(&self.slot));
+                self.shared.spawn(start::run(context, request, snapshot, slot));
                 None
             }
             Origin::Record { position, identity, relation } => Some(Waiting {
@@ -213,7 +218,16 @@ impl Manager {
             return;
         }
         let main = session.queues.delivered().clone();
-        tokio::spawn(attach_late(Arc::clone(&self.context), waiting, main, self.back.clone()));
+        let (context, back) = (Arc::clone(&self.context), self.back.clone());
+        self.shared.spawn(async move {
+            let _turn = context.turns.copy().await;
+            match own_thread::spawn("catch-up", attach_late(Arc::clone(&context), waiting, main, back)) {
+                // A panic is a defect, and has ended the Sink's queue.
+                Ok(done) => done.await.unwrap_or_default(),
+                // A Sink whose request is dropped comes again.
+                Err(error) => tracing::warn!("no thread for a Sink that catches up: {error}"),
+            }
+        });
     }
 }
 
@@ -399,7 +413,6 @@ async fn attach_late(
     main: Delivered,
     requests: mpsc::WeakUnboundedSender<Request>,
 ) {
-    let _turn = context.turns.copy().await;
     let (connection, verdicts) = match prepare(&context, std::iter::once(&waiting.newcomer), true).await {
         Ok(prepared) => prepared,
         Err(error) => return waiting.refuse(error.problem()),

@@ -12,6 +12,7 @@ pub mod copy_text;
 pub mod floors;
 pub mod loss;
 pub mod manager;
+pub mod own_thread;
 pub mod router;
 pub mod session;
 pub mod snapshot;

@@ -34,9 +34,14 @@ const ASKED_WITHIN: Duration = Duration::from_secs(10);
 const FAR: u64 = 64 << 20;
 /// Messages after which a busy session looks up from its reading.
 const MESSAGES_PER_TURN: usize = 4_096;
-/// How long a session waits before it reads again. The server sends each message by itself: to read them one by one, and
+/// How long a session sleeps before it reads again. The server sends each message by itself: to read them one by one, and
 /// to wake a Sink for each, costs several times what is done with them.
 const BREATH: Duration = Duration::from_millis(1);
+/// The same, where many come: as many messages since the last sleep...
+const DEEP_BREATH: Duration = Duration::from_millis(4);
+const MANY_MESSAGES: usize = 16;
+/// ... but not where as many bytes came: so full a buffer is read again at once.
+const MANY_BYTES: usize = 64 * 1024;
 
 /// What all that read the source of one worker share.
 #[derive(Debug)]
@@ -135,7 +140,7 @@ impl Queues {
     }
 }
 
-/// A running session.
+/// A running session, on [a thread of its own](super::own_thread).
 ///
 /// All that it says of itself holds from where it started: the server reads its log anew from further back and passes
 /// over what lies before the start, also for those who join. So nothing that it hears meanwhile counts.
@@ -145,8 +150,8 @@ pub struct Session {
     /// Their queues.
     pub queues: Queues,
     reader: ReplicationReader,
-    /// When it reads again.
-    due: tokio::time::Instant,
+    /// Messages, and bytes of their data, since it slept.
+    since: (usize, usize),
     boundary: Lsn,
     /// Who waits for a place between two transactions.
     joining: Vec<JoinRequest>,
@@ -172,7 +177,7 @@ impl Session {
             router,
             queues,
             reader,
-            due: tokio::time::Instant::now(),
+            since: (0, 0),
             boundary: start,
             joining: Vec::new(),
             asked: asked.clone(),
@@ -189,21 +194,25 @@ impl Session {
 
     /// Waits for a message and takes it in. Nothing is lost when the future is dropped.
     pub async fn next(&mut self, context: &Context) -> Result<(), SourceError> {
-        tokio::time::sleep_until(self.due).await;
         match self.reader.next().await? {
             Some(message) => take_in(&mut self.router, &mut self.boundary, &mut self.asked, &context.status, &message),
             None => Err(SourceError::Refused(ended())),
         }
     }
 
-    /// Takes in what has arrived behind the last message, and delivers all. Not to be dropped halfway: what is taken
-    /// out of the stream would be lost.
+    /// Takes in what has arrived behind the last message, and delivers all; sleeps then, if that is worth while. Not to be
+    /// dropped halfway: what is taken out of the stream would be lost.
     pub async fn turn(&mut self, context: &Context) -> Result<(), SourceError> {
+        let mut breath = None;
         for _ in 0..MESSAGES_PER_TURN {
             let Some(message) = self.reader.try_next()? else {
-                self.due = tokio::time::Instant::now() + BREATH;
+                breath = self.breath();
                 break;
             };
+            self.since.0 += 1;
+            if let ReplicationMessage::XLogData { data, .. } = message {
+                self.since.1 += data.len();
+            }
             take_in(&mut self.router, &mut self.boundary, &mut self.asked, &context.status, &message)?;
             if self.router.take_largest() >= self.queues.batch_bytes {
                 self.queues.flush(&mut self.router, false).await;
@@ -212,7 +221,19 @@ impl Session {
         self.queues.flush(&mut self.router, true).await;
         // Of a transaction that is half delivered nothing is said.
         self.queues.delivered.set(self.boundary);
+        if let Some(breath) = breath {
+            std::thread::sleep(breath);
+        }
         Ok(())
+    }
+
+    /// How long to sleep, now that all that was read is worked off.
+    fn breath(&mut self) -> Option<Duration> {
+        match std::mem::take(&mut self.since) {
+            (_, MANY_BYTES..) => None,
+            (MANY_MESSAGES.., _) => Some(DEEP_BREATH),
+            _ => Some(BREATH),
+        }
     }
 
     /// Has the server say how far it has come, also where there is nothing to send.

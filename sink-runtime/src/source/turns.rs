@@ -14,7 +14,9 @@ use std::time::{Duration, Instant};
 use afterbay_clients::postgres::wire::ReplicationConnection;
 use afterbay_clients::postgres::{PostgresError, SqlClient, sql};
 use afterbay_crds::plan::PostgresConnectionPlan;
+use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio_util::context::TokioContext;
 
 /// Looks at a place of the log that do not last: chunks, and starts that take no rows along.
 const PLACES: usize = 3;
@@ -33,6 +35,7 @@ const LOOK_AT_THE_CONNECTION: &str = "SELECT pg_catalog.set_config(name, '5s', f
 /// The turns of a worker.
 #[derive(Debug)]
 pub struct Turns {
+    shared: Handle,
     places: Semaphore,
     whole_tables: Semaphore,
     copies: Semaphore,
@@ -99,9 +102,11 @@ impl std::ops::Deref for Question<'_> {
 #[derive(Debug)]
 pub struct Turn<'a>(#[allow(dead_code, reason = "held for its end")] Option<SemaphorePermit<'a>>);
 
-impl Default for Turns {
-    fn default() -> Self {
+impl Turns {
+    /// Turns of a worker whose tasks share this runtime: what is kept for others is not to end with a thread of its own.
+    pub fn new(shared: Handle) -> Self {
         Self {
+            shared,
             places: Semaphore::new(PLACES),
             whole_tables: Semaphore::new(WHOLE_TABLES),
             copies: Semaphore::new(COPIES),
@@ -110,9 +115,7 @@ impl Default for Turns {
             clients: Mutex::default(),
         }
     }
-}
 
-impl Turns {
     /// For a start that takes the rows of a whole table along.
     pub async fn whole_table(&self) -> Turn<'_> {
         turn(&self.whole_tables).await
@@ -134,7 +137,7 @@ impl Turns {
         let turn = turn(&self.questions).await;
         let client = match take(&self.clients).filter(|client| !client.is_closed()) {
             Some(client) => client,
-            None => Arc::new(sql::connect(plan).await?),
+            None => Arc::new(TokioContext::new(sql::connect(plan), self.shared.clone()).await?),
         };
         Ok(Question { client, turns: self, _turn: turn })
     }
