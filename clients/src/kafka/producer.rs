@@ -14,6 +14,8 @@ use super::ffi::{NativeError, NativeTopic};
 
 /// How long a wait goes on before it is looked whether it is of any use.
 const SLICE: Duration = Duration::from_secs(1);
+/// How long a broker takes at the most to fence, if it has nothing to end and is near.
+const SOON: Duration = Duration::from_millis(50);
 /// How long a full queue is waited for at a time.
 const QUEUE_PAUSE: Duration = Duration::from_micros(500);
 /// How long the failure of a message may be on its way to us, when the state that it left is seen already.
@@ -177,6 +179,14 @@ impl TransactionalProducer {
                 }
             }
         }
+    }
+
+    /// As [`Self::init_transactions`], but soon or not at all; whether it is done. Where a predecessor was killed, the broker
+    /// has its transaction to end first: librdkafka asks again only after half a second, and a new producer at once.
+    pub fn init_transactions_soon(&self) -> bool {
+        let began = Instant::now();
+        let connected = self.client.native.brokers(SLICE);
+        connected.is_ok() && self.client.native.init_transactions(SOON.max(began.elapsed())).is_ok()
     }
 
     /// Begins a transaction.

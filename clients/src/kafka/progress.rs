@@ -26,6 +26,8 @@ const SLICE: Duration = Duration::from_secs(1);
 const SHORTEST: Duration = Duration::from_millis(500);
 /// How long the consumers' events are listened to between two tries.
 const EVENTS: Duration = Duration::from_millis(20);
+/// How long a record is waited for, until it is looked whether there are any more.
+const RECORD: Duration = Duration::from_millis(5);
 /// How long an open transaction is given before it is looked at again.
 const STABLE_PAUSE: Duration = Duration::from_millis(50);
 
@@ -101,7 +103,7 @@ impl<'a> Reader<'a> {
         settings.set("enable.auto.commit", "false");
         settings.set("enable.partition.eof", "true");
         settings.set("auto.offset.reset", "error");
-        settings.set("fetch.wait.max.ms", "50");
+        settings.set("fetch.wait.max.ms", "5");
         settings.set("queued.max.messages.kbytes", "1024");
         let consumer = |isolation: &str| {
             let mut config = settings.client_config();
@@ -178,11 +180,13 @@ impl<'a> Reader<'a> {
         self.consumer.assign(&partition).map_err(|error| failed(&error))?;
         let mut found = None;
         loop {
-            match self.consumer.poll(Duration::from_millis(50)) {
+            match self.consumer.poll(RECORD) {
                 Some(Ok(message)) if message.offset() >= end => return Ok(found),
                 Some(Ok(message)) if message.key() == Some(key) => found = Some(Found::of(message.payload())),
-                // Nothing more, also where the rest is control records or compacted away.
+                // Nothing more, also where the rest is compacted away.
                 Some(Err(RdKafkaError::PartitionEOF(_))) => return Ok(found),
+                // The rest was control records. (That the partition ends there is told only a tenth of a second later.)
+                None if self.position() >= Some(end) => return Ok(found),
                 Some(Ok(_)) | None => {}
                 Some(Err(error)) if is_passing(&error) => {}
                 Some(Err(error)) => return Err(failed(&error)),
@@ -191,6 +195,11 @@ impl<'a> Reader<'a> {
                 return Err(self.late());
             }
         }
+    }
+
+    /// The offset behind all that was read.
+    fn position(&self) -> Option<i64> {
+        self.consumer.position().ok()?.find_partition(self.topic, 0)?.offset().to_raw()
     }
 
     fn late(&self) -> KafkaError {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use afterbay_clients::kafka::{ProducerSettings, TopicHandle, TransactionalProducer, admin, progress};
 use afterbay_clients::postgres::Lsn;
-use afterbay_crds::plan::FormatPlan;
+use afterbay_crds::plan::{FormatPlan, KafkaConnectionPlan};
 use afterbay_crds::reason::Reason;
 use afterbay_crds::report::SinkState;
 
@@ -123,9 +123,7 @@ fn recover(context: &SinkContext, timeout_ms: u64, lost: Option<Position>) -> Re
     settings.batch_bytes = context.batches.bytes();
     let producer = {
         let _in_the_door = context.doors.fencing(&context.runtime);
-        let producer = TransactionalProducer::new(&kafka.connection, &settings).map_err(|error| error.problem())?;
-        producer.init_transactions(KAFKA_TIMEOUT)?;
-        producer
+        fence(&kafka.connection, &settings)?
     };
     fault::point("fenced");
     protocol.step(Event::Fenced);
@@ -165,6 +163,16 @@ fn recover(context: &SinkContext, timeout_ms: u64, lost: Option<Position>) -> Re
         _ => return Err(problems::out_of_order(context).into()),
     };
     Ok(Recovered { producer, protocol, origin, snapshot })
+}
+
+fn fence(connection: &KafkaConnectionPlan, settings: &ProducerSettings) -> Result<TransactionalProducer, Ending> {
+    let new = || TransactionalProducer::new(connection, settings).map_err(|error| error.problem());
+    let mut producer = new()?;
+    if !producer.init_transactions_soon() {
+        producer = new()?;
+        producer.init_transactions(KAFKA_TIMEOUT)?;
+    }
+    Ok(producer)
 }
 
 /// The Sink's record, if it has one: that of another life of the same name is none.

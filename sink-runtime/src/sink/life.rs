@@ -33,6 +33,11 @@ const REST: Duration = Duration::from_millis(100);
 const IDLE: Duration = Duration::from_millis(100);
 /// How often a position that moved without changes is committed.
 const POSITION_INTERVAL: Duration = Duration::from_secs(10);
+/// How long the next transaction waits behind a small one. A broker confirms a commit before it has marked its end in the
+/// partitions; until then it refuses to begin another, and librdkafka asks again only after 20 ms.
+const MARKERS: Duration = Duration::from_millis(5);
+/// With as many messages a transaction is no small one.
+const MANY_MESSAGES: u64 = 1_000;
 /// How often the topic's partitions are counted.
 const PARTITIONS_INTERVAL: Duration = Duration::from_secs(30);
 
@@ -116,6 +121,8 @@ struct Life<'a> {
     transaction: Transaction,
     snapshot_rows: u64,
     last_commit: Instant,
+    /// No transaction begins before.
+    begin_from: Instant,
     has_committed: bool,
     /// Whether a commit was begun, whatever became of it.
     commit_tried: bool,
@@ -150,6 +157,7 @@ impl<'a> Life<'a> {
             transaction: Transaction::new(now),
             snapshot_rows: begun.snapshot.as_ref().map_or(0, |snapshot| snapshot.progress.rows),
             last_commit: now,
+            begin_from: now,
             has_committed: false,
             commit_tried: false,
             timeout_ms: begun.timeout_ms,
@@ -332,6 +340,7 @@ impl Life<'_> {
                 Action::Await | Action::PassOver => return Ok(()),
                 Action::Begin => {
                     self.count_partitions()?;
+                    std::thread::sleep(self.begin_from.saturating_duration_since(Instant::now()));
                     self.producer.begin().map_err(|error| self.failed(error))?;
                     fault::point("begun");
                     self.transaction = Transaction::new(Instant::now());

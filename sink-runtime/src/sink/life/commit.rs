@@ -6,7 +6,7 @@ use afterbay_clients::kafka::{DELIVERING, ErrorClass, TransactionError};
 use afterbay_crds::reason::Reason;
 use afterbay_crds::report::Problem;
 
-use super::{Arrived, Ending, Life};
+use super::{Arrived, Ending, Life, MANY_MESSAGES, MARKERS};
 use crate::fault;
 use crate::position::Position;
 use crate::protocol::ProgressRecord;
@@ -99,6 +99,8 @@ impl Life<'_> {
             self.works();
         }
         self.last_commit = Instant::now();
+        let rest = if staged.messages < MANY_MESSAGES { MARKERS } else { Duration::ZERO };
+        self.begin_from = self.last_commit + rest;
         self.transaction = Transaction::new(self.last_commit);
         self.has_committed = true;
     }
