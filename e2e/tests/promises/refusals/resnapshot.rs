@@ -205,7 +205,9 @@ async fn a_sink_that_takes_no_snapshot_has_nothing_to_begin_anew_with() {
     // The other one has begun anew, and keeps no log for what is lost: that would cost it the new slot too.
     let database = &scenario.database;
     let (end, slot) = (database.log_end().await, scenario.slot());
-    let confirmed = format!("SELECT confirmed_flush_lsn FROM pg_replication_slots WHERE slot_name = '{slot}'");
+    let confirmed = format!(
+        "SELECT coalesce(max(confirmed_flush_lsn), '0/0') FROM pg_replication_slots WHERE slot_name = '{slot}'"
+    );
     database.run("UPDATE t SET n = 4").await;
     await_condition("the slot follows the other Sink", PATIENCE, async || {
         (lsn(&database.text(&confirmed).await) > end).then_some(())
