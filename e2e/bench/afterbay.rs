@@ -12,6 +12,12 @@ use crate::settings::Settings;
 use crate::topic::{Records, Topic};
 use crate::{bare, table};
 
+/// A snapshot that does not count: the broker and the registry compile what they do often, and the first run would pay
+/// for it.
+pub async fn warm_up(settings: &Settings) {
+    Bench::new(settings, Format::Avro).await.carried_by_a_new_worker(0, settings.rows).await;
+}
+
 /// All of one format.
 pub async fn run(settings: &Settings, format: Format, report: &mut Report) {
     let bench = Bench::new(settings, format).await;

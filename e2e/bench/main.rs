@@ -30,6 +30,7 @@ use settings::Settings;
 async fn main() {
     let settings = Settings::read();
     let mut report = Report::new(&settings, machine::describe().await);
+    afterbay::warm_up(&settings).await;
     for format in [Format::Avro, Format::Json] {
         afterbay::run(&settings, format, &mut report).await;
         if settings.without_transactions.is_some() {

@@ -11,11 +11,15 @@ use afterbay_crds::reason::Reason;
 use afterbay_crds::report::Problem;
 use afterbay_crds::resolve::{KafkaProvisioning, PublicationSpec, TopicSpec};
 use afterbay_formats::fitness;
+use futures::stream::{self, StreamExt as _};
 
 use crate::topic_fit::{self, Fit};
 
 /// How long a table may be held by writers before it joins the publication.
 const LOCK_TIMEOUT_MS: u32 = 10_000;
+
+/// Topics that are looked at, or made, at once: each waits for the brokers most of the time.
+const TOPICS_AT_ONCE: usize = 8;
 
 /// What came of an attempt to provide something.
 #[derive(Debug, Default)]
@@ -54,16 +58,24 @@ pub async fn topics(provisioning: &KafkaProvisioning, outcome: &mut Outcome) {
     if let Err(error) = admin.check_connection().await {
         return outcome.problems.push((subject, error.problem()));
     }
-    for spec in &provisioning.topics {
+    let topics: Vec<_> = provisioning.topics.iter().map(|spec| topic(&admin, spec)).collect();
+    let fits: Vec<_> = stream::iter(topics).buffered(TOPICS_AT_ONCE).collect().await;
+    for (spec, fit) in provisioning.topics.iter().zip(fits) {
         let subject = spec.sink.as_ref().map_or(subject.clone(), |sink| format!("sink {sink}"));
-        match topic(&admin, spec, &subject, outcome).await {
-            Ok(()) => {}
+        match fit {
+            Ok(Fit::Fits) => {}
+            Ok(Fit::Differs(problem)) => outcome.warnings.push((subject, problem)),
+            Ok(Fit::Unfit(problem)) => {
+                outcome.problems.push((subject, problem));
+                outcome.forbidden = true;
+            }
             Err(error) => outcome.problems.push((subject, error.problem())),
         }
     }
 }
 
-async fn topic(admin: &Admin, spec: &TopicSpec, subject: &str, outcome: &mut Outcome) -> Result<(), KafkaError> {
+/// Makes the topic, or judges the one that is there.
+async fn topic(admin: &Admin, spec: &TopicSpec) -> Result<Fit, KafkaError> {
     let Some(found) = admin.describe_topic(&spec.name).await? else {
         let creation = TopicCreation {
             name: spec.name.clone(),
@@ -71,17 +83,9 @@ async fn topic(admin: &Admin, spec: &TopicSpec, subject: &str, outcome: &mut Out
             replication_factor: spec.replication_factor,
             config: spec.config.clone(),
         };
-        return admin.create_topic(&creation).await;
+        return admin.create_topic(&creation).await.map(|()| Fit::Fits);
     };
-    match topic_fit::judge(spec, found, settings(admin, &spec.name).await?.as_ref()) {
-        Fit::Fits => {}
-        Fit::Differs(problem) => outcome.warnings.push((subject.to_owned(), problem)),
-        Fit::Unfit(problem) => {
-            outcome.problems.push((subject.to_owned(), problem));
-            outcome.forbidden = true;
-        }
-    }
-    Ok(())
+    Ok(topic_fit::judge(spec, found, settings(admin, &spec.name).await?.as_ref()))
 }
 
 /// The settings of a topic; none without the right to look, which is no failure.
