@@ -14,7 +14,7 @@ use super::ffi::{NativeError, NativeTopic};
 
 /// How long a wait goes on before it is looked whether it is of any use.
 const SLICE: Duration = Duration::from_secs(1);
-/// How long a broker takes at the most to fence, if it has nothing to end and is near.
+/// The same, where the answer may be that it is of none.
 const SOON: Duration = Duration::from_millis(50);
 /// How long a full queue is waited for at a time.
 const QUEUE_PAUSE: Duration = Duration::from_micros(500);
@@ -157,17 +157,34 @@ impl TransactionalProducer {
 
     /// Fences every other producer of this transactional id, ends its open transaction, and waits for both.
     pub fn init_transactions(&self, timeout: Duration) -> Result<(), TransactionError> {
+        self.init(timeout, SLICE, |_| false).map(|_| ())
+    }
+
+    /// The same, if there is no open transaction to be ended; whether it is done. Where there is one, the broker has begun to
+    /// end it: librdkafka asks again only after half a second, a new producer at once. This one has nothing under way then.
+    pub fn init_transactions_at_once(&self, timeout: Duration) -> Result<bool, TransactionError> {
+        self.init(timeout, SOON, |error| error.code == Code::ConcurrentTransactions)
+    }
+
+    /// Asks in slices of `slice`; false where an answer tells to leave it.
+    fn init(
+        &self,
+        timeout: Duration,
+        slice: Duration,
+        leave: impl Fn(&NativeError) -> bool,
+    ) -> Result<bool, TransactionError> {
         let deadline = Instant::now() + timeout;
         // Before it is connected librdkafka does not find the coordinator, and looks again only after half a second. What
         // stands against a connection is told below.
         let _ = self.client.native.brokers(timeout.min(SLICE));
         loop {
             let rest = deadline.saturating_duration_since(Instant::now());
-            match self.client.native.init_transactions(rest.min(SLICE)) {
+            match self.client.native.init_transactions(rest.min(slice)) {
                 Ok(()) => {
                     self.client.trouble.clear();
-                    return Ok(());
+                    return Ok(true);
                 }
+                Err(error) if leave(&error) => return Ok(false),
                 Err(error) => {
                     // A broker that refuses user or certificate will do so as long as it is asked.
                     let refused = self.client.trouble.cause().is_some_and(|cause| cause.is_refusal());
@@ -179,14 +196,6 @@ impl TransactionalProducer {
                 }
             }
         }
-    }
-
-    /// As [`Self::init_transactions`], but soon or not at all; whether it is done. Where a predecessor was killed, the broker
-    /// has its transaction to end first: librdkafka asks again only after half a second, and a new producer at once.
-    pub fn init_transactions_soon(&self) -> bool {
-        let began = Instant::now();
-        let connected = self.client.native.brokers(SLICE);
-        connected.is_ok() && self.client.native.init_transactions(SOON.max(began.elapsed())).is_ok()
     }
 
     /// Begins a transaction.

@@ -197,7 +197,8 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// The offset behind all that was read.
+    /// The offset behind all that was read, from the last `assign` on: librdkafka forgets the old one when its main thread
+    /// has seen that, and the crate asks that thread first which partitions are assigned.
     fn position(&self) -> Option<i64> {
         self.consumer.position().ok()?.find_partition(self.topic, 0)?.offset().to_raw()
     }

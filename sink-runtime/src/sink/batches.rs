@@ -3,9 +3,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// Bytes of keys and values in a batch, from what costs least to what any topic takes: the default of Kafka's own client,
-/// and a message at a time.
-const SIZES: [u64; 3] = [1_000_000, 16_384, 1];
+/// Bytes of keys and values in a batch, from what costs least to a message at a time, which is slow and always right.
+const SIZES: [u64; 5] = [1_000_000, 131_072, 16_384, 2_048, 1];
 
 /// The bound of a Sink's batches. A topic's `max.message.bytes` is compared with whole batches and librdkafka does not
 /// divide one that is refused, so the next life sends smaller ones.
@@ -24,21 +23,14 @@ impl Batches {
         self.0.load(Ordering::Relaxed)
     }
 
-    /// A batch was refused as too large, in a transaction with messages of up to `largest_message` bytes: whether it is to
-    /// be tried again with smaller ones. Where the largest message had a batch of its own, it is itself too large.
-    pub fn refused(&self, largest_message: u64) -> bool {
+    /// A batch was refused as too large: whether it is to be tried again with smaller ones. Only a message that had a batch of
+    /// its own is itself to blame: a topic counts bytes as they are compressed, and here nobody knows which.
+    pub fn refused(&self) -> bool {
         let bytes = self.bytes();
-        match SIZES.into_iter().find(|size| *size < bytes) {
-            Some(smaller) if largest_message < bytes => {
-                self.0.store(smaller, Ordering::Relaxed);
-                true
-            }
-            // What is told now is mended some day, and then there may be room for large ones again.
-            _ => {
-                self.0.store(SIZES[0], Ordering::Relaxed);
-                false
-            }
-        }
+        let smaller = SIZES.into_iter().find(|size| *size < bytes);
+        // What is told now is mended some day, and then there may be room for large ones again.
+        self.0.store(smaller.unwrap_or(SIZES[0]), Ordering::Relaxed);
+        smaller.is_some()
     }
 }
 
@@ -47,15 +39,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn become_smaller_while_they_hold_more_than_the_largest_message() {
+    fn become_smaller_until_each_message_has_one() {
         let batches = Batches::default();
-        assert!(!batches.refused(5_000_000), "the message is to blame");
-        assert!(batches.refused(30_000));
-        assert_eq!(batches.bytes(), 16_384);
-        assert!(batches.refused(3_000));
-        assert_eq!(batches.bytes(), 1);
-        assert!(!batches.refused(3_000), "every message had one of its own");
+        for bytes in &SIZES[1..] {
+            assert!(batches.refused());
+            assert_eq!(batches.bytes(), *bytes);
+        }
+        assert!(!batches.refused(), "every message had one of its own");
         assert_eq!(batches.bytes(), SIZES[0]);
-        assert!(batches.refused(30_000) && !batches.refused(30_000), "it had one of its own");
     }
 }

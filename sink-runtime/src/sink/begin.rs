@@ -168,7 +168,7 @@ fn recover(context: &SinkContext, timeout_ms: u64, lost: Option<Position>) -> Re
 fn fence(connection: &KafkaConnectionPlan, settings: &ProducerSettings) -> Result<TransactionalProducer, Ending> {
     let new = || TransactionalProducer::new(connection, settings).map_err(|error| error.problem());
     let mut producer = new()?;
-    if !producer.init_transactions_soon() {
+    if !producer.init_transactions_at_once(KAFKA_TIMEOUT)? {
         producer = new()?;
         producer.init_transactions(KAFKA_TIMEOUT)?;
     }

@@ -46,6 +46,8 @@ pub struct Staged {
     pub messages: u64,
     /// Bytes of keys and values.
     pub bytes: u64,
+    /// Those of the largest message.
+    pub largest: u64,
 }
 
 /// Turns the changes of one relation into messages of one topic. Buffers are reused from message to message.
@@ -179,7 +181,11 @@ impl Messages {
                 let gone = self.send(producer, &self.gone)?;
                 self.header.position(commit, "", ordinal, ".1");
                 let come = self.send(producer, &self.message)?;
-                Ok(Staged { messages: gone.messages + come.messages, bytes: gone.bytes + come.bytes })
+                Ok(Staged {
+                    messages: gone.messages + come.messages,
+                    bytes: gone.bytes + come.bytes,
+                    largest: gone.largest.max(come.largest),
+                })
             }
             (ChangeKind::Delete, _) => {
                 self.encode_old(old.ok_or(MessageError::OldRowMissing)?, old_is_whole)?;
@@ -246,8 +252,8 @@ impl Messages {
             (self.position_header.as_str(), self.header.position.as_slice()),
         ];
         producer.produce(&self.topic, partition(key, self.avro, self.partitions), key, value, &headers)?;
-        let bytes = key.map_or(0, <[u8]>::len) + value.map_or(0, <[u8]>::len);
-        Ok(Staged { messages: 1, bytes: bytes as u64 })
+        let bytes = (key.map_or(0, <[u8]>::len) + value.map_or(0, <[u8]>::len)) as u64;
+        Ok(Staged { messages: 1, bytes, largest: bytes })
     }
 
     fn whole<'a>(&self, batch: &'a ChangeBatch, row: RowSpan) -> Result<RowRef<'a>, MessageError> {

@@ -38,6 +38,7 @@ impl Floors {
     /// A Sink has committed all transactions that commit before `lsn`; never taken back.
     pub fn raise(&self, sink: usize, lsn: Lsn) {
         self.change(sink, |floor, _| match floor {
+            Floor::Lost(known) if lsn <= known => Floor::Lost(known),
             Floor::At(known) | Floor::Lost(known) => Floor::At(known.max(lsn)),
             // What was committed before it began anew, and is gone.
             Floor::Held(known) if lsn < known => Floor::Held(known),
@@ -57,10 +58,19 @@ impl Floors {
     }
 
     /// The slot cannot give what follows the place of a Sink: the others are not to pay for it with a log that is never
-    /// acknowledged, and that costs them the slot as well. Over when the Sink says once more where it stands.
+    /// acknowledged, and that costs them the slot as well. Until it is served after all ([`Self::serve`]), or has committed
+    /// more.
     pub fn lose(&self, sink: usize) {
         self.change(sink, |floor, _| match floor {
             Floor::At(known) => Floor::Lost(known),
+            floor => floor,
+        });
+    }
+
+    /// The slot gives what follows the place of a Sink. To be called before anything is acknowledged for it.
+    pub fn serve(&self, sink: usize) {
+        self.change(sink, |floor, _| match floor {
+            Floor::Lost(known) => Floor::At(known),
             floor => floor,
         });
     }
@@ -79,8 +89,9 @@ impl Floors {
         inner.told = inner.told.max(lsn);
     }
 
-    /// What can be acknowledged; none while a Sink's place is not known, or none has begun. Never less than what the server
-    /// has been told: a server may take a slot back to it, and would then seem to have what it has forgotten.
+    /// What can be acknowledged; none while a Sink's place is not known, none needs anything, or one stands before what the
+    /// server has been told. Never less than that: a server may take a slot back to it, and would then seem to have what it
+    /// has forgotten.
     pub fn lowest(&self) -> Option<Lsn> {
         let mut inner = self.inner();
         if inner.floors.contains(&Floor::Unknown) {
@@ -157,7 +168,12 @@ mod tests {
         floors.lose(1);
         assert_eq!((floors.of(1), floors.lowest()), (Some(Lsn(5)), Some(Lsn(9))));
         floors.raise(1, Lsn(5));
-        assert_eq!(floors.lowest(), None, "it may be another slot by now: that is to be looked at");
+        assert_eq!(floors.lowest(), Some(Lsn(9)), "its record, once more");
+        floors.serve(1);
+        assert_eq!(floors.lowest(), None, "there is another slot by now, which has what it needs");
+        floors.lose(1);
+        floors.raise(1, Lsn(10));
+        assert_eq!(floors.lowest(), Some(Lsn(9)), "it has begun anew");
         floors.lose(0);
         floors.lose(1);
         assert_eq!(floors.lowest(), None, "nobody needs anything");

@@ -180,7 +180,7 @@ impl Manager {
         let mut members = Vec::new();
         for fit in fit {
             let member = fit.newcomer.member();
-            if let Some(sender) = fit.attach(context.queue_bytes, queues.delivered().clone()) {
+            if let Some(sender) = fit.attach(&context, queues.delivered().clone()) {
                 queues.add(member.sink, sender);
                 members.push(member);
             }
@@ -222,9 +222,9 @@ impl Manager {
         self.shared.spawn(async move {
             let _turn = context.turns.copy().await;
             match own_thread::spawn("catch-up", attach_late(Arc::clone(&context), waiting, main, back)) {
-                // A panic is a defect, and has ended the Sink's queue.
+                // A panic is a defect, and has ended the Sink's queue; the Sink comes again.
                 Ok(done) => done.await.unwrap_or_default(),
-                // A Sink whose request is dropped comes again.
+                // As above.
                 Err(error) => tracing::warn!("no thread for a Sink that catches up: {error}"),
             }
         });
@@ -240,8 +240,9 @@ struct Fit {
 
 impl Fit {
     /// Gives the Sink its queue; none when it does not wait any more.
-    fn attach(self, queue_bytes: u32, delivered: Delivered) -> Option<FeedSender> {
-        let (sender, feed) = feed(queue_bytes, delivered);
+    fn attach(self, context: &Context, delivered: Delivered) -> Option<FeedSender> {
+        context.floors.serve(self.newcomer.sink);
+        let (sender, feed) = feed(context.queue_bytes, delivered);
         let attached = Attached {
             feed,
             table: self.sound.table,
@@ -353,9 +354,16 @@ async fn prepare(
     let standing = checks::standing(&client, &plan.publication, &begun).await?;
     let verdict = |(newcomer, standing): (&Newcomer, Result<TableDescription, Problem>)| {
         checks::identity_fits(&newcomer.identity, &newcomer.position, &server, &history)?;
-        let table = standing?;
-        loss::slot_serves(plan, context.sinks.get(newcomer.sink), slot.as_ref(), ours, &newcomer.position)?;
-        Ok(Sound { table, identity: start::identity(plan, &server), log_end: server.wal_end })
+        let sink = context.sinks.get(newcomer.sink);
+        match (standing, loss::slot_serves(plan, sink, slot.as_ref(), ours, &newcomer.position)) {
+            (Ok(table), Ok(())) => {
+                Ok(Sound { table, identity: start::identity(plan, &server), log_end: server.wal_end })
+            }
+            (Ok(_), Err(refusal)) => Err(refusal),
+            // First things first; but the others are not to keep a log for it that has lost what it needs.
+            (Err(problem), Err(Refusal::Lost(_) | Refusal::BeginAnew(_))) => Err(Refusal::Lost(problem)),
+            (Err(problem), _) => Err(problem.into()),
+        }
     };
     let verdicts = newcomers.zip(standing).map(verdict).collect();
     Ok((connection, verdicts))
@@ -420,7 +428,7 @@ async fn attach_late(
     if let Some(fit) = sort(vec![waiting], verdicts).pop() {
         let delivered = Delivered::default();
         let newcomer = fit.newcomer.clone();
-        if let Some(sender) = fit.attach(context.queue_bytes, delivered.clone()) {
+        if let Some(sender) = fit.attach(&context, delivered.clone()) {
             catch_up::run(Arc::clone(&context), connection, newcomer, (sender, delivered), main, requests).await;
         }
     }

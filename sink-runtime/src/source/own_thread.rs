@@ -7,17 +7,19 @@
 use tokio::sync::oneshot;
 
 /// Runs a task on a new thread, which it may block; gives a receiver of its result, which ends without one where the task
-/// has panicked. What the task spawns runs on the same thread, and not behind its end.
+/// has panicked, or could not be run. What the task spawns runs on the same thread, and not behind its end.
 pub fn spawn<T>(name: &str, task: T) -> std::io::Result<oneshot::Receiver<T::Output>>
 where
     T: Future<Output: Send> + Send + 'static,
 {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let (tell, done) = oneshot::channel();
-    std::thread::Builder::new().name(name.to_owned()).spawn(move || {
+    // The runtime is made where it ends: it must not in a task of another one.
+    let run = move || match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         // Nobody needs to wait for it.
-        let _ = tell.send(runtime.block_on(task));
-    })?;
+        Ok(runtime) => drop(tell.send(runtime.block_on(task))),
+        Err(error) => tracing::error!("no runtime for a thread of its own: {error}"),
+    };
+    std::thread::Builder::new().name(name.to_owned()).spawn(run)?;
     Ok(done)
 }
 

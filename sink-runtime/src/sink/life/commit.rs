@@ -57,11 +57,12 @@ impl Life<'_> {
         }
         match error.problem() {
             problem if error.class != ErrorClass::Fenced && problem.reason == Reason::MessageTooLarge.as_str() => {
-                let largest = &self.transaction.largest;
-                if self.context.batches.refused(largest.bytes) {
+                if self.context.batches.refused() {
                     return self.divided();
                 }
-                if largest.bytes == 0 {
+                let largest = &self.transaction.largest;
+                // That of the progress record is another matter.
+                if largest.bytes == 0 || error.subject != self.context.plan.kafka.topic {
                     return problem.into();
                 }
                 let message = format!("{}; the largest message at hand is that of {largest}", problem.message);

@@ -54,10 +54,11 @@ impl Life<'_> {
     fn count(&mut self, staged: Staged, arrived: Arrived<'_>) {
         self.transaction.staged.messages += staged.messages;
         self.transaction.staged.bytes += staged.bytes;
+        self.transaction.staged.largest = self.transaction.staged.largest.max(staged.largest);
         // Only of those that could be too large for somebody: words cost more than numbers.
-        if staged.bytes > self.transaction.largest.bytes.max(NOTEWORTHY) {
+        if staged.largest > self.transaction.largest.bytes.max(NOTEWORTHY) {
             let (place, key) = (self.place(arrived), self.key_in_words(arrived));
-            self.transaction.largest = Largest { bytes: staged.bytes, place, key };
+            self.transaction.largest = Largest { bytes: staged.largest, place, key };
         }
         self.context.status.staged(staged.messages, staged.bytes);
         match arrived {
