@@ -120,6 +120,28 @@ async fn a_topic_that_is_not_there_is_named_and_not_made() {
 }
 
 #[tokio::test]
+async fn who_finds_an_open_transaction_may_leave_it_to_the_next() {
+    let plan = plain();
+    let topic = topic(&plan, "busy", 1, &[]).await;
+    let id = unique("id");
+    let killed = producer(&plan, &id);
+    stage(&killed, &topic, &[("k", Some("killed"))]);
+    killed.flush(TIMEOUT).unwrap();
+    let new = || TransactionalProducer::new(&plan, &ProducerSettings::new(&id)).unwrap();
+    let first = new();
+    assert!(!first.init_transactions_at_once(TIMEOUT).unwrap(), "the broker has something to end");
+    drop(first);
+    let second = new();
+    second.init_transactions(TIMEOUT).unwrap();
+    commit(&second, &topic, &[("k", Some("next"))]);
+    let third = new();
+    assert!(third.init_transactions_at_once(TIMEOUT).unwrap(), "nothing is open");
+    assert_eq!(killed.commit(TIMEOUT).unwrap_err().class, ErrorClass::Fenced);
+    commit(&third, &topic, &[("k", Some("last"))]);
+    assert_eq!(committed(&plan, &topic), ["next", "last"]);
+}
+
+#[tokio::test]
 async fn partitions_are_counted() {
     let plan = plain();
     let topic = topic(&plan, "partitions", 3, &[]).await;
