@@ -16,6 +16,8 @@ use super::ffi::{NativeError, NativeTopic};
 const SLICE: Duration = Duration::from_secs(1);
 /// The same, where the answer may be that it is of none.
 const SOON: Duration = Duration::from_millis(50);
+/// How long messages are waited for, until it is looked whether one has failed.
+const GLANCE: Duration = Duration::from_millis(100);
 /// How long a full queue is waited for at a time.
 const QUEUE_PAUSE: Duration = Duration::from_micros(500);
 /// How long the failure of a message may be on its way to us, when the state that it left is seen already.
@@ -298,13 +300,20 @@ impl TransactionalProducer {
         }
     }
 
-    /// Waits until all messages so far are delivered, or have failed.
+    /// Waits until all messages so far are delivered, or one has failed.
     pub fn flush(&self, timeout: Duration) -> Result<(), TransactionError> {
-        let delivered = self.client.native.flush(timeout);
-        // A message that failed must not be missing in silence.
-        self.delivered_so_far()?;
-        if delivered {
-            return Ok(());
+        let deadline = Instant::now() + timeout;
+        loop {
+            let rest = deadline.saturating_duration_since(Instant::now());
+            let delivered = self.client.native.flush(rest.min(GLANCE));
+            // A message that failed must not be missing in silence. Those behind it are not even sent any more.
+            self.delivered_so_far()?;
+            if delivered {
+                return Ok(());
+            }
+            if rest.is_zero() {
+                break;
+            }
         }
         let flags = Flags { retriable: false, abortable: true, fatal: false };
         let words = "messages are not delivered in time".to_owned();

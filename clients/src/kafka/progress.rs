@@ -103,7 +103,7 @@ impl<'a> Reader<'a> {
         settings.set("enable.auto.commit", "false");
         settings.set("enable.partition.eof", "true");
         settings.set("auto.offset.reset", "error");
-        settings.set("fetch.wait.max.ms", "5");
+        settings.set("fetch.wait.max.ms", "50");
         settings.set("queued.max.messages.kbytes", "1024");
         let consumer = |isolation: &str| {
             let mut config = settings.client_config();

@@ -74,7 +74,10 @@ fn spawn(command: &mut Command) -> Child {
 fn secret_below(folder: &Path) -> PathBuf {
     let deadline = Instant::now() + PATIENCE;
     loop {
-        let holds = |file: &PathBuf| fs::read_to_string(file).is_ok_and(|text| text == SECRET);
+        // A file that is still being written has another name.
+        let holds = |file: &PathBuf| {
+            file.extension().is_none_or(|end| end != "new") && fs::read_to_string(file).is_ok_and(|text| text == SECRET)
+        };
         if let Some(file) = files(folder).into_iter().find(holds) {
             return file;
         }

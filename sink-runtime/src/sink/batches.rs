@@ -3,8 +3,9 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// Bytes of keys and values in a batch, from what costs least to a message at a time, which is slow and always right.
-const SIZES: [u64; 5] = [1_000_000, 131_072, 16_384, 2_048, 1];
+/// Bytes of keys and values in a batch, from what costs least to a message at a time, which is slow and always right. Each
+/// step costs a life, and a message that is too large is told only behind the last one.
+const SIZES: [u64; 4] = [1_000_000, 32_768, 4_096, 1];
 
 /// The bound of a Sink's batches. A topic's `max.message.bytes` is compared with whole batches and librdkafka does not
 /// divide one that is refused, so the next life sends smaller ones.

@@ -30,10 +30,11 @@ use crate::feed::{Delivered, FeedSender, feed};
 use crate::position::Position;
 use crate::protocol::{RelationIdentity, SourceIdentity};
 
-/// How long a session waits for the next of the Sinks that have not asked yet, and how long for all of them; they can
-/// catch up later, at a higher price.
+/// How long a session waits for the next of the Sinks that have not asked yet, and how long for all of them, with something
+/// for each; they can catch up later, one or two at a time, at a higher price.
 const GATHER: Duration = Duration::from_secs(2);
 const GATHER_ALL: Duration = Duration::from_secs(15);
+const GATHER_EACH: Duration = Duration::from_millis(150);
 /// How long an old reader of the slot may take to go.
 const SLOT_RELEASE: Duration = Duration::from_secs(10);
 
@@ -122,6 +123,7 @@ impl Manager {
         let mut waiting = std::mem::take(&mut self.early);
         let now = Instant::now();
         let (mut first, mut last) = (now, now);
+        let all = GATHER_ALL + GATHER_EACH * u32::try_from(self.expected.len()).unwrap_or(u32::MAX);
         loop {
             if !waiting.is_empty() && !self.expected.contains(&true) {
                 return Some(waiting);
@@ -129,7 +131,7 @@ impl Manager {
             let request = if waiting.is_empty() {
                 self.requests.recv().await?
             } else {
-                let deadline = (last + GATHER).min(first + GATHER_ALL);
+                let deadline = (last + GATHER).min(first + all);
                 match tokio::time::timeout_at(deadline, self.requests.recv()).await {
                     Ok(request) => request?,
                     Err(_) => return Some(waiting),

@@ -6,6 +6,7 @@
 mod chunks_in_flight;
 mod positions;
 mod producers;
+mod publications;
 mod servers;
 mod tables;
 mod visibility;

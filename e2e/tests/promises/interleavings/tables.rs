@@ -1,10 +1,9 @@
 //! Tables of which snapshot and stream could show different things.
 
-use afterbay_e2e::{Format, Scenario, Sink};
+use afterbay_e2e::{Format, Sink};
 use serde_json::json;
 
 use crate::one_table::{TABLE, scenario, values};
-use crate::telling::run_tells;
 
 /// The root's replica identity does not reach its leaves: rows of one come with that leaf's.
 #[tokio::test]
@@ -34,23 +33,6 @@ async fn case_11_a_child_of_inheritance_is_another_table() {
     afterbay.caught_up(&scenario).await;
     let messages = scenario.messages(&topic, Format::Json).await;
     assert_eq!(values(&messages), [&json!({"id": 1, "n": 1}), &json!({"id": 1, "n": 2})]);
-}
-
-#[tokio::test]
-async fn case_11_a_publication_of_a_part_of_the_table_is_refused() {
-    let scenario = Scenario::new("parts").await;
-    let database = &scenario.database;
-    database.run(TABLE).await;
-    let sink = Sink::new("t", "public.t", &scenario.topic("t")).key(&["id"]);
-    let manifests = scenario.manifests().with(sink);
-    for (name, part) in [("columns", "t (id)"), ("rows", "t WHERE (id > 0)")] {
-        let options = "WITH (publish_via_partition_root = true)";
-        database.run(&format!("CREATE PUBLICATION {name} FOR TABLE {part} {options}")).await;
-        let own = json!({"name": name, "managed": false});
-        let manifests = manifests.clone().set("SourceConnector/shop", "spec.postgres.publication", own);
-        run_tells(&scenario, &manifests, "PublicationIncomplete", &["only some columns or rows of table public.t"])
-            .await;
-    }
 }
 
 /// What an older row holds is told, though the column could not hold it any more.

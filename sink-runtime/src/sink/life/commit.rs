@@ -61,8 +61,7 @@ impl Life<'_> {
                     return self.divided();
                 }
                 let largest = &self.transaction.largest;
-                // That of the progress record is another matter.
-                if largest.bytes == 0 || error.subject != self.context.plan.kafka.topic {
+                if largest.bytes == 0 {
                     return problem.into();
                 }
                 let message = format!("{}; the largest message at hand is that of {largest}", problem.message);
