@@ -143,7 +143,7 @@ impl Afterbay {
             self.child.try_wait().expect("the child can be waited for")
         })
         .await;
-        Finished { status, output: self.events.all(), log: self.log.all() }
+        Finished { status, output: self.events.ended().await, log: self.log.ended().await }
     }
 
     /// Asks it to end, and waits for it.
@@ -380,7 +380,7 @@ impl Lines {
     }
 
     /// All, after the program has ended.
-    async fn ended(self) -> Vec<String> {
+    async fn ended(&self) -> Vec<String> {
         await_condition("the output ends with the program", PATIENCE, async || self.reader.is_finished().then_some(()))
             .await;
         self.all()
