@@ -13,7 +13,7 @@ use afterbay_e2e::database::lsn;
 use afterbay_e2e::{Afterbay, Scenario, await_condition};
 
 /// How long a large thing may take on a machine that does much else.
-const PATIENCE: Duration = Duration::from_mins(4);
+const PATIENCE: Duration = Duration::from_mins(10);
 
 /// Waits until so many Sinks run and have committed all that the database held when this was called.
 async fn all_run(afterbay: &Afterbay, scenario: &Scenario, sinks: usize) {
