@@ -18,7 +18,7 @@ const BEGIN: &str = "<!-- figures: written by make bench -->\n";
 const END: &str = "<!-- end of the figures -->\n";
 
 /// Processors that strangers may keep busy before the figures are in doubt.
-const QUIET: f64 = 0.25;
+const QUIET: f64 = 0.1;
 
 /// Who carries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -54,7 +54,6 @@ impl Life<'_> {
     fn count(&mut self, staged: Staged, arrived: Arrived<'_>) {
         self.transaction.staged.messages += staged.messages;
         self.transaction.staged.bytes += staged.bytes;
-        self.transaction.staged.largest = self.transaction.staged.largest.max(staged.largest);
         // Only of those that could be too large for somebody: words cost more than numbers.
         if staged.largest > self.transaction.largest.bytes.max(NOTEWORTHY) {
             let (place, key) = (self.place(arrived), self.key_in_words(arrived));
