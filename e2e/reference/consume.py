@@ -152,9 +152,10 @@ def main():
     settings.update(setting.split("=", 1) for setting in options.config)
     consumer = Consumer(settings)
     unread = partitions(consumer, options.topics)
-    consumer.assign([TopicPartition(topic, number, OFFSET_BEGINNING) for topic, number in unread])
     if not options.follow:
+        # Before the first fetch: a question to the broker waits behind a fetch that awaits messages.
         await_marks(consumer, settings, unread)
+    consumer.assign([TopicPartition(topic, number, OFFSET_BEGINNING) for topic, number in unread])
     count = 0
     # A number of messages that is asked for is awaited beyond the ends of today.
     while options.follow or (unread if options.count is None else count < options.count):
