@@ -15,7 +15,7 @@ use crate::waiting::await_condition;
 use crate::{Scenario, http, processes, programs};
 
 /// How long anything may take on a machine that does much else.
-pub const PATIENCE: Duration = Duration::from_mins(1);
+pub const PATIENCE: Duration = Duration::from_mins(3);
 
 /// Arguments and environment of a run.
 #[derive(Clone, Debug, Default)]
