@@ -32,14 +32,14 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     producer.init_transactions(TIMEOUT)?;
     let topic = producer.topic(TOPIC)?;
     let value = [b'v'; 200];
-    let headers: [(&str, &[u8]); 2] =
-        [("afterbay-timestamp", b"1700000000000"), ("afterbay-position", b"0/16B3748:12")];
+    let headers: [(&str, Option<&[u8]>); 2] =
+        [("afterbay-timestamp", Some(b"1700000000000")), ("afterbay-position", Some(b"0/16B3748:12"))];
     for (name, headers) in [("no headers", &headers[..0]), ("two headers", &headers[..])] {
         for _ in 0..ROUNDS {
             producer.begin()?;
             let begun = Instant::now();
             for key in 0..messages {
-                producer.produce(&topic, 0, Some(&key.to_be_bytes()), Some(&value), headers)?;
+                producer.produce(&topic, 0, Some(&key.to_be_bytes()), Some(&value), headers.iter().copied())?;
             }
             let handed_over = begun.elapsed();
             producer.flush(TIMEOUT)?;

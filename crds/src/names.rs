@@ -49,26 +49,24 @@ impl Naming<'_> {
         format!("{}{}-{namespace}.{name}", progress_topics(self.prefix), self.instance)
     }
 
-    /// The transactional id of a Sink.
-    pub fn transactional_id(&self, connection: &ResourceName, sink: &ResourceName) -> String {
-        self.of_sink(connection, sink)
-    }
-
-    /// The consumer group under which a Sink reads the progress topic.
-    pub fn progress_group_id(&self, connection: &ResourceName, sink: &ResourceName) -> String {
-        self.of_sink(connection, sink)
+    /// The transactional id of a Sink, and the consumer group under which it reads the progress topic. A prefix of the
+    /// Sink's own goes in front: two Sinks with one prefix must not fence each other.
+    pub fn of_sink(&self, own_prefix: Option<&str>, connection: &ResourceName, sink: &ResourceName) -> String {
+        format!(
+            "{}{}-{}-{}.{}-{}.{}",
+            own_prefix.unwrap_or_default(),
+            self.prefix,
+            self.instance,
+            connection.namespace,
+            connection.name,
+            sink.namespace,
+            sink.name
+        )
     }
 
     /// The key of a Sink's progress record.
     pub fn progress_key(&self, sink: &ResourceName) -> String {
         format!("{}-sink-{}-{}.{}", self.prefix, self.instance, sink.namespace, sink.name)
-    }
-
-    fn of_sink(&self, connection: &ResourceName, sink: &ResourceName) -> String {
-        format!(
-            "{}-{}-{}.{}-{}.{}",
-            self.prefix, self.instance, connection.namespace, connection.name, sink.namespace, sink.name
-        )
     }
 }
 
@@ -118,12 +116,12 @@ mod tests {
         let (connection, sink) = (ResourceName::new("shop", "events"), ResourceName::new("shop", "orders"));
         let naming = Naming { prefix: "afterbay", instance: "default" };
         assert_eq!(naming.progress_topic(&connection), "_afterbay-progress-default-shop.events");
-        assert_eq!(naming.transactional_id(&connection, &sink), "afterbay-default-shop.events-shop.orders");
-        assert_eq!(naming.progress_group_id(&connection, &sink), "afterbay-default-shop.events-shop.orders");
+        assert_eq!(naming.of_sink(None, &connection, &sink), "afterbay-default-shop.events-shop.orders");
+        assert_eq!(naming.of_sink(Some("eu-"), &connection, &sink), "eu-afterbay-default-shop.events-shop.orders");
         assert_eq!(naming.progress_key(&sink), "afterbay-sink-default-shop.orders");
         let naming = Naming { prefix: "materialize", instance: "eu" };
         assert_eq!(naming.progress_topic(&connection), "_materialize-progress-eu-shop.events");
-        assert_eq!(naming.transactional_id(&connection, &sink), "materialize-eu-shop.events-shop.orders");
+        assert_eq!(naming.of_sink(None, &connection, &sink), "materialize-eu-shop.events-shop.orders");
     }
 
     #[test]

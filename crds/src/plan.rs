@@ -258,10 +258,25 @@ pub struct SinkPlan {
     pub key_columns: Vec<String>,
     /// How a change becomes a message.
     pub envelope: Envelope,
-    /// How keys and values are written.
-    pub format: FormatPlan,
+    /// Whether the key is taken without a proof that it is unique.
+    pub key_not_enforced: bool,
+    /// How keys are written; none: no key.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub key_format: Option<FormatPlan>,
+    /// How values are written.
+    pub value_format: FormatPlan,
+    /// The column of headers.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub headers: Option<String>,
     /// Where the messages go.
     pub kafka: KafkaSinkPlan,
+}
+
+impl SinkPlan {
+    /// What is said of Avro, for keys and for values.
+    pub fn avro(&self) -> impl Iterator<Item = &AvroPlan> {
+        self.key_format.iter().chain([&self.value_format]).filter_map(FormatPlan::avro)
+    }
 }
 
 /// A table by schema and name, unquoted.
@@ -290,17 +305,101 @@ pub enum Envelope {
     Debezium,
 }
 
-/// How keys and values are written.
+/// How keys, or values, are written.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "lowercase", rename_all_fields = "camelCase", deny_unknown_fields)]
 pub enum FormatPlan {
     /// JSON, without schemas.
-    Json,
-    /// Avro with schemas in a registry.
-    Avro {
-        /// The registry.
-        registry: RegistryConnectionPlan,
+    Json {
+        /// What becomes of types that JSON has a form for.
+        values: JsonValues,
     },
+    /// The text of one column.
+    Text,
+    /// One column in Postgres' binary form.
+    Bytes,
+    /// Avro with a schema in a registry.
+    Avro(AvroPlan),
+}
+
+impl FormatPlan {
+    /// What is said of Avro, if it is that.
+    pub fn avro(&self) -> Option<&AvroPlan> {
+        match self {
+            Self::Avro(avro) => Some(avro),
+            _ => None,
+        }
+    }
+}
+
+/// Keys or values in Avro.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct AvroPlan {
+    /// The registry.
+    pub registry: RegistryConnectionPlan,
+    /// The fullname of the record.
+    pub fullname: String,
+    /// Whether fields that may be null default to null.
+    pub null_defaults: bool,
+    /// The compatibility level of the subject, where it has none of its own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub compatibility_level: Option<CompatibilityLevel>,
+    /// Documentation that goes before the database's comments; of two for the same the first.
+    pub docs: Vec<DocPlan>,
+}
+
+/// Documentation of a type or a column.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct DocPlan {
+    /// A table or a composite type.
+    pub r#type: TableName,
+    /// A column of it; none: the type itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub column: Option<String>,
+    /// What is to be said.
+    pub text: String,
+}
+
+/// What becomes of types that JSON has a form for and the reference writes as text.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum JsonValues {
+    /// Strings of their text, as the reference has it.
+    #[default]
+    Text,
+    /// Numbers for floats, nested values for json, jsonb and maps, base64 for bytea.
+    Native,
+}
+
+/// Which changes of a schema a registry takes (Confluent's words).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+#[allow(missing_docs)]
+pub enum CompatibilityLevel {
+    Backward,
+    BackwardTransitive,
+    Forward,
+    ForwardTransitive,
+    Full,
+    FullTransitive,
+    None,
+}
+
+impl CompatibilityLevel {
+    /// The registry's word.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Backward => "BACKWARD",
+            Self::BackwardTransitive => "BACKWARD_TRANSITIVE",
+            Self::Forward => "FORWARD",
+            Self::ForwardTransitive => "FORWARD_TRANSITIVE",
+            Self::Full => "FULL",
+            Self::FullTransitive => "FULL_TRANSITIVE",
+            Self::None => "NONE",
+        }
+    }
 }
 
 /// The Kafka side of a Sink.

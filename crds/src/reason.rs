@@ -122,8 +122,14 @@ reasons! {
     RegistryTlsFailed,
     /// The registry refuses a schema.
     SchemaRefused,
+    /// The subject has another compatibility level than the manifest asks for.
+    CompatibilityDiffers,
+    /// A key that is not enforced was not unique.
+    KeyRepeated,
     /// The registry answers something else than its interface says.
     RegistryFailed,
+    /// The Sink's format cannot hold the keys or values of the table.
+    FormatUnfit,
     /// A value cannot be written in the Sink's format.
     ValueNotEncodable,
     /// The worker cannot read its plan.

@@ -8,13 +8,13 @@ use std::path::PathBuf;
 use secrecy::SecretSlice;
 
 mod connections;
+mod formats;
 
 use crate::api::{Commit, SinkSpec, SourceConnectorSpec};
 use crate::manifest::{Located, Manifests, Place};
 use crate::names::{self, Naming, ResourceName};
 use crate::plan::{
-    CommitPlan, FormatPlan, KafkaConnectionPlan, KafkaSinkPlan, PLAN_VERSION, Plan, PostgresPlan, SinkPlan,
-    SnapshotPlan, TableName,
+    CommitPlan, KafkaConnectionPlan, KafkaSinkPlan, PLAN_VERSION, Plan, PostgresPlan, SinkPlan, SnapshotPlan, TableName,
 };
 use crate::{quantity, table_name};
 use connections::Secrets;
@@ -201,14 +201,9 @@ fn sink_plan(
     let connection_name = name.sibling(&spec.kafka.connection);
     let connection = &manifests.kafka_connections.get(&connection_name)?.spec;
     let naming = Naming { prefix: &connection.name_prefix, instance: &settings.instance };
-    let format = match &spec.kafka.format.avro {
-        Some(avro) => {
-            let registry_name = name.sibling(&avro.registry);
-            let registry = &manifests.registries.get(&registry_name)?.spec;
-            FormatPlan::Avro { registry: secrets.registry(&registry_name, registry) }
-        }
-        None => FormatPlan::Json,
-    };
+    let has_key = spec.key.is_some();
+    let (key_format, value_format) = formats::plans(manifests, secrets, name, &spec.kafka.format, has_key)?;
+    let id = |own: &Option<String>| naming.of_sink(own.as_deref(), &connection_name, name);
     Some(SinkPlan {
         name: name.to_string(),
         // Without an API server that gives each life of a Sink an identity of its own, its name is its identity: what is
@@ -218,8 +213,11 @@ fn sink_plan(
         table: table_name::parse(&spec.source.table).ok()?,
         snapshot: spec.snapshot,
         key_columns: spec.key.as_ref().map(|key| key.columns.clone()).unwrap_or_default(),
+        key_not_enforced: spec.key.as_ref().is_some_and(|key| key.not_enforced),
         envelope: spec.kafka.envelope,
-        format,
+        key_format,
+        value_format,
+        headers: spec.kafka.headers.clone(),
         kafka: KafkaSinkPlan {
             connection: secrets.kafka(&connection_name, connection, connection.authentication.as_ref(), "worker"),
             topic: spec.kafka.topic.name.clone(),
@@ -229,8 +227,8 @@ fn sink_plan(
                 .clone()
                 .unwrap_or_else(|| naming.progress_topic(&connection_name)),
             progress_key: naming.progress_key(name),
-            transactional_id: naming.transactional_id(&connection_name, name),
-            progress_group_id: naming.progress_group_id(&connection_name, name),
+            transactional_id: id(&spec.kafka.transactional_id_prefix),
+            progress_group_id: id(&spec.kafka.progress_group_id_prefix),
             name_prefix: connection.name_prefix.clone(),
             compression: spec.kafka.compression,
             commit: commit_plan(&spec.kafka.commit)?,

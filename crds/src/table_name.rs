@@ -5,6 +5,22 @@ use crate::plan::TableName;
 /// Reads a table's name: parts in double quotes are taken as they are, others are folded to lower case, as SQL does.
 /// The error says what is wrong with it.
 pub fn parse(text: &str) -> Result<TableName, String> {
+    match <[String; 2]>::try_from(parts(text)?) {
+        Ok([schema, name]) => Ok(TableName { schema, name }),
+        Err(parts) if parts.len() == 1 => Err("the schema is missing".to_owned()),
+        Err(parts) => Err(format!("it has {} parts instead of two", parts.len())),
+    }
+}
+
+/// Reads a column's name, `schema.table.column`, as [`parse`] does.
+pub fn parse_column(text: &str) -> Result<(TableName, String), String> {
+    match <[String; 3]>::try_from(parts(text)?) {
+        Ok([schema, name, column]) => Ok((TableName { schema, name }, column)),
+        Err(parts) => Err(format!("it has {} parts instead of three", parts.len())),
+    }
+}
+
+fn parts(text: &str) -> Result<Vec<String>, String> {
     let mut parts = Vec::new();
     let mut rest = text;
     loop {
@@ -12,14 +28,9 @@ pub fn parse(text: &str) -> Result<TableName, String> {
         parts.push(part);
         match after.strip_prefix('.') {
             Some(after) => rest = after,
-            None if after.is_empty() => break,
+            None if after.is_empty() => return Ok(parts),
             None => return Err(format!("\"{after}\" follows a quoted name")),
         }
-    }
-    match <[String; 2]>::try_from(parts) {
-        Ok([schema, name]) => Ok(TableName { schema, name }),
-        Err(parts) if parts.len() == 1 => Err("the schema is missing".to_owned()),
-        Err(parts) => Err(format!("it has {} parts instead of two", parts.len())),
     }
 }
 

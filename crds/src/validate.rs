@@ -4,6 +4,7 @@
 //! judged too, by all that is known of it: what would only follow from the refusal is not told.
 
 mod commit;
+mod format;
 mod kafka;
 mod references;
 mod registry;

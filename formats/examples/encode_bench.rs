@@ -4,8 +4,13 @@
 use std::time::Instant;
 
 use afterbay_crds::plan::Envelope;
-use afterbay_formats::encoders::{CompileError, EncodeError, Encoders, Format, MessageSpec};
+use afterbay_formats::encoders::{CompileError, EncodeError, Encoders};
 use afterbay_formats::relation::{Column, Relation, SqlType};
+
+#[path = "../tests/support/mod.rs"]
+mod support;
+
+use support::Format;
 
 const ROWS: u32 = 1_000_000;
 
@@ -31,8 +36,7 @@ fn encoders(format: Format, envelope: Envelope) -> Result<Encoders, CompileError
         Column::not_null("doc", SqlType::Jsonb),
     ];
     let relation = Relation { schema: "public".into(), name: "items".into(), columns };
-    let spec = MessageSpec { relation: &relation, key: Some(&[0]), envelope, format, name_prefix: "afterbay" };
-    let mut encoders = Encoders::compile(&spec)?;
+    let mut encoders = support::encoders(&relation, Some(&[0]), envelope, format, "afterbay")?;
     if let Some(key) = &mut encoders.key {
         key.set_schema_id(1);
     }

@@ -1,11 +1,15 @@
 //! Keys and values of messages: what the runtime compiles once per relation and calls once per row.
 
-use afterbay_crds::plan::Envelope;
+use afterbay_crds::plan::{AvroPlan, Envelope, FormatPlan, SinkPlan};
+use afterbay_crds::reason::Reason;
+use afterbay_crds::report::Problem;
 
-use crate::avro::{AvroKey, AvroValue};
+use crate::avro::{AvroKey, AvroValue, FRAME_LEN, SchemaSpec};
+use crate::documentation::{self, Comments, Documentation};
 use crate::json::{JsonKey, JsonValue};
-use crate::relation::Relation;
+use crate::relation::{Column, Relation};
 use crate::row::Row;
+use crate::single::Single;
 use crate::text::Malformed;
 
 /// What messages are to be made of.
@@ -13,23 +17,25 @@ use crate::text::Malformed;
 pub struct MessageSpec<'a> {
     /// The relation.
     pub relation: &'a Relation,
-    /// Columns of the key, as indexes into the relation's, in the order of the key's fields; none: no key.
-    pub key: Option<&'a [usize]>,
+    /// What the database says of it.
+    pub comments: &'a Comments,
+    /// The key; none: messages have none.
+    pub key: Option<KeySpec<'a>>,
     /// How a change becomes a value.
     pub envelope: Envelope,
-    /// How keys and values are written.
-    pub format: Format,
+    /// How values are written.
+    pub value: &'a FormatPlan,
     /// The connection's `namePrefix`: of the Avro support types' namespace `com.<prefix>.sink`.
     pub name_prefix: &'a str,
 }
 
-/// How keys and values are written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Format {
-    /// JSON, without schemas.
-    Json,
-    /// Avro in the schema registry's framing.
-    Avro,
+/// What keys are to be made of.
+#[derive(Clone, Copy, Debug)]
+pub struct KeySpec<'a> {
+    /// Columns, as indexes into the relation's, in the order of the key's fields.
+    pub columns: &'a [usize],
+    /// How they are written.
+    pub format: &'a FormatPlan,
 }
 
 /// Why there are no encoders for a [`MessageSpec`].
@@ -38,6 +44,47 @@ pub enum CompileError {
     /// The key names a column that the relation does not have.
     #[error("the key has column {0}, which the relation does not have")]
     KeyColumn(usize),
+    /// The format holds one column.
+    #[error("the {format} format holds a single column, and the {part} has {columns}")]
+    ManyColumns {
+        /// TEXT or BYTES.
+        format: &'static str,
+        /// Key or value.
+        part: &'static str,
+        /// How many it has.
+        columns: usize,
+    },
+    /// The format holds no envelope.
+    #[error("the {format} format holds a single column, and the debezium envelope has before and after")]
+    Envelope {
+        /// TEXT or BYTES.
+        format: &'static str,
+    },
+    /// The type has no binary form that is known.
+    #[error("the BYTES format holds scalar types only, and column \"{column}\" is of another")]
+    NotScalar {
+        /// The column.
+        column: String,
+    },
+    /// The Sink's documentation is about something that is not there.
+    #[error("the documentation is about {0}, which the relation is not made of")]
+    DocOfNothing(String),
+}
+
+impl CompileError {
+    /// As a user reads it.
+    pub fn problem(&self, sink: &SinkPlan) -> Problem {
+        let hint = match self {
+            Self::KeyColumn(_) => "this is a defect, please report it",
+            Self::ManyColumns { part: "key", .. } => "use json or avro for keys, or a key of one column",
+            Self::ManyColumns { .. } | Self::Envelope { .. } => {
+                "use json or avro for values, or carry a table of a single column"
+            }
+            Self::NotScalar { .. } => "use text, json or avro",
+            Self::DocOfNothing(_) => "correct the name, or leave the text out",
+        };
+        Reason::FormatUnfit.problem(format!("table {}: {self}", sink.table), hint)
+    }
 }
 
 /// Why a row cannot be encoded. Holds no value of the row, so it can be shown and logged.
@@ -87,25 +134,39 @@ pub struct Encoders {
 impl Encoders {
     /// Compiles the plan of every column.
     pub fn compile(spec: &MessageSpec<'_>) -> Result<Self, CompileError> {
-        if let Some(&column) = spec.key.unwrap_or_default().iter().find(|&&key| key >= spec.relation.columns.len()) {
-            return Err(CompileError::KeyColumn(column));
-        }
-        Ok(match spec.format {
-            Format::Json => Self {
-                key: spec.key.map(|key| KeyEncoder(KeyPlan::Json(JsonKey::compile(spec.relation, key)))),
-                value: ValueEncoder(ValuePlan::Json(JsonValue::compile(spec.relation))),
-            },
-            Format::Avro => Self {
-                key: spec
-                    .key
-                    .map(|key| KeyEncoder(KeyPlan::Avro(AvroKey::compile(spec.relation, key, spec.name_prefix)))),
-                value: ValueEncoder(ValuePlan::Avro(AvroValue::compile(
-                    spec.relation,
-                    spec.envelope,
-                    spec.name_prefix,
-                ))),
-            },
+        Ok(Self {
+            key: spec.key.map(|key| KeyEncoder::compile(spec, key)).transpose()?,
+            value: ValueEncoder::compile(spec)?,
         })
+    }
+}
+
+impl<'a> MessageSpec<'a> {
+    fn schema(&self, avro: &'a AvroPlan, relation: &'a str) -> Result<SchemaSpec<'a>, CompileError> {
+        if let Some(nothing) = documentation::about_nothing(&avro.docs, self.relation) {
+            return Err(CompileError::DocOfNothing(nothing));
+        }
+        Ok(SchemaSpec {
+            name_prefix: self.name_prefix,
+            fullname: &avro.fullname,
+            null_defaults: avro.null_defaults,
+            documentation: Documentation { told: &avro.docs, comments: self.comments },
+            relation,
+        })
+    }
+
+    /// One of these columns, in a format that holds no more.
+    fn single(&self, format: &FormatPlan, part: &'static str, columns: &[usize]) -> Result<Single, CompileError> {
+        let is_text = *format == FormatPlan::Text;
+        let word = if is_text { "TEXT" } else { "BYTES" };
+        let [column] = columns else {
+            return Err(CompileError::ManyColumns { format: word, part, columns: columns.len() });
+        };
+        if is_text {
+            return Ok(Single::text(*column));
+        }
+        let Column { name, sql_type, .. } = &self.relation.columns[*column];
+        Single::bytes(*column, sql_type).ok_or_else(|| CompileError::NotScalar { column: name.clone() })
     }
 }
 
@@ -117,14 +178,34 @@ pub struct KeyEncoder(KeyPlan);
 enum KeyPlan {
     Json(JsonKey),
     Avro(AvroKey),
+    Single(Single),
 }
 
 impl KeyEncoder {
+    fn compile(spec: &MessageSpec<'_>, key: KeySpec<'_>) -> Result<Self, CompileError> {
+        if let Some(&column) = key.columns.iter().find(|&&column| column >= spec.relation.columns.len()) {
+            return Err(CompileError::KeyColumn(column));
+        }
+        let relation = spec.relation.full_name();
+        Ok(Self(match key.format {
+            FormatPlan::Json { values } => KeyPlan::Json(JsonKey::compile(spec.relation, key.columns, *values)),
+            FormatPlan::Avro(avro) => {
+                KeyPlan::Avro(AvroKey::compile(spec.relation, key.columns, spec.schema(avro, &relation)?))
+            }
+            single => KeyPlan::Single(spec.single(single, "key", key.columns)?),
+        }))
+    }
+
+    /// How many bytes in front of a key say nothing of it: the framing of a schema registry.
+    pub fn frame_len(&self) -> usize {
+        if matches!(self.0, KeyPlan::Avro(_)) { FRAME_LEN } else { 0 }
+    }
+
     /// The schema to register, where the format has one.
     pub fn schema(&self) -> Option<&str> {
         match &self.0 {
-            KeyPlan::Json(_) => None,
             KeyPlan::Avro(plan) => Some(plan.schema()),
+            KeyPlan::Json(_) | KeyPlan::Single(_) => None,
         }
     }
 
@@ -140,6 +221,7 @@ impl KeyEncoder {
         whole(out, |out| match &self.0 {
             KeyPlan::Json(plan) => plan.encode(row, out),
             KeyPlan::Avro(plan) => plan.encode(row, out),
+            KeyPlan::Single(plan) => plan.encode(row, out),
         })
     }
 }
@@ -152,14 +234,35 @@ pub struct ValueEncoder(ValuePlan);
 enum ValuePlan {
     Json(JsonValue),
     Avro(AvroValue),
+    Single(Single),
 }
 
 impl ValueEncoder {
+    fn compile(spec: &MessageSpec<'_>) -> Result<Self, CompileError> {
+        let relation = spec.relation.full_name();
+        Ok(Self(match spec.value {
+            FormatPlan::Json { values } => ValuePlan::Json(JsonValue::compile(spec.relation, *values)),
+            FormatPlan::Avro(avro) => {
+                ValuePlan::Avro(AvroValue::compile(spec.relation, spec.envelope, spec.schema(avro, &relation)?))
+            }
+            single => {
+                let columns: Vec<usize> = (0..spec.relation.columns.len()).collect();
+                let plan = spec.single(single, "value", &columns)?;
+                if spec.envelope == Envelope::Debezium {
+                    return Err(CompileError::Envelope {
+                        format: if *single == FormatPlan::Text { "TEXT" } else { "BYTES" },
+                    });
+                }
+                ValuePlan::Single(plan)
+            }
+        }))
+    }
+
     /// The schema to register, where the format has one.
     pub fn schema(&self) -> Option<&str> {
         match &self.0 {
-            ValuePlan::Json(_) => None,
             ValuePlan::Avro(plan) => Some(plan.schema()),
+            ValuePlan::Json(_) | ValuePlan::Single(_) => None,
         }
     }
 
@@ -176,6 +279,7 @@ impl ValueEncoder {
         whole(out, |out| match &self.0 {
             ValuePlan::Json(plan) => plan.encode_row(row, out),
             ValuePlan::Avro(plan) => plan.encode_row(row, out),
+            ValuePlan::Single(plan) => plan.encode(row, out),
         })
     }
 
@@ -189,6 +293,8 @@ impl ValueEncoder {
         whole(out, |out| match &self.0 {
             ValuePlan::Json(plan) => plan.encode_change(before, after, out),
             ValuePlan::Avro(plan) => plan.encode_change(before, after, out),
+            // It is not compiled for this envelope: the row after is what there is of it.
+            ValuePlan::Single(plan) => after.map_or(Ok(()), |row| plan.encode(row, out)),
         })
     }
 }

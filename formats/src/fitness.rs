@@ -9,47 +9,113 @@ mod key;
 #[cfg(test)]
 mod tests;
 
-use afterbay_crds::plan::{Envelope, TableName};
+use afterbay_crds::plan::{Envelope, SinkPlan, TableName};
 use afterbay_crds::reason::Reason;
 use afterbay_crds::report::Problem;
 
-use crate::table::{Persistence, TableDescription, TableKind};
+use crate::documentation::Comments;
+use crate::encoders::{CompileError, Encoders, KeySpec, MessageSpec};
+use crate::headers;
+use crate::relation::{Column, Relation};
+use crate::table::{ColumnDescription, Persistence, TableDescription, TableKind};
 
 /// A table that can be carried.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fit {
-    /// The columns of the key, as indexes into [`TableDescription::streamed_columns`], in the key's order.
+    /// What messages are made of: the columns that the stream brings.
+    pub relation: Relation,
+    /// The columns of the key, as indexes into the relation's, in the key's order.
     pub key: Vec<usize>,
+    /// The column of headers.
+    pub headers: Option<usize>,
 }
 
-/// Checks a table against what a Sink wants of it; all problems at once. `key_columns` is empty for a Sink without key.
-pub fn check(table: &TableDescription, key_columns: &[String], envelope: Envelope) -> Result<Fit, Vec<Problem>> {
+/// Checks a table against what a Sink wants of it; all problems at once.
+pub fn check(table: &TableDescription, sink: &SinkPlan) -> Result<Fit, Vec<Problem>> {
     // Of what is no table there is no use in telling more.
     if let Some(problem) = unfit(table) {
         return Err(vec![problem]);
     }
-    let (key, mut problems) = match key::find(table, key_columns) {
+    let relation = relation(table);
+    let (key, mut problems) = match key::find(table, &sink.key_columns) {
         Ok(key) => (key, Vec::new()),
         Err(problems) => (Vec::new(), problems),
     };
     // A key that names no columns is not to be called not unique besides.
-    if envelope == Envelope::Upsert && problems.is_empty() {
-        problems.extend(key::prove_unique(table, key_columns));
+    if sink.envelope == Envelope::Upsert && !sink.key_not_enforced && problems.is_empty() {
+        problems.extend(key::prove_unique(table, &sink.key_columns));
     }
-    problems.extend(identity::check(table, &known(table, key_columns), envelope));
-    if problems.is_empty() { Ok(Fit { key }) } else { Err(problems) }
+    let headers = match sink.headers.as_deref().map(|column| headers(table, &relation, column)) {
+        Some(Ok(column)) => Some(column),
+        Some(Err(problem)) => {
+            problems.push(problem);
+            None
+        }
+        None => None,
+    };
+    problems.extend(identity::check(table, &old_values(table, sink), sink.envelope));
+    let fit = Fit { relation, key, headers };
+    if problems.is_empty() {
+        problems.extend(fit.encoders(&table.comments, sink).err().map(|error| error.problem(sink)));
+    }
+    if problems.is_empty() { Ok(fit) } else { Err(problems) }
+}
+
+impl Fit {
+    /// The encoders of keys and values.
+    pub fn encoders(&self, comments: &Comments, sink: &SinkPlan) -> Result<Encoders, CompileError> {
+        let key = sink.key_format.as_ref().filter(|_| !self.key.is_empty());
+        Encoders::compile(&MessageSpec {
+            relation: &self.relation,
+            comments,
+            key: key.map(|format| KeySpec { columns: &self.key, format }),
+            envelope: sink.envelope,
+            value: &sink.value_format,
+            name_prefix: &sink.kafka.name_prefix,
+        })
+    }
 }
 
 /// What has come to keep a table from being carried that was fit, and does not show in the stream. Columns and keys do
 /// show there, at their place.
-pub fn unfit_since(table: &TableDescription, key_columns: &[String], envelope: Envelope) -> Option<Problem> {
-    unfit(table).or_else(|| identity::check(table, &known(table, key_columns), envelope))
+pub fn unfit_since(table: &TableDescription, sink: &SinkPlan) -> Option<Problem> {
+    unfit(table).or_else(|| identity::check(table, &old_values(table, sink), sink.envelope))
 }
 
-/// The columns of a key that the table has.
-fn known<'k>(table: &TableDescription, key_columns: &'k [String]) -> Vec<&'k str> {
-    let is_there = |name: &&str| table.streamed_columns().any(|column| column.name == **name);
-    key_columns.iter().map(String::as_str).filter(is_there).collect()
+/// The columns that the stream brings.
+fn relation(table: &TableDescription) -> Relation {
+    let column = |column: &ColumnDescription| Column {
+        name: column.name.clone(),
+        sql_type: column.sql_type.clone(),
+        nullable: !column.not_null,
+    };
+    let columns = table.streamed_columns().map(column).collect();
+    Relation { schema: table.schema.clone(), name: table.name.clone(), columns }
+}
+
+/// The columns whose values a deletion must tell, as far as the table has them, and what for.
+fn old_values<'s>(table: &TableDescription, sink: &'s SinkPlan) -> Vec<(&'s str, &'static str)> {
+    let is_there = |name: &str| table.streamed_columns().any(|column| column.name == name);
+    let key = sink.key_columns.iter().map(|name| (name.as_str(), "key"));
+    let headers = sink.headers.iter().map(|name| (name.as_str(), "headers"));
+    key.chain(headers).filter(|(name, _)| is_there(name)).collect()
+}
+
+fn headers(table: &TableDescription, relation: &Relation, name: &str) -> Result<usize, Problem> {
+    let Some(index) = relation.columns.iter().position(|column| column.name == name) else {
+        return Err(key::not_found(table, name, "headers"));
+    };
+    if headers::is_fit(&relation.columns[index].sql_type) {
+        return Ok(index);
+    }
+    Err(Reason::TableUnfit.problem(
+        format!(
+            "headers column {} of table {} is not a map of text to text or bytea",
+            identifier(name),
+            display(&table.schema, &table.name)
+        ),
+        "name a column of type hstore, or of type jsonb with an object of strings",
+    ))
 }
 
 /// What keeps the relation as such from being carried: its kind, or that the log does not hold it.

@@ -6,13 +6,16 @@
 //!
 //! - [`relation`], [`row`]: what a row is made of, and how its cells are read
 //! - [`encoders`]: keys and values of messages, by envelope and format
+//! - [`headers`]: headers out of a column; [`documentation`]: what schemas say of types and columns
 //! - [`partition`]: where a message goes when nobody says otherwise
 //! - [`chunk_key`]: the order in which a snapshot is taken in chunks
 //! - [`table`], [`fitness`]: a table as the catalogue has it, and whether it can be carried
 
 pub mod chunk_key;
+pub mod documentation;
 pub mod encoders;
 pub mod fitness;
+pub mod headers;
 pub mod partition;
 pub mod relation;
 pub mod row;
@@ -20,4 +23,5 @@ pub mod table;
 
 mod avro;
 mod json;
+mod single;
 mod text;

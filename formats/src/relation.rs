@@ -115,3 +115,10 @@ pub struct Relation {
     /// The columns.
     pub columns: Vec<Column>,
 }
+
+impl Relation {
+    /// `schema.name`, unquoted.
+    pub fn full_name(&self) -> String {
+        format!("{}.{}", self.schema, self.name)
+    }
+}

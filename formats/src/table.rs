@@ -1,5 +1,6 @@
 //! A table as Postgres' catalogue describes it. Data only: who asks the catalogue fills it in.
 
+use crate::documentation::Comments;
 use crate::relation::SqlType;
 
 /// A relation of the catalogue, with all that decides whether and how it can be carried.
@@ -24,6 +25,8 @@ pub struct TableDescription {
     pub replica_identity: ReplicaIdentity,
     /// The partitions of a partitioned table that hold rows, at any depth.
     pub leaves: Vec<Leaf>,
+    /// The comments on it, on its columns and on the types that they are made of.
+    pub comments: Comments,
     /// Whether row security is on. That is no matter of fitness: the session sets `row_security = off`, and a role
     /// that would see a part only gets an error from the server.
     pub row_security: bool,

@@ -2,11 +2,14 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by it")]
 
+mod support;
+
 use afterbay_crds::plan::Envelope;
-use afterbay_formats::encoders::{EncodeErrorKind, Encoders, Format, MessageSpec};
+use afterbay_formats::encoders::{EncodeErrorKind, Encoders};
 use afterbay_formats::relation::{Column, Relation, SqlType};
 use apache_avro::Schema;
 use serde::Deserialize;
+use support::Format;
 
 #[derive(Deserialize)]
 struct Golden {
@@ -73,14 +76,7 @@ fn sql_type(name: &str) -> SqlType {
 fn encoders(sql_type: SqlType, nullable: bool, format: Format) -> Encoders {
     let column = Column { name: "c".into(), sql_type, nullable };
     let relation = Relation { schema: "public".into(), name: "t".into(), columns: vec![column] };
-    let spec = MessageSpec {
-        relation: &relation,
-        key: Some(&[0]),
-        envelope: Envelope::Upsert,
-        format,
-        name_prefix: "afterbay",
-    };
-    let mut encoders = Encoders::compile(&spec).unwrap();
+    let mut encoders = support::encoders(&relation, Some(&[0]), Envelope::Upsert, format, "afterbay").unwrap();
     encoders.key.as_mut().unwrap().set_schema_id(7);
     encoders.value.set_schema_id(7);
     encoders
@@ -199,14 +195,7 @@ fn what_avro_cannot_hold_is_an_error_and_leaves_nothing() {
     ] {
         let columns = vec![Column::not_null("id", SqlType::Int4), Column::nullable("c", sql_type)];
         let relation = Relation { schema: "public".into(), name: "t".into(), columns };
-        let spec = MessageSpec {
-            relation: &relation,
-            key: None,
-            envelope: Envelope::Debezium,
-            format: Format::Avro,
-            name_prefix: "afterbay",
-        };
-        let mut encoders = Encoders::compile(&spec).unwrap();
+        let mut encoders = support::encoders(&relation, None, Envelope::Debezium, Format::Avro, "afterbay").unwrap();
         encoders.value.set_schema_id(1);
         let row: &[Option<&str>] = &[Some("1"), Some(text)];
         let mut out = b"before".to_vec();
@@ -236,14 +225,7 @@ fn json_refuses_what_is_not_of_its_type() {
 fn an_avro_encoder_wants_its_schema_id() {
     let columns = vec![Column::not_null("id", SqlType::Int4)];
     let relation = Relation { schema: "public".into(), name: "t".into(), columns };
-    let spec = MessageSpec {
-        relation: &relation,
-        key: None,
-        envelope: Envelope::Upsert,
-        format: Format::Avro,
-        name_prefix: "afterbay",
-    };
-    let encoders = Encoders::compile(&spec).unwrap();
+    let encoders = support::encoders(&relation, None, Envelope::Upsert, Format::Avro, "afterbay").unwrap();
     let row: &[Option<&str>] = &[Some("1")];
     let error = encoders.value.encode_row(row, &mut Vec::new()).unwrap_err();
     assert_eq!(error.kind, EncodeErrorKind::NoSchemaId);

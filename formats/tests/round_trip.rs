@@ -2,14 +2,17 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by it")]
 
+mod support;
+
 use std::collections::HashMap;
 
 use afterbay_crds::plan::Envelope;
-use afterbay_formats::encoders::{Encoders, Format, MessageSpec};
+use afterbay_formats::encoders::Encoders;
 use afterbay_formats::relation::{Column, Relation, SqlType};
 use apache_avro::Schema;
 use apache_avro::types::Value;
 use proptest::prelude::*;
+use support::Format;
 
 /// A value: its text, and what Avro and JSON readers must find. The columns are nullable.
 #[derive(Clone, Debug)]
@@ -149,9 +152,7 @@ fn pairs(items: Vec<Option<(Option<i32>, Option<String>)>>) -> Cell {
 fn encoders(format: Format) -> Encoders {
     let columns = types().into_iter().enumerate().map(|(n, sql_type)| Column::nullable(format!("c{n}"), sql_type));
     let relation = Relation { schema: "public".into(), name: "t".into(), columns: columns.collect() };
-    let spec =
-        MessageSpec { relation: &relation, key: None, envelope: Envelope::Debezium, format, name_prefix: "afterbay" };
-    let mut encoders = Encoders::compile(&spec).unwrap();
+    let mut encoders = support::encoders(&relation, None, Envelope::Debezium, format, "afterbay").unwrap();
     encoders.value.set_schema_id(1);
     encoders
 }

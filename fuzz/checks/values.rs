@@ -3,9 +3,14 @@
 use std::sync::OnceLock;
 
 use afterbay_crds::plan::Envelope;
-use afterbay_formats::encoders::{Encoders, Format, MessageSpec};
+use afterbay_formats::encoders::Encoders;
 use afterbay_formats::relation::{Column, Relation, SqlType};
 use afterbay_formats::row::Row;
+
+#[path = "../../formats/tests/support/mod.rs"]
+mod support;
+
+use support::Format;
 
 /// A row of one cell.
 struct OneCell<'a>(&'a [u8]);
@@ -51,9 +56,8 @@ fn encoders() -> &'static [[Encoders; 2]] {
 fn compile(sql_type: &SqlType, format: Format) -> Encoders {
     let columns = vec![Column::nullable("c", sql_type.clone())];
     let relation = Relation { schema: "public".into(), name: "t".into(), columns };
-    let spec =
-        MessageSpec { relation: &relation, key: None, envelope: Envelope::Upsert, format, name_prefix: "afterbay" };
-    let mut encoders = Encoders::compile(&spec).expect("there is no key to be wrong");
+    let mut encoders =
+        support::encoders(&relation, None, Envelope::Upsert, format, "afterbay").expect("there is no key to be wrong");
     encoders.value.set_schema_id(1);
     encoders
 }

@@ -13,7 +13,7 @@ use afterbay_clients::postgres::quote;
 use afterbay_clients::postgres::sql;
 use afterbay_clients::registry::RegistryClient;
 use afterbay_crds::manifest::{ManifestError, Manifests, Place};
-use afterbay_crds::plan::{FormatPlan, Plan, SinkPlan, TableName};
+use afterbay_crds::plan::{Plan, SinkPlan, TableName};
 use afterbay_crds::reason::Reason;
 use afterbay_crds::report::Problem;
 use afterbay_crds::resolve::{KafkaProvisioning, PublicationSpec, ResolveSettings, Worker, resolve};
@@ -231,22 +231,24 @@ async fn kafka_findings(kafka: KafkaProvisioning, plan: Plan, sinks: Places) -> 
 async fn registry_findings(plan: Plan, sinks: Places, registries: Places) -> Vec<Finding> {
     let mut findings = Vec::new();
     for sink in &plan.sinks {
-        let FormatPlan::Avro { registry } = &sink.format else { continue };
-        let problem = match RegistryClient::new(registry) {
-            Ok(client) => match tokio::time::timeout(DEADLINE, client.check()).await {
-                Ok(Ok(())) => continue,
-                Ok(Err(error)) => error.problem(),
-                Err(_) => late("the schema registry", Reason::RegistryUnreachable),
-            },
-            Err(error) => error.problem(),
-        };
-        let known = registries.iter().any(|(name, _)| *name == registry.name);
-        let (place, field) = if known {
-            (place_of(&registries, &registry.name), "spec")
-        } else {
-            (place_of(&sinks, &sink.name), "spec.kafka.format.avro.registry")
-        };
-        findings.push(Finding::new(&place, field, problem));
+        let mut asked = BTreeSet::new();
+        for registry in sink.avro().map(|avro| &avro.registry).filter(|registry| asked.insert(&registry.name)) {
+            let problem = match RegistryClient::new(registry) {
+                Ok(client) => match tokio::time::timeout(DEADLINE, client.check()).await {
+                    Ok(Ok(())) => continue,
+                    Ok(Err(error)) => error.problem(),
+                    Err(_) => late("the schema registry", Reason::RegistryUnreachable),
+                },
+                Err(error) => error.problem(),
+            };
+            let known = registries.iter().any(|(name, _)| *name == registry.name);
+            let (place, field) = if known {
+                (place_of(&registries, &registry.name), "spec")
+            } else {
+                (place_of(&sinks, &sink.name), "spec.kafka.format")
+            };
+            findings.push(Finding::new(&place, field, problem));
+        }
     }
     findings
 }
@@ -380,10 +382,14 @@ async fn sink_problems(
     if let Some(access) = server::table_access(client, description.oid).await? {
         problems.extend(access.problems(facts, &sink.table).into_iter().map(|problem| ("spec.source.table", problem)));
     }
-    if let Err(unfit) = fitness::check(&description, &sink.key_columns, sink.envelope) {
+    if let Err(unfit) = fitness::check(&description, sink) {
         problems.extend(unfit.into_iter().map(|problem| {
-            let key = ["ColumnNotFound", "KeyNotUnique"].contains(&problem.reason.as_str());
-            (if key { "spec.key.columns" } else { "spec.source.table" }, problem)
+            let field = match problem.reason.as_str() {
+                "ColumnNotFound" | "KeyNotUnique" => "spec.key.columns",
+                "FormatUnfit" => "spec.kafka.format",
+                _ => "spec.source.table",
+            };
+            (field, problem)
         }));
     }
     Ok(problems)

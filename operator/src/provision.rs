@@ -154,7 +154,7 @@ async fn managed_publication(
 /// replica identity and is published: nobody's application is to fail for a Sink that cannot run anyway.
 async fn carried_by_one(client: &SqlClient, table: &TableName, sinks: &[SinkPlan]) -> Result<bool, PostgresError> {
     let Some(description) = tables::describe(client, table).await? else { return Ok(false) };
-    let fit = |sink: &SinkPlan| fitness::check(&description, &sink.key_columns, sink.envelope).is_ok();
+    let fit = |sink: &SinkPlan| fitness::check(&description, sink).is_ok();
     Ok(sinks.iter().filter(|sink| sink.table == *table).any(fit))
 }
 

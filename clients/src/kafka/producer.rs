@@ -226,17 +226,17 @@ impl TransactionalProducer {
     }
 
     /// Hands over a message; its bytes are copied. Waits while the queue is full.
-    pub fn produce(
+    pub fn produce<'h>(
         &self,
         topic: &TopicHandle,
         partition: i32,
         key: Option<&[u8]>,
         value: Option<&[u8]>,
-        headers: &[(&str, &[u8])],
+        headers: impl Iterator<Item = (&'h str, Option<&'h [u8]>)> + Clone,
     ) -> Result<(), TransactionError> {
         let mut deadline = None;
         loop {
-            match self.client.native.produce(&topic.0.native, partition, key, value, headers) {
+            match self.client.native.produce(&topic.0.native, partition, key, value, headers.clone()) {
                 Ok(()) => return Ok(()),
                 Err(error) if error.code == Code::QueueFull => {
                     let deadline = *deadline.get_or_insert_with(|| Instant::now() + QUEUE_TIMEOUT);

@@ -25,6 +25,8 @@ pub struct RegistryError {
     pub registry: String,
     /// The subject that it is about.
     pub subject: Option<String>,
+    /// What it answered.
+    pub status: Option<StatusCode>,
 }
 
 /// The class of an error.
@@ -75,7 +77,7 @@ const UNREACHABLE_HINT: &str = "check the URL, that the registry runs and what i
 
 impl RegistryError {
     pub(super) fn new(kind: RegistryErrorKind, words: impl Into<String>, url: &str) -> Self {
-        Self { kind, words: words.into(), registry: without_user(url), subject: None }
+        Self { kind, words: words.into(), registry: without_user(url), subject: None, status: None }
     }
 
     pub(super) fn about(mut self, subject: &str) -> Self {
@@ -132,7 +134,7 @@ impl RegistryError {
             _ => RegistryErrorKind::Failed,
         };
         let words = if said.is_empty() { format!("HTTP {status}") } else { format!("HTTP {status}: {said}") };
-        Self::new(kind, words, url)
+        Self { status: Some(status), ..Self::new(kind, words, url) }
     }
 
     /// Whether trying again can help without anybody changing something.

@@ -7,10 +7,10 @@ mod error;
 
 use std::time::{Duration, Instant};
 
-use afterbay_crds::plan::{RegistryBasicPlan, RegistryConnectionPlan};
+use afterbay_crds::plan::{CompatibilityLevel, RegistryBasicPlan, RegistryConnectionPlan};
 use backon::{ExponentialBuilder, Retryable as _};
 use reqwest::header::{ACCEPT, CONTENT_TYPE};
-use reqwest::{Client, Method, RequestBuilder, Response};
+use reqwest::{Client, Method, RequestBuilder, Response, StatusCode};
 use secrecy::ExposeSecret as _;
 use serde::{Deserialize, Serialize};
 use url::Url;
@@ -43,6 +43,17 @@ pub struct RegistryClient {
 #[derive(Serialize)]
 struct RegisterRequest<'a> {
     schema: &'a str,
+}
+
+#[derive(Serialize)]
+struct CompatibilityRequest<'a> {
+    compatibility: &'a str,
+}
+
+#[derive(Deserialize)]
+struct CompatibilityAnswer {
+    #[serde(rename = "compatibilityLevel")]
+    compatibility_level: String,
 }
 
 #[derive(Deserialize)]
@@ -81,6 +92,18 @@ impl RegistryClient {
         registered.map_err(|error| error.about(subject))
     }
 
+    /// Sees to it that a subject has this compatibility level; gives its own one where that is another, which is left.
+    ///
+    /// Source: Confluent's interface, "Compatibility" (`GET` and `PUT /config/(string: subject)`).
+    pub async fn compatibility(
+        &self,
+        subject: &str,
+        wanted: CompatibilityLevel,
+    ) -> Result<Option<String>, RegistryError> {
+        let level = retrying(|| self.compatibility_once(subject, wanted)).await;
+        level.map_err(|error| error.about(subject))
+    }
+
     /// Whether the registry answers, and lets us in.
     pub async fn check(&self) -> Result<(), RegistryError> {
         let url = self.url(&["subjects"]);
@@ -95,6 +118,31 @@ impl RegistryClient {
             self.error(RegistryErrorKind::Failed, "the answer holds no schema id; is this a schema registry?")
         })?;
         Ok(answer.id)
+    }
+
+    async fn compatibility_once(
+        &self,
+        subject: &str,
+        wanted: CompatibilityLevel,
+    ) -> Result<Option<String>, RegistryError> {
+        let mut url = self.url(&["config", subject]);
+        let body = serde_json::to_vec(&CompatibilityRequest { compatibility: wanted.as_str() })
+            .map_err(|error| self.error(RegistryErrorKind::Failed, error.to_string()))?;
+        let set = self.request(Method::PUT, url.clone())?.header(CONTENT_TYPE, MEDIA_TYPE).body(body);
+        url.query_pairs_mut().append_pair("defaultToGlobal", "false");
+        let answer = match self.send(self.request(Method::GET, url)?).await {
+            Ok(answer) => answer,
+            Err(error) if error.status == Some(StatusCode::NOT_FOUND) => {
+                self.send(set).await?;
+                return Ok(None);
+            }
+            Err(error) => return Err(error),
+        };
+        let bytes = self.body(answer).await?;
+        let answer: CompatibilityAnswer = serde_json::from_slice(&bytes).map_err(|_| {
+            self.error(RegistryErrorKind::Failed, "the answer holds no compatibility level; is this a schema registry?")
+        })?;
+        Ok((answer.compatibility_level != wanted.as_str()).then_some(answer.compatibility_level))
     }
 
     async fn check_once(&self, url: &Url) -> Result<(), RegistryError> {

@@ -142,7 +142,7 @@ pub fn stage(producer: &TransactionalProducer, topic: &str, messages: &[(&str, O
     producer.begin().expect("a transaction");
     for (key, value) in messages {
         let value = value.map(str::as_bytes);
-        producer.produce(&topic, 0, Some(key.as_bytes()), value, &[]).expect("room");
+        producer.produce(&topic, 0, Some(key.as_bytes()), value, std::iter::empty()).expect("room");
     }
 }
 

@@ -74,7 +74,7 @@ async fn each_missing_right_is_named() {
         let producer = fence().unwrap();
         let topic = producer.topic(&data)?;
         producer.begin()?;
-        producer.produce(&topic, 0, None, Some(b"v"), &[])?;
+        producer.produce(&topic, 0, None, Some(b"v"), std::iter::empty())?;
         producer.commit(TIMEOUT)
     };
     let error = send().unwrap_err();

@@ -39,9 +39,17 @@ async fn a_message_arrives_as_it_was_given() {
     let producer = producer(&plan, &unique("id"));
     let topic = producer.topic(&name).unwrap();
     producer.begin().unwrap();
-    producer.produce(&topic, 0, None, Some(b"\0bytes\xff"), &[]).unwrap();
-    producer.produce(&topic, 0, Some(b"key"), None, &[("a", b"1"), ("b", b""), ("a", b"\0")]).unwrap();
-    producer.produce(&topic, 0, Some(b""), Some(b""), &[]).unwrap();
+    producer.produce(&topic, 0, None, Some(b"\0bytes\xff"), std::iter::empty()).unwrap();
+    producer
+        .produce(
+            &topic,
+            0,
+            Some(b"key"),
+            None,
+            [("a", Some(&b"1"[..])), ("b", Some(b"")), ("a", Some(b"\0")), ("n", None)].into_iter(),
+        )
+        .unwrap();
+    producer.produce(&topic, 0, Some(b""), Some(b""), std::iter::empty()).unwrap();
     producer.commit(TIMEOUT).unwrap();
     let header = |name: &str, value: &[u8]| (name.to_owned(), Some(value.to_vec()));
     let messages: Vec<_> = read(&plan, &name, "read_committed").into_iter().map(|(_, message)| message).collect();
@@ -49,7 +57,11 @@ async fn a_message_arrives_as_it_was_given() {
         messages,
         [
             (None, Some(b"\0bytes\xff".to_vec()), vec![]),
-            (Some(b"key".to_vec()), None, vec![header("a", b"1"), header("b", b""), header("a", b"\0")]),
+            (
+                Some(b"key".to_vec()),
+                None,
+                vec![header("a", b"1"), header("b", b""), header("a", b"\0"), ("n".to_owned(), None)]
+            ),
             (Some(vec![]), Some(vec![]), vec![]),
         ]
     );
@@ -97,7 +109,7 @@ async fn a_message_that_the_client_refuses_says_so_at_once() {
     let producer = producer(&plan, &unique("id"));
     let topic = producer.topic(&name).unwrap();
     producer.begin().unwrap();
-    let error = producer.produce(&topic, 0, None, Some(&vec![0; 2 << 20]), &[]).unwrap_err();
+    let error = producer.produce(&topic, 0, None, Some(&vec![0; 2 << 20]), std::iter::empty()).unwrap_err();
     assert_eq!(error.class, ErrorClass::TooLarge, "{error:?}");
 }
 
@@ -114,7 +126,8 @@ async fn a_topic_that_is_not_there_is_named_and_not_made() {
 
     let topic = producer.topic(&name).unwrap();
     producer.begin().unwrap();
-    let sent = producer.produce(&topic, 0, None, Some(b"v"), &[]).and_then(|()| producer.commit(TIMEOUT));
+    let sent =
+        producer.produce(&topic, 0, None, Some(b"v"), std::iter::empty()).and_then(|()| producer.commit(TIMEOUT));
     assert_eq!(sent.unwrap_err().problem().reason, "TopicNotFound");
     assert!(producer.partition_count(&name, TIMEOUT).is_err(), "it was made");
 }
@@ -196,7 +209,7 @@ async fn a_queue_that_is_full_is_waited_for_in_order() {
     producer.begin().unwrap();
     for number in 0_u32..20_000 {
         let value = [&number.to_be_bytes()[..], &padding].concat();
-        producer.produce(&topic, 0, None, Some(&value), &[]).unwrap();
+        producer.produce(&topic, 0, None, Some(&value), std::iter::empty()).unwrap();
     }
     producer.commit(TIMEOUT).unwrap();
     let number =

@@ -4,12 +4,14 @@
 //! refused there, too, by an API server; [`crate::validate`] refuses all of that, in words of its own with the place and a
 //! remedy, and much that no rule of a schema can tell: references, Secrets, settings that Afterbay owns.
 
+mod format;
 mod kafka_connection;
 mod references;
 mod schema_registry_connection;
 mod sink;
 mod source_connector;
 
+pub use format::{Avro, Doc, Format, Json, MessagePart, PartAvro, PartDoc, PartFormat, Plain};
 pub use kafka_connection::{
     Authentication, AuthenticationType, KafkaConnection, KafkaConnectionSpec, ProgressTopic, Tls,
 };
@@ -17,7 +19,7 @@ pub use references::{CertificateAndKeyRef, CertificateRef, PasswordRef, Username
 pub use schema_registry_connection::{
     RegistryAuthentication, RegistryBasic, RegistryTls, SchemaRegistryConnection, SchemaRegistryConnectionSpec,
 };
-pub use sink::{Avro, Commit, Format, Json, KafkaSink, Key, Sink, SinkSource, SinkSpec, Topic};
+pub use sink::{Commit, KafkaSink, Key, Sink, SinkSource, SinkSpec, Topic};
 pub use source_connector::{
     Host, PostgresAuthentication, PostgresSource, PostgresTls, Publication, Slot, SourceConnector, SourceConnectorSpec,
     Worker, default_port,

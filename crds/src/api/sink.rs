@@ -6,6 +6,7 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::format::Format;
 use crate::plan::{Compression, Envelope};
 
 /// A table, carried into a Kafka topic, every change once.
@@ -23,6 +24,10 @@ use crate::plan::{Compression, Envelope};
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[x_kube(
     validation = Rule::new("self.kafka.envelope != 'upsert' || has(self.key)").message("upsert sinks must specify a key"),
+    validation = Rule::new("!has(self.kafka.format.value) || has(self.key) == has(self.kafka.format.key)").message("format.key goes with a key, and beside format.value a key needs it"),
+    validation = Rule::new("!has(self.key) || !has(self.kafka.format.avro) || has(self.kafka.format.avro.keyFullname) == has(self.kafka.format.avro.valueFullname)").message("with a key, give both of keyFullname and valueFullname or none"),
+    validation = Rule::new("has(self.key) || !has(self.kafka.format.avro) || !has(self.kafka.format.avro.keyFullname)").message("keyFullname goes with a key"),
+    validation = Rule::new("self.kafka.envelope == 'upsert' || !has(self.kafka.headers)").message("headers go with the upsert envelope"),
     validation = Rule::new("self.source.name == oldSelf.source.name").message("source.name cannot change: make another Sink"),
     validation = Rule::new("self.kafka.connection == oldSelf.kafka.connection && self.kafka.topic.name == oldSelf.kafka.topic.name").message("kafka.connection and kafka.topic.name cannot change: make another Sink")
 )]
@@ -60,6 +65,9 @@ pub struct Key {
     /// Its columns, in order.
     #[schemars(length(min = 1, max = 256))]
     pub columns: Vec<String>,
+    /// Takes the key without a proof that it is unique. Where it is not, the messages of several rows share a key.
+    #[serde(default)]
+    pub not_enforced: bool,
 }
 
 /// A topic, and how changes are written to it.
@@ -73,6 +81,18 @@ pub struct KafkaSink {
     /// Compression of record batches.
     #[serde(default)]
     pub compression: Compression,
+    /// What the transactional id begins with, in front of the name that it has anyway.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 512))]
+    pub transactional_id_prefix: Option<String>,
+    /// What the consumer group begins with under which the progress topic is read, in front of the name that it has anyway.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 512))]
+    pub progress_group_id_prefix: Option<String>,
+    /// A column of headers that each message bears besides Afterbay's own: an `hstore`, or a `jsonb` object of strings.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 63))]
+    pub headers: Option<String>,
     /// How a change becomes a message.
     pub envelope: Envelope,
     /// When a transaction ends.
@@ -157,36 +177,4 @@ impl Default for Commit {
             timeout: default_timeout(),
         }
     }
-}
-
-/// How keys and values are written.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-#[x_kube(validation = Rule::new("has(self.avro) != has(self.json)").message("give exactly one of avro and json"))]
-pub struct Format {
-    /// Avro, with schemas in a registry.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub avro: Option<Avro>,
-    /// JSON.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub json: Option<Json>,
-}
-
-/// Avro.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct Avro {
-    /// The SchemaRegistryConnection, in the same namespace.
-    pub registry: String,
-}
-
-/// JSON; nothing is to be said about it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-#[schemars(transform = without_additional_properties)]
-pub struct Json {}
-
-/// The API server takes no `additionalProperties: false`; a structural schema refuses unknown fields without it.
-fn without_additional_properties(schema: &mut schemars::Schema) {
-    schema.remove("additionalProperties");
 }

@@ -9,7 +9,7 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
 use serde_json::Value;
 
 /// Examples of fields, by the end of their path. Objects stand here where their schema's `required` is not all they need.
-const EXAMPLES: [(&str, &str); 20] = [
+const EXAMPLES: [(&str, &str); 24] = [
     ("spec.postgres", "{host: db, database: shop, authentication: {username: afterbay}}"),
     ("bootstrapServers", "kafka-0:9092"),
     ("certificate", "ca.crt"),
@@ -17,7 +17,11 @@ const EXAMPLES: [(&str, &str); 20] = [
     ("columns[0]", "id"),
     ("connection", "events"),
     ("database", "shop"),
+    ("docs[0]", "{type: public.orders, text: Orders of the shop}"),
+    ("docs[0].text", "Orders of the shop"),
     ("format", "{json: {}}"),
+    ("format.key", "{json: {}}"),
+    ("format.value", "{json: {}}"),
     ("hosts", "[{host: db-0}, {host: db-1}]"),
     ("host", "db"),
     ("key", "user.key"),

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use super::commit;
 use super::kafka::topic_name;
 use super::subject::Subject;
-use crate::api::{Format, KafkaConnectionSpec, SinkSpec, Topic};
+use super::{commit, format};
+use crate::api::{KafkaConnectionSpec, SinkSpec, Topic};
 use crate::manifest::{Kind, Located};
 use crate::names;
 use crate::plan::Envelope;
@@ -24,7 +24,33 @@ pub(super) fn check(mut subject: Subject<'_>, spec: &SinkSpec) {
     subject.refers_to("spec.kafka.connection", Kind::KafkaConnection, connection, connections);
     topic(&mut subject, spec);
     commit::check(&mut subject, &spec.kafka.commit);
-    format(&mut subject, &spec.kafka.format);
+    format::check(&mut subject, spec);
+    headers(&mut subject, spec);
+    prefix(&mut subject, "spec.kafka.transactionalIdPrefix", spec.kafka.transactional_id_prefix.as_deref());
+    prefix(&mut subject, "spec.kafka.progressGroupIdPrefix", spec.kafka.progress_group_id_prefix.as_deref());
+}
+
+fn headers(subject: &mut Subject<'_>, spec: &SinkSpec) {
+    let field = "spec.kafka.headers";
+    match spec.kafka.headers.as_deref() {
+        Some("") => subject.tell(field, "it is empty", "name a column, or leave it out"),
+        Some(_) if spec.kafka.envelope == Envelope::Debezium && subject.knows("spec.kafka.envelope") => {
+            subject.tell(field, "headers go with the upsert envelope only", "leave it out, or use envelope: upsert");
+        }
+        _ => {}
+    }
+}
+
+fn prefix(subject: &mut Subject<'_>, field: &str, prefix: Option<&str>) {
+    let Some(prefix) = prefix else { return };
+    let wrong = if prefix.is_empty() {
+        "it is empty"
+    } else if prefix.contains(char::is_control) {
+        "it holds a control character"
+    } else {
+        return;
+    };
+    subject.tell(field, wrong, "write letters, digits, dots and dashes, or leave it out");
 }
 
 fn key(subject: &mut Subject<'_>, spec: &SinkSpec) {
@@ -78,21 +104,5 @@ fn is_progress_topic(connection: &Located<KafkaConnectionSpec>, topic: &str) -> 
         Some(progress) => topic == progress,
         None if !connection.knows("spec.progressTopic.name") || !connection.knows("spec.namePrefix") => false,
         None => topic.starts_with(&names::progress_topics(&connection.spec.name_prefix)),
-    }
-}
-
-fn format(subject: &mut Subject<'_>, format: &Format) {
-    let field = "spec.kafka.format";
-    let manifests = subject.manifests;
-    match (&format.avro, &format.json) {
-        (Some(avro), None) => {
-            let field = "spec.kafka.format.avro.registry";
-            subject.refers_to(field, Kind::SchemaRegistryConnection, &avro.registry, &manifests.registries);
-        }
-        (None, None) if subject.knows(field) => {
-            subject.tell(field, "it is empty", "write json: {} or avro: {registry: …} below it");
-        }
-        (None, _) => {}
-        (Some(_), Some(_)) => subject.tell(field, "avro and json are both there", "give one of the two"),
     }
 }

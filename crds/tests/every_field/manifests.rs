@@ -98,6 +98,16 @@ fn unusual() -> Vec<Value> {
     let trusted = json!([{"secretName": "keys", "certificate": "ca.crt"}]);
     let password = json!({"secretName": "keys", "password": "password"});
     let certificate = json!({"secretName": "keys", "certificate": "user.crt", "key": "user.key"});
+    let avro = |docs: Value| {
+        json!({"avro": {
+            "registry": "schemas", "fullname": "com.example.A", "nullDefaults": true, "compatibilityLevel": "NONE",
+            "docs": docs,
+        }})
+    };
+    let (of_type, of_column) = (
+        json!([{"type": "public.orders", "text": "Orders"}]),
+        json!([{"column": "public.orders.id", "text": "Identifies"}]),
+    );
     vec![
         resource(
             "KafkaConnection",
@@ -127,5 +137,38 @@ fn unusual() -> Vec<Value> {
                 },
             }),
         ),
+        sink_of(
+            "full",
+            json!({"avro": {
+                "registry": "schemas", "keyFullname": "com.example.Key", "valueFullname": "com.example.Order",
+                "nullDefaults": true, "keyCompatibilityLevel": "BACKWARD", "valueCompatibilityLevel": "FULL_TRANSITIVE",
+                "docs": [{"type": "public.orders", "for": "value", "text": "Orders"}],
+            }}),
+        ),
+        sink_of("texts", json!({"text": {}})),
+        sink_of("bytes", json!({"bytes": {}})),
+        sink_of("native", json!({"json": {"values": "native"}})),
+        sink_of("documented", json!({"avro": {"registry": "schemas", "docs": of_column.clone()}})),
+        sink_of("text-and-bytes", json!({"key": {"text": {}}, "value": {"bytes": {}}})),
+        sink_of("bytes-and-text", json!({"key": {"bytes": {}}, "value": {"text": {}}})),
+        sink_of("both-json", json!({"key": {"json": {"values": "text"}}, "value": {"json": {"values": "native"}}})),
+        sink_of("both-avro", json!({"key": avro(of_type.clone()), "value": avro(of_column.clone())})),
+        sink_of("also-avro", json!({"key": avro(of_column), "value": avro(of_type)})),
     ]
+}
+
+/// A Sink with a key of one column and this format.
+fn sink_of(name: &str, format: Value) -> Value {
+    resource(
+        "Sink",
+        name,
+        &json!({
+            "source": {"name": "replicated", "table": "public.orders"},
+            "key": {"columns": ["id"], "notEnforced": true},
+            "kafka": {
+                "connection": "events", "topic": {"name": name}, "envelope": "upsert", "format": format,
+                "headers": "hdrs", "transactionalIdPrefix": "eu-", "progressGroupIdPrefix": "eu-",
+            },
+        }),
+    )
 }

@@ -1,6 +1,6 @@
 //! Sinks.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::manifests::good;
 use super::{check, errors_of};
@@ -89,12 +89,52 @@ spec.kafka.format (left out)
 spec.kafka.format = {}
 spec.kafka.format = "json"
 spec.kafka.format = {"json": null}
-spec.kafka.format = {"json": {"values": "native"}}
+spec.kafka.format = {"json": {"values": "raw"}}
 spec.kafka.format.json = {}
 spec.kafka.format.avro = {}
 spec.kafka.format.avro.registry = "schema"
 spec.pool = "default"
 spec.kafka.topic.name = "progress"
+"#,
+    );
+}
+
+#[test]
+fn formats() {
+    check(
+        "Sink/full",
+        r#"
+spec.kafka.format.avro.keyFullname (left out)
+spec.kafka.format.avro.valueFullname (left out)
+spec.kafka.format.avro.valueFullname = "com..Order"
+spec.kafka.format.avro.nullDefaults = "true"
+spec.kafka.format.avro.keyCompatibilityLevel = "backward"
+spec.kafka.format.avro.valueCompatibilityLevel = "SOME"
+spec.kafka.format.avro.fullname = "row"
+spec.kafka.format.avro.docs = {"type": "public.orders"}
+spec.kafka.format.avro.docs = [{"text": "nothing"}]
+spec.kafka.format.avro.docs = [{"type": "orders", "text": "a"}]
+spec.kafka.format.avro.docs = [{"column": "public.orders", "text": "a"}]
+spec.kafka.format.avro.docs = [{"type": "public.orders"}]
+spec.kafka.format.avro.docs = [{"type": "public.orders", "column": "public.orders.id", "text": "a"}]
+spec.kafka.format.avro.docs = [{"type": "public.orders", "text": "a", "for": "keys"}]
+spec.kafka.format.avro.docs = [{"type": "public.orders", "text": "a"}, {"type": "public.orders", "text": "b"}]
+spec.kafka.format = {"json": {}, "text": {}}
+spec.kafka.format = {"text": {}, "bytes": {}}
+spec.kafka.format = {"value": {"json": {}}}
+spec.kafka.format = {"key": {"json": {}}, "value": {"json": {}, "bytes": {}}}
+spec.kafka.format = {"key": {}, "value": {"json": {}}}
+spec.kafka.format = {"key": {"json": {}}, "json": {}}
+spec.kafka.format = {"key": {"avro": {"registry": "schema"}}, "value": {"json": {}}}
+spec.kafka.format = {"key": {"json": {}}, "value": {"avro": {"registry": "schemas", "fullname": "1"}}}
+spec.kafka.format = {"key": {"json": {}}, "value": {"avro": {"registry": "schemas", "docs": [{"column": "public.\"t", "text": ""}]}}}
+spec.kafka.format = {"key": {"json": {}}, "value": {"avro": {"registry": "schemas", "valueFullname": "a"}}}
+spec.key.notEnforced = "yes"
+spec.kafka.headers = ""
+spec.kafka.headers = ["h"]
+spec.kafka.transactionalIdPrefix = ""
+spec.kafka.transactionalIdPrefix = "a\n"
+spec.kafka.progressGroupIdPrefix = ""
 "#,
     );
 }
@@ -123,4 +163,53 @@ fn two_sinks_do_not_fill_one_topic() {
     let last = manifests.last_mut().expect("one was added");
     last["spec"]["kafka"]["connection"] = json!("mutual");
     assert_eq!(errors_of(&manifests), [], "it is another cluster's");
+}
+
+/// What is asked of the good Sink when its spec is changed: the errors, as `field: what`.
+fn told(change: impl FnOnce(&mut Value)) -> Vec<String> {
+    let mut manifests = good();
+    let spec = &mut manifests[5]["spec"];
+    spec["key"]["columns"] = json!(["id"]);
+    spec["kafka"]["topic"].as_object_mut().expect("an object").shift_remove("config");
+    change(spec);
+    errors_of(&manifests).into_iter().map(|error| format!("{}: {}", error.field, error.what)).collect()
+}
+
+#[test]
+fn formats_that_envelope_or_key_do_not_go_with() {
+    let avro = |more: Value| {
+        let mut avro = json!({"registry": "schemas"});
+        avro.as_object_mut().expect("an object").extend(more.as_object().expect("an object").clone());
+        json!({"avro": avro})
+    };
+    let debezium =
+        |format: Value| told(|spec| (spec["kafka"]["envelope"], spec["kafka"]["format"]) = (json!("debezium"), format));
+    let field = "spec.kafka.format";
+    assert_eq!(debezium(json!({"key": {"text": {}}, "value": {"json": {}}})), [] as [&str; 0]);
+    let one = "holds one column, and the debezium envelope has before and after";
+    assert_eq!(debezium(json!({"text": {}})), [format!("{field}: text {one}")]);
+    assert_eq!(debezium(json!({"key": {"json": {}}, "value": {"bytes": {}}})), [format!("{field}.value: bytes {one}")]);
+    let named = avro(json!({"keyFullname": "a.row", "valueFullname": "a.row"}));
+    let row = "the debezium envelope names the record of the row so";
+    assert_eq!(debezium(named), [format!("{field}.avro.valueFullname: {row}")]);
+    let headers =
+        |spec: &mut Value| (spec["kafka"]["envelope"], spec["kafka"]["headers"]) = (json!("debezium"), json!("h"));
+    assert_eq!(told(headers), ["spec.kafka.headers: headers go with the upsert envelope only"]);
+    let keyless = |format: Value| {
+        told(|spec| {
+            spec.as_object_mut().expect("an object").shift_remove("key");
+            (spec["kafka"]["envelope"], spec["kafka"]["format"]) = (json!("debezium"), format);
+        })
+    };
+    assert_eq!(keyless(avro(json!({"valueFullname": "a.b"}))), [] as [&str; 0], "there is no key to be named");
+    assert_eq!(keyless(json!({"value": {"json": {}}})), [] as [&str; 0]);
+    assert_eq!(
+        keyless(json!({"key": {"json": {}}, "value": {"json": {}}})),
+        [format!("{field}.key: the Sink has no key")]
+    );
+    let level = avro(json!({"keyCompatibilityLevel": "NONE"}));
+    assert_eq!(keyless(level), [format!("{field}.avro.keyCompatibilityLevel: the Sink has no key")]);
+    let many =
+        told(|spec| (spec["key"]["columns"], spec["kafka"]["format"]) = (json!(["id", "n"]), json!({"text": {}})));
+    assert_eq!(many, [format!("{field}: text holds one column, and the key has 2")]);
 }

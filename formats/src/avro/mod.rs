@@ -18,7 +18,9 @@ use crate::row::Row;
 /// Bytes before the Avro data: a zero and the schema's id, big-endian (Confluent's wire format).
 pub const FRAME_LEN: usize = 5;
 
-/// The record `row` of the key's columns.
+pub use schema::SchemaSpec;
+
+/// The record of the key's columns.
 #[derive(Debug)]
 pub struct AvroKey {
     schema: String,
@@ -27,10 +29,10 @@ pub struct AvroKey {
 }
 
 impl AvroKey {
-    pub fn compile(relation: &Relation, key: &[usize], name_prefix: &str) -> Self {
+    pub fn compile(relation: &Relation, key: &[usize], spec: SchemaSpec<'_>) -> Self {
         let columns: Vec<&Column> = key.iter().map(|&column| &relation.columns[column]).collect();
         Self {
-            schema: schema::key(&columns, name_prefix),
+            schema: schema::row(spec, &columns),
             frame: Frame::default(),
             fields: key.iter().zip(columns).map(|(&index, column)| AvroField::compile(index, column)).collect(),
         }
@@ -50,7 +52,7 @@ impl AvroKey {
     }
 }
 
-/// The record `envelope`: the row's columns, or `before` and `after`.
+/// The record of a value: the row's columns, or `before` and `after`.
 #[derive(Debug)]
 pub struct AvroValue {
     schema: String,
@@ -59,12 +61,12 @@ pub struct AvroValue {
 }
 
 impl AvroValue {
-    pub fn compile(relation: &Relation, envelope: Envelope, name_prefix: &str) -> Self {
+    pub fn compile(relation: &Relation, envelope: Envelope, spec: SchemaSpec<'_>) -> Self {
         let columns: Vec<&Column> = relation.columns.iter().collect();
         Self {
             schema: match envelope {
-                Envelope::Upsert => schema::upsert_value(&columns, name_prefix),
-                Envelope::Debezium => schema::debezium_value(&columns, name_prefix),
+                Envelope::Upsert => schema::row(spec, &columns),
+                Envelope::Debezium => schema::debezium_value(spec, &columns),
             },
             frame: Frame::default(),
             fields: columns.iter().enumerate().map(|(index, column)| AvroField::compile(index, column)).collect(),

@@ -4,55 +4,71 @@ use serde_json::{Value, json};
 
 use super::names;
 use super::plan::{Decimal, timestamp_is_millis};
+use crate::documentation::Documentation;
 use crate::relation::{Column, SqlType};
 
-/// The schema of a key.
-pub fn key(columns: &[&Column], name_prefix: &str) -> String {
-    SchemaBuilder::new(name_prefix).record("row", columns).to_string()
+/// What is asked of a schema.
+#[derive(Clone, Copy)]
+pub struct SchemaSpec<'a> {
+    /// The connection's `namePrefix`.
+    pub name_prefix: &'a str,
+    /// The fullname of the message's record.
+    pub fullname: &'a str,
+    /// Whether fields that may be null default to null.
+    pub null_defaults: bool,
+    /// What the documentation of types and columns is taken from.
+    pub documentation: Documentation<'a>,
+    /// The relation, `schema.name`.
+    pub relation: &'a str,
 }
 
-/// The schema of the upsert envelope's value.
-pub fn upsert_value(columns: &[&Column], name_prefix: &str) -> String {
-    SchemaBuilder::new(name_prefix).record("envelope", columns).to_string()
+/// The schema of a key, or of the upsert envelope's value: the columns as they are.
+pub fn row(spec: SchemaSpec<'_>, columns: &[&Column]) -> String {
+    SchemaBuilder::new(spec).record(spec.fullname, spec.relation, columns).to_string()
 }
 
 /// The schema of the debezium envelope's value.
-pub fn debezium_value(columns: &[&Column], name_prefix: &str) -> String {
-    let row = SchemaBuilder::new(name_prefix).record("row", columns);
-    json!({
-        "type": "record",
-        "name": "envelope",
-        "fields": [
-            {"name": "before", "type": ["null", row]},
-            {"name": "after", "type": ["null", "row"]},
-        ],
-    })
-    .to_string()
+pub fn debezium_value(spec: SchemaSpec<'_>, columns: &[&Column]) -> String {
+    let builder = &mut SchemaBuilder::new(spec);
+    let row = builder.record("row", spec.relation, columns);
+    let fields =
+        vec![builder.field("before", nullable(&row), true), builder.field("after", json!(["null", "row"]), true)];
+    json!({"type": "record", "name": spec.fullname, "fields": fields}).to_string()
 }
 
 /// Keeps in mind which named types are defined: each is where it is first used, and by name afterwards.
 struct SchemaBuilder<'a> {
+    spec: SchemaSpec<'a>,
     namespace: String,
     fixed: Vec<&'static str>,
     records: Vec<(&'a SqlType, String)>,
 }
 
 impl<'a> SchemaBuilder<'a> {
-    fn new(name_prefix: &str) -> Self {
-        Self { namespace: names::namespace(name_prefix), fixed: Vec::new(), records: Vec::new() }
+    fn new(spec: SchemaSpec<'a>) -> Self {
+        Self { spec, namespace: names::namespace(spec.name_prefix), fixed: Vec::new(), records: Vec::new() }
     }
 
-    fn record(&mut self, name: &str, columns: &[&'a Column]) -> Value {
+    /// A record of these columns of a relation or a composite type, `schema.name`.
+    fn record(&mut self, name: &str, of: &str, columns: &[&'a Column]) -> Value {
         let names = names::fields(columns.iter().map(|column| column.name.as_str()));
         let fields: Vec<Value> = names
             .into_iter()
             .zip(columns)
             .map(|(name, column)| {
                 let schema = self.of(&column.sql_type);
-                json!({"name": name, "type": if column.nullable { nullable(&schema) } else { schema }})
+                let schema = if column.nullable { nullable(&schema) } else { schema };
+                let field = self.field(&name, schema, column.nullable);
+                documented(field, self.spec.documentation.of_column(of, &column.name))
             })
             .collect();
-        json!({"type": "record", "name": name, "fields": fields})
+        let record = documented(json!({"type": "record", "name": name}), self.spec.documentation.of_type(of));
+        with(record, "fields", fields)
+    }
+
+    fn field(&self, name: &str, schema: Value, nullable: bool) -> Value {
+        let field = json!({"name": name, "type": schema});
+        if nullable && self.spec.null_defaults { with(field, "default", Value::Null) } else { field }
     }
 
     fn of(&mut self, sql_type: &'a SqlType) -> Value {
@@ -84,13 +100,13 @@ impl<'a> SchemaBuilder<'a> {
                 json!({"type": "array", "items": nullable(&self.of(items))})
             }
             SqlType::Map(values) => json!({"type": "map", "values": nullable(&self.of(values))}),
-            SqlType::Record { fields, .. } => {
+            SqlType::Record { name: of, fields } => {
                 if let Some((_, name)) = self.records.iter().find(|(record, _)| *record == sql_type) {
                     return json!(name);
                 }
                 let name = format!("{}.record{}", self.namespace, self.records.len());
                 self.records.push((sql_type, name.clone()));
-                self.record(&name, &fields.iter().collect::<Vec<_>>())
+                self.record(&name, of, &fields.iter().collect::<Vec<_>>())
             }
         }
     }
@@ -103,6 +119,18 @@ impl<'a> SchemaBuilder<'a> {
         self.fixed.push(name);
         json!({"type": "fixed", "size": size, "name": full_name})
     }
+}
+
+fn documented(schema: Value, doc: Option<&str>) -> Value {
+    match doc {
+        Some(doc) => with(schema, "doc", doc),
+        None => schema,
+    }
+}
+
+fn with(mut schema: Value, name: &str, value: impl Into<Value>) -> Value {
+    schema[name] = value.into();
+    schema
 }
 
 fn nullable(schema: &Value) -> Value {

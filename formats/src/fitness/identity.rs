@@ -13,8 +13,9 @@ use crate::table::{ColumnDescription, ReplicaIdentity, TableDescription};
 const NUMERIC_DIGITS_IN_ROW: u16 = 28;
 
 /// The problem, unless the table (and each of its partitions: the root's identity does not extend to them, and theirs
-/// not to the root, by which the stream labels the old rows) has a sufficient replica identity.
-pub fn check(table: &TableDescription, key_columns: &[&str], envelope: Envelope) -> Option<Problem> {
+/// not to the root, by which the stream labels the old rows) has a sufficient replica identity. `old_values` are the columns
+/// that a deletion must tell, and what they are for.
+pub fn check(table: &TableDescription, old_values: &[(&str, &str)], envelope: Envelope) -> Option<Problem> {
     let whole = std::iter::once((&table.schema, &table.name, &table.replica_identity));
     let leaves = table.leaves.iter().map(|leaf| (&leaf.schema, &leaf.name, &leaf.replica_identity));
     let mut lacking = Vec::new();
@@ -24,7 +25,7 @@ pub fn check(table: &TableDescription, key_columns: &[&str], envelope: Envelope)
         if full_breaks && *identity == ReplicaIdentity::Full {
             return Some(generated(schema, name));
         }
-        if let Some(lack) = lack(table, identity, key_columns, envelope) {
+        if let Some(lack) = lack(table, identity, old_values, envelope) {
             why.get_or_insert(lack);
             lacking.push((schema, name));
         }
@@ -75,7 +76,7 @@ fn without_full(table: &TableDescription, why: &str) -> Problem {
 fn lack(
     table: &TableDescription,
     identity: &ReplicaIdentity,
-    key_columns: &[&str],
+    old_values: &[(&str, &str)],
     envelope: Envelope,
 ) -> Option<String> {
     if *identity == ReplicaIdentity::Full {
@@ -90,9 +91,9 @@ fn lack(
         ReplicaIdentity::Default => table.unique_keys.iter().find(|key| key.primary).map_or(&none, |key| &key.columns),
         ReplicaIdentity::Nothing | ReplicaIdentity::Full => &none,
     };
-    if let Some(column) = key_columns.iter().find(|column| !held.iter().any(|held| held == *column)) {
+    if let Some((column, what)) = old_values.iter().find(|(column, _)| !held.iter().any(|held| held == column)) {
         return Some(format!(
-            "a deletion does not tell the old value of key column {}, which its tombstone needs",
+            "a deletion does not tell the old value of {what} column {}, which its tombstone needs",
             identifier(column)
         ));
     }

@@ -26,17 +26,21 @@ pub fn find(table: &TableDescription, key_columns: &[String]) -> Result<Vec<usiz
         }
         match table.streamed_columns().position(|column| &column.name == name) {
             Some(index) => key.push(index),
-            None => problems.push(not_found(table, name)),
+            None => problems.push(not_found(table, name, "key")),
         }
     }
     if problems.is_empty() { Ok(key) } else { Err(problems) }
 }
 
-fn not_found(table: &TableDescription, name: &str) -> Problem {
+/// A column that the manifest names (`what` for) is not among those that the stream brings.
+pub fn not_found(table: &TableDescription, name: &str, what: &str) -> Problem {
     let place = display(&table.schema, &table.name);
     if table.columns.iter().any(|column| column.name == name) {
         return Reason::ColumnNotFound.problem(
-            format!("key column {} of table {place} is a generated column, which is not replicated", identifier(name)),
+            format!(
+                "{what} column {} of table {place} is a generated column, which is not replicated",
+                identifier(name)
+            ),
             "use columns that are not generated",
         );
     }

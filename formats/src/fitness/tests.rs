@@ -1,3 +1,5 @@
+use afterbay_crds::plan::{CommitPlan, Compression, FormatPlan, JsonValues, KafkaConnectionPlan, KafkaSinkPlan};
+
 use super::*;
 use crate::relation::SqlType;
 use crate::table::{ColumnDescription, Leaf, ReplicaIdentity, UniqueKey};
@@ -27,6 +29,7 @@ fn orders() -> TableDescription {
         unique_keys: vec![UniqueKey { columns: vec!["id".into()], primary: true }],
         replica_identity: ReplicaIdentity::Default,
         leaves: Vec::new(),
+        comments: Comments::default(),
         row_security: false,
         refuses_generated_identity: false,
     }
@@ -43,8 +46,47 @@ fn names(names: &[&str]) -> Vec<String> {
     names.iter().map(|name| (*name).to_owned()).collect()
 }
 
+fn sink(key: &[String], envelope: Envelope) -> SinkPlan {
+    let json = || FormatPlan::Json { values: JsonValues::Text };
+    SinkPlan {
+        name: "shop/orders".into(),
+        uid: "1".into(),
+        begun: false,
+        table: TableName { schema: "public".into(), name: "orders".into() },
+        snapshot: true,
+        key_columns: key.to_vec(),
+        key_not_enforced: false,
+        envelope,
+        key_format: Some(json()),
+        value_format: json(),
+        headers: None,
+        kafka: KafkaSinkPlan {
+            connection: KafkaConnectionPlan {
+                name: "shop/events".into(),
+                bootstrap_servers: "localhost:9092".into(),
+                tls: None,
+                authentication: None,
+                config: Vec::new(),
+            },
+            topic: "orders".into(),
+            progress_topic: "progress".into(),
+            progress_key: "orders".into(),
+            transactional_id: "orders".into(),
+            progress_group_id: "orders".into(),
+            name_prefix: "afterbay".into(),
+            compression: Compression::None,
+            commit: CommitPlan::default(),
+        },
+    }
+}
+
+/// [`super::check`], of a Sink with this key.
+fn check(table: &TableDescription, key: &[String], envelope: Envelope) -> Result<Vec<usize>, Vec<Problem>> {
+    super::check(table, &sink(key, envelope)).map(|fit| fit.key)
+}
+
 fn fits(table: &TableDescription, key: &[&str], envelope: Envelope, expected: &[usize]) {
-    assert_eq!(check(table, &names(key), envelope), Ok(Fit { key: expected.to_vec() }));
+    assert_eq!(check(table, &names(key), envelope), Ok(expected.to_vec()));
 }
 
 /// The one problem: reason, message and hint in full.
@@ -298,4 +340,47 @@ fn a_full_identity_with_generated_columns_breaks_the_table_on_new_servers() {
     assert!(check(&table, &key, Envelope::Upsert).is_ok(), "the primary key is not generated");
     let problems = check(&table, &key, Envelope::Debezium).unwrap_err();
     assert!(!problems[0].hint.contains("ALTER TABLE"), "{problems:?}");
+}
+
+#[test]
+fn a_key_that_is_not_enforced_needs_no_proof() {
+    let mut table = orders();
+    table.replica_identity = ReplicaIdentity::Full;
+    let mut sink = sink(&names(&["customer"]), Envelope::Upsert);
+    assert!(super::check(&table, &sink).is_err());
+    sink.key_not_enforced = true;
+    assert_eq!(super::check(&table, &sink).map(|fit| fit.key), Ok(vec![1]));
+}
+
+#[test]
+fn headers_are_a_map_that_old_rows_hold() {
+    let mut table = orders();
+    let mut sink = sink(&names(&["id"]), Envelope::Upsert);
+    let mut refused = |table: &TableDescription, headers: &str, reason: Reason, words: &str| {
+        sink.headers = Some(headers.into());
+        let problems = super::check(table, &sink).unwrap_err();
+        assert!(problems.iter().any(|it| it.reason == reason.as_str() && it.message.contains(words)), "{problems:#?}");
+    };
+    refused(&table, "hdrs", Reason::ColumnNotFound, "has no column \"hdrs\"");
+    refused(&table, "total", Reason::TableUnfit, "headers column \"total\" of table public.orders is not a map");
+    table.columns[2].sql_type = SqlType::Map(Box::new(SqlType::Text));
+    refused(&table, "total", Reason::ReplicaIdentityInsufficient, "old value of headers column \"total\"");
+    table.replica_identity = ReplicaIdentity::Full;
+    assert_eq!(super::check(&table, &sink).map(|fit| fit.headers), Ok(Some(2)));
+}
+
+#[test]
+fn a_format_of_one_column_holds_one() {
+    let mut sink = sink(&names(&["id", "customer"]), Envelope::Upsert);
+    let mut table = orders();
+    table.replica_identity = ReplicaIdentity::Full;
+    sink.key_format = Some(FormatPlan::Text);
+    let problems = super::check(&table, &sink).unwrap_err();
+    assert_eq!(problems[0].reason, "FormatUnfit");
+    assert_eq!(problems[0].message, "table public.orders: the TEXT format holds a single column, and the key has 2");
+    sink.key_columns = names(&["id"]);
+    assert!(super::check(&table, &sink).is_ok());
+    sink.value_format = FormatPlan::Bytes;
+    let problems = super::check(&table, &sink).unwrap_err();
+    assert_eq!(problems[0].message, "table public.orders: the BYTES format holds a single column, and the value has 3");
 }

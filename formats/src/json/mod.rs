@@ -3,6 +3,8 @@
 mod plan;
 mod write;
 
+use afterbay_crds::plan::JsonValues;
+
 use self::plan::JsonField;
 use crate::encoders::EncodeError;
 use crate::relation::Relation;
@@ -13,8 +15,8 @@ use crate::row::Row;
 pub struct JsonKey(Vec<JsonField>);
 
 impl JsonKey {
-    pub fn compile(relation: &Relation, key: &[usize]) -> Self {
-        Self(JsonField::compile_all(key.iter().map(|&index| (index, &relation.columns[index]))))
+    pub fn compile(relation: &Relation, key: &[usize], values: JsonValues) -> Self {
+        Self(JsonField::compile_all(key.iter().map(|&index| (index, &relation.columns[index])), values))
     }
 
     pub fn encode<R: Row + ?Sized>(&self, row: &R, out: &mut Vec<u8>) -> Result<(), EncodeError> {
@@ -27,8 +29,8 @@ impl JsonKey {
 pub struct JsonValue(Vec<JsonField>);
 
 impl JsonValue {
-    pub fn compile(relation: &Relation) -> Self {
-        Self(JsonField::compile_all(relation.columns.iter().enumerate()))
+    pub fn compile(relation: &Relation, values: JsonValues) -> Self {
+        Self(JsonField::compile_all(relation.columns.iter().enumerate(), values))
     }
 
     pub fn encode_row<R: Row + ?Sized>(&self, row: &R, out: &mut Vec<u8>) -> Result<(), EncodeError> {

@@ -1,5 +1,7 @@
 //! What is to be written for each column, compiled once.
 
+use afterbay_crds::plan::JsonValues;
+
 use super::write;
 use crate::relation::{Column, SqlType};
 use crate::text::array::Nesting;
@@ -17,7 +19,7 @@ pub struct JsonField {
 
 impl JsonField {
     /// The members of an object, in order.
-    pub fn compile_all<'a>(columns: impl Iterator<Item = (usize, &'a Column)>) -> Vec<Self> {
+    pub fn compile_all<'a>(columns: impl Iterator<Item = (usize, &'a Column)>, values: JsonValues) -> Vec<Self> {
         columns
             .enumerate()
             .map(|(place, (index, column))| {
@@ -25,7 +27,7 @@ impl JsonField {
                 write::quoted(column.name.as_bytes(), "", &mut prefix);
                 prefix.push(b':');
                 let prefix = prefix.into_boxed_slice();
-                Self { column: index, prefix, json_type: JsonType::compile(&column.sql_type) }
+                Self { column: index, prefix, json_type: JsonType::compile(&column.sql_type, values) }
             })
             .collect()
     }
@@ -47,6 +49,14 @@ pub enum JsonType {
     Timestamp {
         zone: bool,
     },
+    /// The number as it is; NaN and infinities, which JSON has not, as a string.
+    Float,
+    /// The text is JSON.
+    Nested,
+    /// A string of the bytes in base64 (RFC 4648).
+    Base64,
+    /// An object of an hstore's pairs.
+    Map,
     Array {
         items: Box<JsonType>,
         delimiter: u8,
@@ -56,7 +66,7 @@ pub enum JsonType {
 }
 
 impl JsonType {
-    fn compile(sql_type: &SqlType) -> Self {
+    fn compile(sql_type: &SqlType, values: JsonValues) -> Self {
         match sql_type {
             SqlType::Bool => Self::Boolean,
             SqlType::Int2 | SqlType::Int4 | SqlType::Int8 => Self::Signed,
@@ -64,15 +74,21 @@ impl JsonType {
             SqlType::Timestamp { .. } => Self::Timestamp { zone: false },
             SqlType::Timestamptz { .. } => Self::Timestamp { zone: true },
             SqlType::Array(items) => Self::Array {
-                items: Box::new(Self::compile(items)),
+                items: Box::new(Self::compile(items, values)),
                 delimiter: items.array_delimiter(),
                 nesting: Nesting::Dimensions,
             },
-            SqlType::List(items) => {
-                Self::Array { items: Box::new(Self::compile(items)), delimiter: b',', nesting: Nesting::Elements }
-            }
-            SqlType::Record { fields, .. } => Self::Object(JsonField::compile_all(fields.iter().enumerate())),
+            SqlType::List(items) => Self::Array {
+                items: Box::new(Self::compile(items, values)),
+                delimiter: b',',
+                nesting: Nesting::Elements,
+            },
+            SqlType::Record { fields, .. } => Self::Object(JsonField::compile_all(fields.iter().enumerate(), values)),
             SqlType::Other(name) if name == "inet" => Self::Inet,
+            SqlType::Float4 | SqlType::Float8 if values == JsonValues::Native => Self::Float,
+            SqlType::Json | SqlType::Jsonb if values == JsonValues::Native => Self::Nested,
+            SqlType::Bytea if values == JsonValues::Native => Self::Base64,
+            SqlType::Map(_) if values == JsonValues::Native => Self::Map,
             // The table's "Other", and numeric, whose decimal representation is its text.
             SqlType::Oid
             | SqlType::Float4

@@ -2,13 +2,17 @@
 
 use std::io::Write as _;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
 use super::plan::{JsonField, JsonType};
 use crate::encoders::{EncodeError, EncodeErrorKind, malformed, utf8};
 use crate::row::Row;
 use crate::text::array::{Array, Event, Nesting};
 use crate::text::composite::Composite;
 use crate::text::datetime::{self, Extended, Instant};
-use crate::text::{Parsed, inet, integer};
+use crate::text::hstore::{self, Hstore};
+use crate::text::{Parsed, bytea, inet, integer};
 
 /// The literal.
 pub const NULL: &[u8] = b"null";
@@ -58,6 +62,13 @@ fn value(json_type: &JsonType, text: Option<&[u8]>, out: &mut Vec<u8>) -> Writte
         }
         JsonType::Timestamp { zone: false } => timestamp(parsed(datetime::timestamp(text), "timestamp")?, out),
         JsonType::Timestamp { zone: true } => timestamp(parsed(datetime::timestamptz(text), "timestamptz")?, out),
+        JsonType::Float => float(text, out)?,
+        JsonType::Nested => {
+            utf8(text)?;
+            out.extend_from_slice(text);
+        }
+        JsonType::Base64 => base64(text, out)?,
+        JsonType::Map => map(text, out)?,
         JsonType::Array { items, delimiter, nesting } => array(items, *delimiter, *nesting, text, out)?,
         JsonType::Object(fields) => object(fields, text, out)?,
     }
@@ -80,6 +91,42 @@ fn timestamp(moment: Extended<Instant>, out: &mut Vec<u8>) {
             let _ = write!(out, "\"{sign}{millis}.{micros:03}\"");
         }
     }
+}
+
+/// What Postgres writes of a finite number is a number in JSON, too.
+fn float(text: &[u8], out: &mut Vec<u8>) -> Written {
+    match text {
+        b"NaN" | b"Infinity" | b"-Infinity" => quoted(text, "", out),
+        [b'0'..=b'9', ..] | [b'-', b'0'..=b'9', ..] => out.extend_from_slice(text),
+        _ => return Err(EncodeErrorKind::Malformed { sql_type: "double precision" }),
+    }
+    Ok(())
+}
+
+fn base64(text: &[u8], out: &mut Vec<u8>) -> Written {
+    let mut bytes = Vec::new();
+    let digits = parsed(bytea::hex_digits(text), "bytea")?;
+    parsed(bytea::decode(digits, &mut bytes), "bytea")?;
+    out.push(b'"');
+    out.extend_from_slice(STANDARD.encode(bytes).as_bytes());
+    out.push(b'"');
+    Ok(())
+}
+
+fn map(text: &[u8], out: &mut Vec<u8>) -> Written {
+    let mut scratch = hstore::Scratch::default();
+    let mut pairs = Hstore::new(text);
+    let mut front = b'{';
+    while let Some((key, text)) = parsed(pairs.next(&mut scratch), "hstore")? {
+        out.push(front);
+        utf8(key)?;
+        quoted(key, "", out);
+        out.push(b':');
+        value(&JsonType::Text, text, out)?;
+        front = b',';
+    }
+    out.extend_from_slice(if front == b'{' { b"{}" } else { b"}" });
+    Ok(())
 }
 
 fn array(items: &JsonType, delimiter: u8, nesting: Nesting, text: &[u8], out: &mut Vec<u8>) -> Written {

@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use afterbay_clients::kafka::{ProducerSettings, TopicHandle, TransactionalProducer, admin, progress};
 use afterbay_clients::postgres::Lsn;
-use afterbay_crds::plan::{FormatPlan, KafkaConnectionPlan};
+use afterbay_crds::plan::KafkaConnectionPlan;
 use afterbay_crds::reason::Reason;
 use afterbay_crds::report::SinkState;
 
+use super::keys_seen::KeysSeen;
 use super::life::Ending;
 use super::messages::{Messages, MessagesSpec};
 use super::relation::SinkRelation;
@@ -281,14 +282,15 @@ pub fn messages(
     let plan = &context.plan;
     let (encoders, schemas) = {
         let _in_the_door = context.doors.registry(&context.runtime);
-        relation.encoders(plan, &context.runtime)?
+        relation.encoders(context)?
     };
     let spec = MessagesSpec {
         encoders,
-        key: relation.key.clone(),
+        key: relation.fit.key.clone(),
+        headers: relation.headers(plan),
+        keys_seen: plan.key_not_enforced.then(KeysSeen::default),
         columns: relation.width(),
         envelope: plan.envelope,
-        avro: matches!(plan.format, FormatPlan::Avro { .. }),
         topic,
         partitions,
         name_prefix: plan.kafka.name_prefix.clone(),

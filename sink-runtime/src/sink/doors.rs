@@ -11,7 +11,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use afterbay_crds::plan::{FormatPlan, SinkPlan};
+use afterbay_crds::plan::SinkPlan;
 use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
@@ -37,10 +37,7 @@ impl Doors {
         let of = |sink: &SinkPlan| Self {
             fencing: door(format!("fencing {}", sink.kafka.connection.name)),
             reading: door(format!("reading {}", sink.kafka.connection.name)),
-            registry: match &sink.format {
-                FormatPlan::Avro { registry } => Some(door(format!("registry {}", registry.url))),
-                FormatPlan::Json => None,
-            },
+            registry: sink.avro().next().map(|avro| door(format!("registry {}", avro.registry.url))),
         };
         sinks.iter().map(of).collect()
     }

@@ -344,6 +344,7 @@ impl Life<'_> {
                     self.producer.begin().map_err(|error| self.failed(error))?;
                     fault::point("begun");
                     self.transaction = Transaction::new(Instant::now());
+                    self.messages.begin_transaction();
                     Event::Begun
                 }
                 Action::Stage => {

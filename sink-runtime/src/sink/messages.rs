@@ -6,9 +6,11 @@ use afterbay_clients::kafka::{TopicHandle, TransactionError, TransactionalProduc
 use afterbay_clients::postgres::Lsn;
 use afterbay_crds::plan::Envelope;
 use afterbay_formats::encoders::{EncodeError, Encoders};
-use afterbay_formats::partition::partition;
+use afterbay_formats::headers::{Headers, HeadersPlan};
+use afterbay_formats::partition::{default_hash, partition};
 use afterbay_formats::row::Row;
 
+use super::keys_seen::KeysSeen;
 use crate::change::{Change, ChangeBatch, ChangeKind, OldRow, RowRef, RowSpan};
 
 /// Why a change does not become a message.
@@ -56,8 +58,9 @@ pub struct Messages {
     /// Columns of the key.
     key: Vec<usize>,
     columns: usize,
+    headers: Option<HeadersPlan>,
+    keys_seen: Option<KeysSeen>,
     envelope: Envelope,
-    avro: bool,
     topic: TopicHandle,
     /// How many partitions the topic has.
     pub partitions: i32,
@@ -77,6 +80,7 @@ struct Encoded {
     value: Vec<u8>,
     /// A deletion under the upsert envelope has no value.
     tombstone: bool,
+    headers: Headers,
 }
 
 #[derive(Default)]
@@ -94,12 +98,14 @@ pub struct MessagesSpec {
     pub encoders: Encoders,
     /// Columns of the key, in its order.
     pub key: Vec<usize>,
+    /// Where headers are read.
+    pub headers: Option<HeadersPlan>,
+    /// The keys that come, where nobody has proved them to be unique.
+    pub keys_seen: Option<KeysSeen>,
     /// How many columns a row has.
     pub columns: usize,
     /// How a change becomes a message.
     pub envelope: Envelope,
-    /// Whether keys and values are framed with a schema id.
-    pub avro: bool,
     /// The topic.
     pub topic: TopicHandle,
     /// Its partitions.
@@ -115,8 +121,9 @@ impl Messages {
             encoders: spec.encoders,
             key: spec.key,
             columns: spec.columns,
+            headers: spec.headers,
+            keys_seen: spec.keys_seen,
             envelope: spec.envelope,
-            avro: spec.avro,
             topic: spec.topic,
             partitions: spec.partitions,
             timestamp_header: format!("{}-timestamp", spec.name_prefix),
@@ -125,6 +132,18 @@ impl Messages {
             message: Encoded::default(),
             header: Header::default(),
         }
+    }
+
+    /// Another transaction begins.
+    pub fn begin_transaction(&mut self) {
+        if let Some(keys) = &mut self.keys_seen {
+            keys.begin();
+        }
+    }
+
+    /// How often a key came that was there already, if there is news of it.
+    pub fn repeated_keys(&mut self) -> Option<u64> {
+        self.keys_seen.as_mut().and_then(KeysSeen::news)
     }
 
     /// Hands a row of the snapshot to Kafka: an insertion, named by the position of the start and its number.
@@ -138,6 +157,7 @@ impl Messages {
     ) -> Result<Staged, MessageError> {
         let row = self.whole(batch, row)?;
         self.encode_new(None, row)?;
+        self.count_key(false, true);
         self.header.timestamp(time_us);
         self.header.position(start, "s", number, "");
         self.send(producer, &self.message)
@@ -163,6 +183,7 @@ impl Messages {
             (ChangeKind::Insert, Some(new)) => {
                 let new = self.whole(batch, new)?;
                 self.encode_new(None, new)?;
+                self.count_key(false, true);
                 self.send(producer, &self.message)
             }
             (ChangeKind::Update, Some(new)) => {
@@ -177,6 +198,7 @@ impl Messages {
                 // Another key, or none to pair the two by: the old row goes, then the new one comes.
                 self.encode_old(old, old_is_whole)?;
                 self.encode_new(None, new)?;
+                self.count_key(true, true);
                 self.header.position(commit, "", ordinal, ".0");
                 let gone = self.send(producer, &self.gone)?;
                 self.header.position(commit, "", ordinal, ".1");
@@ -189,6 +211,7 @@ impl Messages {
             }
             (ChangeKind::Delete, _) => {
                 self.encode_old(old.ok_or(MessageError::OldRowMissing)?, old_is_whole)?;
+                self.count_key(true, false);
                 self.send(producer, &self.gone)
             }
             _ => Err(MessageError::OldRowMissing),
@@ -197,7 +220,7 @@ impl Messages {
 
     /// An insertion, or an update under one key.
     fn encode_new(&mut self, before: Option<RowRef<'_>>, new: RowRef<'_>) -> Result<(), MessageError> {
-        let Encoded { key, value, tombstone } = &mut self.message;
+        let Encoded { key, value, tombstone, headers } = &mut self.message;
         key.clear();
         value.clear();
         *tombstone = false;
@@ -208,12 +231,15 @@ impl Messages {
         if let Some(encoder) = &self.encoders.key {
             encoder.encode(&new, key)?;
         }
+        if let Some(plan) = &self.headers {
+            plan.read(&new, headers)?;
+        }
         Ok(())
     }
 
     /// A deletion.
     fn encode_old(&mut self, old: RowRef<'_>, is_whole: bool) -> Result<(), MessageError> {
-        let Encoded { key, value, tombstone } = &mut self.gone;
+        let Encoded { key, value, tombstone, headers } = &mut self.gone;
         key.clear();
         value.clear();
         *tombstone = self.envelope == Envelope::Upsert;
@@ -226,7 +252,21 @@ impl Messages {
         if let Some(encoder) = &self.encoders.key {
             encoder.encode(&old, key)?;
         }
+        if let Some(plan) = &self.headers {
+            plan.read(&old, headers)?;
+        }
         Ok(())
+    }
+
+    /// A row went under the old key, or came under the new one.
+    fn count_key(&mut self, went: bool, came: bool) {
+        let Some(keys) = &mut self.keys_seen else { return };
+        if went {
+            keys.went(default_hash(&self.gone.key));
+        }
+        if came {
+            keys.came(default_hash(&self.message.key));
+        }
     }
 
     /// Whether the new row is not the old one changed, but another: its key differs, or there is no key. Different texts
@@ -245,13 +285,17 @@ impl Messages {
     }
 
     fn send(&self, producer: &TransactionalProducer, message: &Encoded) -> Result<Staged, MessageError> {
-        let key = self.encoders.key.is_some().then_some(message.key.as_slice());
+        let (key, frame_len) = match &self.encoders.key {
+            Some(encoder) => (Some(message.key.as_slice()), encoder.frame_len()),
+            None => (None, 0),
+        };
         let value = (!message.tombstone).then_some(message.value.as_slice());
-        let headers = [
-            (self.timestamp_header.as_str(), self.header.timestamp.as_slice()),
-            (self.position_header.as_str(), self.header.position.as_slice()),
+        let own = [
+            (self.timestamp_header.as_str(), Some(self.header.timestamp.as_slice())),
+            (self.position_header.as_str(), Some(self.header.position.as_slice())),
         ];
-        producer.produce(&self.topic, partition(key, self.avro, self.partitions), key, value, &headers)?;
+        let headers = own.into_iter().chain(message.headers.iter());
+        producer.produce(&self.topic, partition(key, frame_len, self.partitions), key, value, headers)?;
         let bytes = (key.map_or(0, <[u8]>::len) + value.map_or(0, <[u8]>::len)) as u64;
         Ok(Staged { messages: 1, bytes, largest: bytes })
     }

@@ -4,11 +4,12 @@ use afterbay_clients::registry::RegistryClient;
 use afterbay_crds::plan::{FormatPlan, SinkPlan};
 use afterbay_crds::reason::Reason;
 use afterbay_crds::report::Problem;
-use afterbay_formats::encoders::{Encoders, Format, MessageSpec};
-use afterbay_formats::fitness;
-use afterbay_formats::relation::{Column, Relation};
+use afterbay_formats::encoders::Encoders;
+use afterbay_formats::fitness::{self, Fit};
+use afterbay_formats::headers::HeadersPlan;
 use afterbay_formats::table::TableDescription;
 
+use super::SinkContext;
 use crate::change::Shape;
 use crate::protocol::SchemaIds;
 
@@ -16,27 +17,24 @@ use crate::protocol::SchemaIds;
 pub struct SinkRelation {
     /// As the catalogue has it.
     pub table: TableDescription,
-    /// Columns of the key, in its order.
-    pub key: Vec<usize>,
-    /// Columns that are told as nullable though the catalogue says otherwise: an older row held a NULL.
-    nullable: Vec<bool>,
+    /// As messages are made of it. A column may be nullable though the catalogue says otherwise: an older row held a NULL.
+    pub fit: Fit,
 }
 
 impl SinkRelation {
     /// The relation, if it is fit for the Sink.
     pub fn new(plan: &SinkPlan, table: TableDescription) -> Result<Self, Problem> {
-        let fit = fitness::check(&table, &plan.key_columns, plan.envelope).map_err(|problems| {
+        let fit = fitness::check(&table, plan).map_err(|problems| {
             problems.into_iter().next().unwrap_or_else(|| {
                 Reason::TableUnfit.problem(format!("table {} cannot be carried", plan.table), "see the log")
             })
         })?;
-        let nullable = vec![false; table.streamed_columns().count()];
-        Ok(Self { table, key: fit.key, nullable })
+        Ok(Self { table, fit })
     }
 
     /// How many columns its rows have.
     pub fn width(&self) -> usize {
-        self.nullable.len()
+        self.fit.relation.columns.len()
     }
 
     /// Whether the stream describes the same columns and the same replica identity.
@@ -46,58 +44,29 @@ impl SinkRelation {
 
     /// The name of a column.
     pub fn column(&self, index: usize) -> String {
-        self.table.streamed_columns().nth(index).map_or_else(|| format!("#{index}"), |column| column.name.clone())
+        self.fit.relation.columns.get(index).map_or_else(|| format!("#{index}"), |column| column.name.clone())
     }
 
     /// Tells a column as nullable from now on; false if it is that already, or belongs to the key, which never holds a
     /// NULL: there it is one that means that the value is not known.
     pub fn widen(&mut self, column: usize) -> bool {
-        if self.key.contains(&column) {
+        if self.fit.key.contains(&column) {
             return false;
         }
-        self.nullable.get_mut(column).is_some_and(|nullable| !std::mem::replace(nullable, true))
+        let column = self.fit.relation.columns.get_mut(column);
+        column.is_some_and(|column| !std::mem::replace(&mut column.nullable, true))
+    }
+
+    /// How the headers of its rows are read, if there are any.
+    pub fn headers(&self, plan: &SinkPlan) -> Option<HeadersPlan> {
+        self.fit.headers.and_then(|column| HeadersPlan::compile(&self.fit.relation, column, &plan.kafka.name_prefix))
     }
 
     /// Encoders for messages of this relation, their schemas registered.
-    pub fn encoders(
-        &self,
-        plan: &SinkPlan,
-        runtime: &tokio::runtime::Handle,
-    ) -> Result<(Encoders, SchemaIds), Problem> {
-        let columns = self
-            .table
-            .streamed_columns()
-            .zip(&self.nullable)
-            .map(|(column, widened)| Column {
-                name: column.name.clone(),
-                sql_type: column.sql_type.clone(),
-                nullable: *widened || !column.not_null,
-            })
-            .collect();
-        let relation = Relation { schema: self.table.schema.clone(), name: self.table.name.clone(), columns };
-        let spec = MessageSpec {
-            relation: &relation,
-            key: (!self.key.is_empty()).then_some(self.key.as_slice()),
-            envelope: plan.envelope,
-            format: match plan.format {
-                FormatPlan::Json => Format::Json,
-                FormatPlan::Avro { .. } => Format::Avro,
-            },
-            name_prefix: &plan.kafka.name_prefix,
-        };
-        let mut encoders = Encoders::compile(&spec).map_err(|error| {
-            Reason::TableUnfit.problem(
-                format!("table {} has no form in this format: {error}", plan.table),
-                "change the column, or leave the table out",
-            )
-        })?;
-        let ids = match &plan.format {
-            FormatPlan::Json => SchemaIds::default(),
-            FormatPlan::Avro { registry } => {
-                let client = RegistryClient::new(registry).map_err(|error| error.problem())?;
-                runtime.block_on(register(&client, &plan.kafka.topic, &mut encoders))?
-            }
-        };
+    pub fn encoders(&self, context: &SinkContext) -> Result<(Encoders, SchemaIds), Problem> {
+        let plan = &context.plan;
+        let mut encoders = self.fit.encoders(&self.table.comments, plan).map_err(|error| error.problem(plan))?;
+        let ids = context.runtime.block_on(register(context, &mut encoders))?;
         Ok((encoders, ids))
     }
 }
@@ -114,19 +83,50 @@ pub fn is(table: &TableDescription, shape: &Shape) -> bool {
 }
 
 /// Registers the schemas, the key's first, under the subjects `<topic>-key` and `<topic>-value`.
-async fn register(client: &RegistryClient, topic: &str, encoders: &mut Encoders) -> Result<SchemaIds, Problem> {
+async fn register(context: &SinkContext, encoders: &mut Encoders) -> Result<SchemaIds, Problem> {
+    let plan = &context.plan;
     let mut ids = SchemaIds::default();
-    if let Some(key) = &mut encoders.key
+    let mut differing = Vec::new();
+    if let (Some(key), Some(format)) = (&mut encoders.key, &plan.key_format)
         && let Some(schema) = key.schema()
     {
-        let id = client.register(&format!("{topic}-key"), schema).await.map_err(|error| error.problem())?;
+        let id = register_one(plan, "key", format, schema, &mut differing).await?;
         key.set_schema_id(id);
         ids.key = Some(id);
     }
     if let Some(schema) = encoders.value.schema() {
-        let id = client.register(&format!("{topic}-value"), schema).await.map_err(|error| error.problem())?;
+        let id = register_one(plan, "value", &plan.value_format, schema, &mut differing).await?;
         encoders.value.set_schema_id(id);
         ids.value = Some(id);
     }
+    let warning = (!differing.is_empty()).then(|| {
+        Reason::CompatibilityDiffers.problem(
+            differing.join("; "),
+            "it is left as it is: change it in the registry, or what the manifest asks for",
+        )
+    });
+    context.status.warning(Reason::CompatibilityDiffers, warning);
     Ok(ids)
+}
+
+async fn register_one(
+    plan: &SinkPlan,
+    part: &str,
+    format: &FormatPlan,
+    schema: &str,
+    differing: &mut Vec<String>,
+) -> Result<u32, Problem> {
+    let Some(avro) = format.avro() else {
+        return Err(Reason::RegistryFailed.problem("a schema without a registry", "this is a defect, please report it"));
+    };
+    let client = RegistryClient::new(&avro.registry).map_err(|error| error.problem())?;
+    let subject = format!("{}-{part}", plan.kafka.topic);
+    // Before the schema: it is to be judged by the level that is asked for.
+    if let Some(wanted) = avro.compatibility_level {
+        let other = client.compatibility(&subject, wanted).await.map_err(|error| error.problem())?;
+        differing.extend(other.map(|level| {
+            format!("subject \"{subject}\" has the compatibility level {level} and not {}", wanted.as_str())
+        }));
+    }
+    client.register(&subject, schema).await.map_err(|error| error.problem())
 }

@@ -39,6 +39,8 @@ struct Slow {
     messages_committed: u64,
     bytes_committed: u64,
     error: Option<Problem>,
+    /// At the most one of each reason.
+    warnings: Vec<Problem>,
     /// The position that was lost last, and how many were.
     lost: (Option<Position>, u64),
     /// What was told when the source's log was found to end before what is committed.
@@ -95,6 +97,23 @@ impl SinkStatus {
         slow.state = SinkState::Stalled;
         slow.error = Some(problem.clone());
         self.0.waiting_since_us.store(0, Ordering::Relaxed);
+    }
+
+    /// What somebody should look at for this reason, or nothing any more; told once for each reason.
+    pub fn warning(&self, reason: Reason, warning: Option<Problem>) {
+        let mut slow = self.slow();
+        let known = slow.warnings.iter().position(|known| known.reason == reason.as_str());
+        let Some(warning) = warning else {
+            slow.warnings.retain(|known| known.reason != reason.as_str());
+            return;
+        };
+        match known {
+            Some(known) => slow.warnings[known] = warning,
+            None => {
+                tracing::warn!(sink = %self.0.name, reason = %warning.reason, hint = %warning.hint, "{}", warning.message);
+                slow.warnings.push(warning);
+            }
+        }
     }
 
     /// The Sink begins anew, as what follows this position is lost; tells of it, once for each position.
@@ -192,6 +211,7 @@ impl SinkStatus {
             bytes_staged: self.0.bytes_staged.load(Ordering::Relaxed),
             bytes_committed: slow.bytes_committed,
             error: slow.error.clone(),
+            warnings: slow.warnings.clone(),
         }
     }
 

@@ -82,7 +82,7 @@ async fn look(context: Arc<Context>, members: Vec<(usize, RelationIdentity)>) ->
     let verdicts = checks::standing(&client, &context.plan.publication, &tables).await?;
     let lost = begun.into_iter().zip(verdicts).filter_map(|((sink, plan, _), verdict)| {
         let problem = match verdict {
-            Ok(table) => fitness::unfit_since(&table, &plan.key_columns, plan.envelope),
+            Ok(table) => fitness::unfit_since(&table, plan),
             Err(problem) => Some(problem),
         };
         Some((sink, problem?))

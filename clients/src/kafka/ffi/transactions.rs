@@ -95,25 +95,25 @@ impl NativeClient {
     }
 
     /// Queues a message; its bytes are copied.
-    pub(in super::super) fn produce(
+    pub(in super::super) fn produce<'h>(
         &self,
         topic: &NativeTopic,
         partition: i32,
         key: Option<&[u8]>,
         value: Option<&[u8]>,
-        headers: &[(&str, &[u8])],
+        headers: impl Iterator<Item = (&'h str, Option<&'h [u8]>)>,
     ) -> Result<(), NativeError> {
         // SAFETY: the headers are ours until `produceva` takes them, which it does only when it succeeds. Names and
         // values are copied, and their lengths are told.
         let native_headers = unsafe {
-            let list = sys::rd_kafka_headers_new(headers.len());
+            let list = sys::rd_kafka_headers_new(headers.size_hint().0);
             for (name, value) in headers {
                 sys::rd_kafka_header_add(
                     list,
                     name.as_ptr().cast(),
                     name.len() as isize,
-                    value.as_ptr().cast(),
-                    value.len() as isize,
+                    value.map_or(std::ptr::null(), <[u8]>::as_ptr).cast(),
+                    value.map_or(0, <[u8]>::len) as isize,
                 );
             }
             list

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use afterbay_crds::plan::TableName;
+use afterbay_formats::documentation::Comments;
 use afterbay_formats::table::{
     ColumnDescription, Leaf, Persistence, ReplicaIdentity, TableDescription, TableKind, UniqueKey,
 };
@@ -44,7 +45,8 @@ pub async fn describe_all(
         .query(
             &format!(
                 "SELECT w.place, c.oid, c.relkind::text, c.relpersistence::text, c.relrowsecurity, c.relreplident::text, \
-                    {IDENTITY_COLUMNS}, current_setting('server_version_num')::int4 >= 180000, c.reltoastrelid <> 0 \
+                    {IDENTITY_COLUMNS}, current_setting('server_version_num')::int4 >= 180000, c.reltoastrelid <> 0, \
+                    obj_description(c.oid, 'pg_class') \
                  FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS w (schema, name, place) \
                  JOIN pg_namespace n ON n.nspname = w.schema \
                  JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = w.name"
@@ -61,7 +63,9 @@ pub async fn describe_all(
     let describe = |row: &Row, table: &TableName| {
         let oid: u32 = row.get(1);
         let leaves = leaves.get(&oid).cloned().unwrap_or_default();
-        let mut columns = columns.get(&oid).cloned().unwrap_or_default();
+        let found = columns.get(&oid).map(Vec::as_slice).unwrap_or_default();
+        let comments = comments(&table.to_string(), row.get(9), found);
+        let mut columns: Vec<_> = found.iter().map(|(column, _)| column.clone()).collect();
         // Without a table for them beside it, no value of a table can be stored out of line.
         let stores_apart = row.get(8) || leaves.iter().any(|(_, stores_apart)| *stores_apart);
         for column in &mut columns {
@@ -77,6 +81,7 @@ pub async fn describe_all(
             unique_keys: unique_keys.get(&oid).cloned().unwrap_or_default(),
             replica_identity: replica_identity(row.get(5), row.get(6)),
             leaves: leaves.into_iter().map(|(leaf, _)| leaf).collect(),
+            comments,
             row_security: row.get(4),
             refuses_generated_identity: row.get(7),
         }
@@ -242,14 +247,32 @@ async fn leaves(client: &SqlClient, roots: &[u32]) -> Result<HashMap<u32, Vec<(L
     Ok(by_table(rows.iter().map(|row| (row.get(0), (leaf(row), row.get(7))))))
 }
 
-/// The columns by table, as far as those tell; the ones that were dropped are left out.
-async fn columns(client: &SqlClient, tables: &[u32]) -> Result<HashMap<u32, Vec<ColumnDescription>>, PostgresError> {
+/// The comments on a table, on its columns and on the types that those are made of.
+fn comments(table: &str, own: Option<String>, columns: &[(ColumnDescription, Comments)]) -> Comments {
+    let mut all = Comments::default();
+    if let Some(comment) = own {
+        all.on_type(table, comment);
+    }
+    for (_, found) in columns {
+        all.extend(found.clone());
+    }
+    all
+}
+
+/// The columns by table, as far as those tell, each with the comments on it and on its type; the ones that were dropped are
+/// left out.
+async fn columns(
+    client: &SqlClient,
+    tables: &[u32],
+) -> Result<HashMap<u32, Vec<(ColumnDescription, Comments)>>, PostgresError> {
     let rows = client
         .query(
             &format!(
                 "SELECT a.attrelid, a.attnum, a.attname::text, a.atttypid, a.atttypmod, {NOT_NULL}, \
-                    a.attgenerated::text <> '', a.attstorage::text <> 'p' \
-                 FROM pg_attribute a WHERE a.attrelid = ANY ($1) AND a.attnum > 0 AND NOT a.attisdropped \
+                    a.attgenerated::text <> '', a.attstorage::text <> 'p', col_description(a.attrelid, a.attnum), \
+                    n.nspname || '.' || c.relname \
+                 FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid JOIN pg_namespace n ON n.oid = c.relnamespace \
+                 WHERE a.attrelid = ANY ($1) AND a.attnum > 0 AND NOT a.attisdropped \
                  ORDER BY a.attrelid, a.attnum"
             ),
             &[&tables],
@@ -258,8 +281,13 @@ async fn columns(client: &SqlClient, tables: &[u32]) -> Result<HashMap<u32, Vec<
     let types = Types::load(client, rows.iter().map(|row| row.get(3))).await?;
     let describe = |row: &Row| {
         let column = TypeRef { oid: row.get(3), modifier: row.get(4) };
-        ColumnDescription {
-            name: row.get(2),
+        let mut comments = types.comments(column);
+        let (name, table): (String, String) = (row.get(2), row.get(9));
+        if let Some(comment) = row.get::<_, Option<String>>(8) {
+            comments.on_column(table, &name, comment);
+        }
+        let description = ColumnDescription {
+            name,
             attnum: row.get(1),
             type_oid: column.oid,
             typmod: column.modifier,
@@ -267,7 +295,8 @@ async fn columns(client: &SqlClient, tables: &[u32]) -> Result<HashMap<u32, Vec<
             not_null: row.get(5),
             generated: row.get(6),
             can_toast: row.get::<_, bool>(7) && !types::always_inline(types.base(column)),
-        }
+        };
+        (description, comments)
     };
     Ok(by_table(rows.iter().map(|row| (row.get(0), describe(row)))))
 }

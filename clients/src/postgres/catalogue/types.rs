@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 
+use afterbay_formats::documentation::Comments;
 use afterbay_formats::relation::{Column, SqlType};
 
 use crate::postgres::{PostgresError, SqlClient};
@@ -29,6 +30,8 @@ struct TypeRow {
     name: String,
     /// `schema.type`, for composites.
     qualified: String,
+    /// What is said of it, for composites.
+    comments: Comments,
     made_of: MadeOf,
 }
 
@@ -77,7 +80,10 @@ impl Types {
                     ARRAY(SELECT a.atttypid FROM pg_attribute a WHERE a.attrelid = t.typrelid \
                         AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum), \
                     ARRAY(SELECT a.atttypmod FROM pg_attribute a WHERE a.attrelid = t.typrelid \
-                        AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum) \
+                        AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum), \
+                    COALESCE(obj_description(t.oid, 'pg_type'), obj_description(t.typrelid, 'pg_class')), \
+                    ARRAY(SELECT col_description(a.attrelid, a.attnum) FROM pg_attribute a \
+                        WHERE a.attrelid = t.typrelid AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum) \
                  FROM pg_type t JOIN pg_namespace n ON n.oid = t.typnamespace \
                  LEFT JOIN pg_type e ON e.typarray = t.oid \
                  WHERE t.oid = ANY ($1)",
@@ -87,6 +93,8 @@ impl Types {
         let mut parts = Vec::new();
         for row in rows {
             let kind: String = row.get(3);
+            let qualified: String = row.get(2);
+            let mut comments = Comments::default();
             let element: Option<u32> = row.get(5);
             let made_of = if let Some(element) = element {
                 parts.push(element);
@@ -99,6 +107,15 @@ impl Types {
                 let (names, oids, modifiers): (Vec<String>, Vec<u32>, Vec<i32>) =
                     (row.get(9), row.get(10), row.get(11));
                 parts.extend(&oids);
+                if let Some(comment) = row.get::<_, Option<String>>(12) {
+                    comments.on_type(&qualified, comment);
+                }
+                let of_fields: Vec<Option<String>> = row.get(13);
+                for (name, comment) in names.iter().zip(of_fields) {
+                    if let Some(comment) = comment {
+                        comments.on_column(&qualified, name, comment);
+                    }
+                }
                 let types = oids.into_iter().zip(modifiers).map(|(oid, modifier)| TypeRef { oid, modifier });
                 MadeOf::Composite(names.into_iter().zip(types).collect())
             } else if row.get(8) {
@@ -108,7 +125,7 @@ impl Types {
             } else {
                 MadeOf::Itself
             };
-            self.known.insert(row.get(0), TypeRow { name: row.get(1), qualified: row.get(2), made_of });
+            self.known.insert(row.get(0), TypeRow { name: row.get(1), qualified, comments, made_of });
         }
         Ok(parts)
     }
@@ -121,6 +138,28 @@ impl Types {
     /// The type as the encoders know it.
     pub(super) fn resolve(&self, column: TypeRef) -> SqlType {
         self.resolve_within(column, DEPTH_MAX)
+    }
+
+    /// The comments on all composite types that a type is made of.
+    pub(super) fn comments(&self, column: TypeRef) -> Comments {
+        let mut all = Comments::default();
+        self.comments_within(column.oid, DEPTH_MAX, &mut all);
+        all
+    }
+
+    fn comments_within(&self, oid: u32, depth: u32, all: &mut Comments) {
+        let (Some(row), Some(depth)) = (self.known.get(&oid), depth.checked_sub(1)) else { return };
+        all.extend(row.comments.clone());
+        match &row.made_of {
+            MadeOf::Array(element) => self.comments_within(*element, depth, all),
+            MadeOf::Domain(base) => self.comments_within(base.oid, depth, all),
+            MadeOf::Composite(fields) => {
+                for (_, field) in fields {
+                    self.comments_within(field.oid, depth, all);
+                }
+            }
+            MadeOf::Itself | MadeOf::Builtin | MadeOf::Hstore => {}
+        }
     }
 
     /// A type under all of its domains.
@@ -235,7 +274,10 @@ mod tests {
 
     #[test]
     fn composites_arrays_and_domains_are_followed() {
-        let row = |name: &str, made_of| TypeRow { name: name.into(), qualified: format!("public.{name}"), made_of };
+        let row = |name: &str, made_of| {
+            let (name, qualified) = (name.into(), format!("public.{name}"));
+            TypeRow { name, qualified, comments: Comments::default(), made_of }
+        };
         let types = Types {
             known: HashMap::from([
                 (1700, row("numeric", MadeOf::Builtin)),

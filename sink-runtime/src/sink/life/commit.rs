@@ -34,7 +34,8 @@ impl Life<'_> {
         })?;
         let key = plan.kafka.progress_key.as_bytes();
         let staged = self.producer.topic(&plan.kafka.progress_topic);
-        let staged = staged.and_then(|topic| self.producer.produce(&topic, 0, Some(key), Some(&value), &[]));
+        let staged =
+            staged.and_then(|topic| self.producer.produce(&topic, 0, Some(key), Some(&value), std::iter::empty()));
         staged.map_err(|error| self.failed(error))
     }
 

@@ -37,6 +37,7 @@ impl Life<'_> {
             match staged {
                 Ok(staged) => {
                     self.count(staged, arrived);
+                    self.tell_repeated_keys();
                     return Ok(());
                 }
                 // An older row holds a NULL where the catalogue allows none any more: the column is told as nullable.
@@ -49,6 +50,19 @@ impl Life<'_> {
                 Err(error) => return Err(self.not_encodable(&error, arrived).into()),
             }
         }
+    }
+
+    /// A key that nobody has proved to be unique was not: told, and every change is emitted all the same.
+    fn tell_repeated_keys(&mut self) {
+        let Some(repeated) = self.messages.repeated_keys() else { return };
+        let plan = &self.context.plan;
+        let message = format!(
+            "the key of table {} was not unique {repeated} times since the worker began: messages of several rows share a \
+             key, and who reads the topic keeps the last",
+            plan.table
+        );
+        let hint = "use a key that is unique, or take notEnforced as what it is";
+        self.context.status.warning(Reason::KeyRepeated, Some(Reason::KeyRepeated.problem(message, hint)));
     }
 
     fn count(&mut self, staged: Staged, arrived: Arrived<'_>) {
@@ -88,7 +102,7 @@ impl Life<'_> {
             let text = String::from_utf8_lossy(cell(column).unwrap_or(b"null"));
             format!("{} {}", self.relation.column(column), text.chars().take(KEY_CHARS_MAX).collect::<String>())
         };
-        let words: Vec<_> = self.relation.key.iter().map(word).collect();
+        let words: Vec<_> = self.relation.fit.key.iter().map(word).collect();
         if words.is_empty() { String::new() } else { format!(" with the key {}", words.join(", ")) }
     }
 

@@ -8,6 +8,7 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use afterbay_clients::postgres::pgoutput::RelationColumn;
+use afterbay_formats::documentation::Comments;
 use afterbay_formats::relation::SqlType;
 use afterbay_formats::row::Row as _;
 use afterbay_formats::table::{
@@ -174,6 +175,7 @@ fn key() -> ChunkKey {
         unique_keys: vec![UniqueKey { primary: true, columns: vec!["id".into()] }],
         replica_identity: ReplicaIdentity::Default,
         leaves: vec![],
+        comments: Comments::default(),
         row_security: false,
         refuses_generated_identity: false,
     };

@@ -1,0 +1,64 @@
+//! Keys that are not enforced, and whether they are unique after all.
+//!
+//! To know it for sure would take a memory of every key. What is seen is a key that comes twice, without going in between,
+//! within one Kafka transaction: the memory of a few thousand numbers, and enough to tell of a key that is none.
+
+use std::collections::HashMap;
+
+/// The keys of the open transaction.
+#[derive(Debug, Default)]
+pub struct KeysSeen {
+    /// Rows that came less those that went, by the hash of their key.
+    rows: HashMap<u64, i32>,
+    /// How often a key came that was there, since the worker began.
+    repeated: u64,
+    told: u64,
+}
+
+impl KeysSeen {
+    /// Another transaction begins.
+    pub fn begin(&mut self) {
+        self.rows.clear();
+    }
+
+    /// A row came under a key with this hash.
+    pub fn came(&mut self, hash: u64) {
+        let rows = self.rows.entry(hash).or_default();
+        if *rows > 0 {
+            self.repeated += 1;
+        }
+        *rows += 1;
+    }
+
+    /// A row under this key went.
+    pub fn went(&mut self, hash: u64) {
+        *self.rows.entry(hash).or_default() -= 1;
+    }
+
+    /// How often a key was repeated so far; none if that is told already.
+    pub fn news(&mut self) -> Option<u64> {
+        let repeated = self.repeated;
+        (std::mem::replace(&mut self.told, repeated) != repeated).then_some(repeated)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_that_comes_while_it_is_there() {
+        let mut keys = KeysSeen::default();
+        keys.came(1);
+        keys.went(1);
+        keys.came(1);
+        keys.came(2);
+        assert_eq!(keys.news(), None);
+        keys.came(2);
+        assert_eq!(keys.news(), Some(1));
+        assert_eq!(keys.news(), None, "it is told");
+        keys.begin();
+        keys.came(2);
+        assert_eq!(keys.news(), None, "a row of another transaction may have gone since");
+    }
+}
