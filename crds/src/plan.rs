@@ -248,6 +248,8 @@ pub struct SinkPlan {
     pub name: String,
     /// Identity of this Sink's life: a progress record of another uid is not this Sink's.
     pub uid: String,
+    /// Whether it is stopped on purpose: it keeps its place and carries nothing.
+    pub paused: bool,
     /// Whether this Sink is known to have committed before: a missing progress record then stops it.
     pub begun: bool,
     /// The relation.
@@ -319,7 +321,7 @@ pub enum FormatPlan {
     /// One column in Postgres' binary form.
     Bytes,
     /// Avro with a schema in a registry.
-    Avro(AvroPlan),
+    Avro(Box<AvroPlan>),
 }
 
 impl FormatPlan {

@@ -10,7 +10,7 @@ use secrecy::SecretSlice;
 mod connections;
 mod formats;
 
-use crate::api::{Commit, SinkSpec, SourceConnectorSpec};
+use crate::api::{Commit, DesiredState, SinkSpec, SourceConnectorSpec};
 use crate::manifest::{Located, Manifests, Place};
 use crate::names::{self, Naming, ResourceName};
 use crate::plan::{
@@ -143,7 +143,8 @@ fn worker(
         if name.sibling(&located.spec.source.name) != *name || sink.namespace != name.namespace {
             continue;
         }
-        let Some(plan) = sink_plan(manifests, settings, &mut secrets, sink, &located.spec) else { continue };
+        let Some(mut plan) = sink_plan(manifests, settings, &mut secrets, sink, &located.spec) else { continue };
+        plan.paused |= source.spec.state == DesiredState::Paused;
         provision_topics(manifests, &mut secrets, sink, &located.spec, &plan, &mut kafka);
         sinks.push(WorkerSink { name: sink.clone(), place: located.place.clone() });
         plans.push(plan);
@@ -209,6 +210,7 @@ fn sink_plan(
         // Without an API server that gives each life of a Sink an identity of its own, its name is its identity: what is
         // run again with the same names goes on where it was.
         uid: format!("{}/{name}", settings.instance),
+        paused: spec.state == DesiredState::Paused,
         begun: settings.begun.contains(name),
         table: table_name::parse(&spec.source.table).ok()?,
         snapshot: spec.snapshot,

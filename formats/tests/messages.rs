@@ -193,7 +193,7 @@ fn key_and_value(
     key: AvroPlan,
     value: AvroPlan,
 ) -> [Value; 2] {
-    let (key, value) = (FormatPlan::Avro(key), FormatPlan::Avro(value));
+    let (key, value) = (FormatPlan::Avro(Box::new(key)), FormatPlan::Avro(Box::new(value)));
     let key = Some(KeySpec { columns: &[0], format: &key });
     let spec = MessageSpec { relation, comments, key, envelope, value: &value, name_prefix: "materialize" };
     let encoders = Encoders::compile(&spec).unwrap();

@@ -21,8 +21,8 @@ pub use schema_registry_connection::{
 };
 pub use sink::{Commit, KafkaSink, Key, Sink, SinkSource, SinkSpec, Topic};
 pub use source_connector::{
-    Host, PostgresAuthentication, PostgresSource, PostgresTls, Publication, Slot, SourceConnector, SourceConnectorSpec,
-    Worker, default_port,
+    DesiredState, Host, PostgresAuthentication, PostgresSource, PostgresTls, Publication, Slot, SourceConnector,
+    SourceConnectorSpec, Worker, default_port,
 };
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;

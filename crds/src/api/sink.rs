@@ -7,6 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::format::Format;
+use super::source_connector::DesiredState;
 use crate::plan::{Compression, Envelope};
 
 /// A table, carried into a Kafka topic, every change once.
@@ -32,6 +33,9 @@ use crate::plan::{Compression, Envelope};
     validation = Rule::new("self.kafka.connection == oldSelf.kafka.connection && self.kafka.topic.name == oldSelf.kafka.topic.name").message("kafka.connection and kafka.topic.name cannot change: make another Sink")
 )]
 pub struct SinkSpec {
+    /// Whether it carries; paused it keeps its place, and the database keeps its log for it.
+    #[serde(default)]
+    pub state: DesiredState,
     /// What is carried.
     pub source: SinkSource,
     /// Whether the rows that the table holds at the start are sent.

@@ -22,11 +22,25 @@ use crate::plan::{OnSlotLoss, PostgresTlsMode, SnapshotMode};
 )]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct SourceConnectorSpec {
+    /// Whether its Sinks carry; paused they keep their places, and the database keeps its log for them.
+    #[serde(default)]
+    pub state: DesiredState,
     /// A Postgres database, by logical replication.
     pub postgres: PostgresSource,
     /// The worker.
     #[serde(default)]
     pub worker: Worker,
+}
+
+/// What is wanted of a Sink, or of all Sinks of a SourceConnector.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum DesiredState {
+    /// To carry changes.
+    #[default]
+    Running,
+    /// To stand still where it is.
+    Paused,
 }
 
 /// A Postgres database.

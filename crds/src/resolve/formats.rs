@@ -24,13 +24,13 @@ pub(super) fn plans(
         Some(if let Some(avro) = &part.avro {
             let registry_name = sink.sibling(&avro.registry);
             let registry = &manifests.registries.get(&registry_name)?.spec;
-            FormatPlan::Avro(AvroPlan {
+            FormatPlan::Avro(Box::new(AvroPlan {
                 registry: secrets.registry(&registry_name, registry),
                 fullname: avro.fullname.clone().unwrap_or_else(|| fullname.to_owned()),
                 null_defaults: avro.null_defaults,
                 compatibility_level: avro.compatibility_level,
                 docs: avro.docs.iter().map(doc_plan).collect::<Option<_>>()?,
-            })
+            }))
         } else if let Some(json) = &part.json {
             FormatPlan::Json { values: json.values }
         } else if part.text.is_some() {

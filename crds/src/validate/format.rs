@@ -70,9 +70,8 @@ pub(super) fn check(subject: &mut Subject<'_>, spec: &SinkSpec) {
 fn one_of(subject: &mut Subject<'_>, field: &str, named: &[(&str, bool)], remedy: &str) {
     let there: Vec<_> = named.iter().filter(|(_, is_there)| *is_there).map(|(name, _)| *name).collect();
     match &there[..] {
-        [_] => {}
         [] if subject.knows(field) => subject.tell(field, "it is empty", remedy),
-        [] => {}
+        [] | [_] => {}
         [first, second, ..] => {
             subject.tell(field, format!("{first} and {second} are both there"), "give one of the two");
         }
@@ -123,11 +122,9 @@ fn both(subject: &mut Subject<'_>, avro: &Avro, has_key: bool) {
         }
         _ => {}
     }
-    if !has_key {
-        if avro.key_compatibility_level.is_some() {
-            let field = format!("{field}.keyCompatibilityLevel");
-            subject.tell(field, "the Sink has no key", "leave it out, or add spec.key");
-        }
+    if !has_key && avro.key_compatibility_level.is_some() {
+        let field = format!("{field}.keyCompatibilityLevel");
+        subject.tell(field, "the Sink has no key", "leave it out, or add spec.key");
     }
     for (index, Doc { r#type, column, part, .. }) in avro.docs.iter().enumerate() {
         let field = format!("{field}.docs[{index}]");

@@ -54,6 +54,7 @@ fn usual() -> Vec<Value> {
             "SourceConnector",
             "shop",
             &json!({
+                "state": "paused",
                 "postgres": {
                     "host": "db", "port": 5432, "database": "shop",
                     "authentication": {"username": "afterbay", "passwordSecret": password},
@@ -77,6 +78,7 @@ fn usual() -> Vec<Value> {
             "Sink",
             "orders",
             &json!({
+                "state": "running",
                 "source": {"name": "shop", "table": "public.orders"},
                 "snapshot": true,
                 "key": {"columns": ["id", "part"]},

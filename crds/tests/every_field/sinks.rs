@@ -22,6 +22,8 @@ spec.source.table = "public.*"
 spec.source.table = "public.\"x"
 spec.source.tables = ["public.*"]
 spec.snapshot = "false"
+spec.state = "stopped"
+spec.state = true
 spec.key (left out)
 spec.key = null
 spec.key = "id"

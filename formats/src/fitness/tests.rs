@@ -51,6 +51,7 @@ fn sink(key: &[String], envelope: Envelope) -> SinkPlan {
     SinkPlan {
         name: "shop/orders".into(),
         uid: "1".into(),
+        paused: false,
         begun: false,
         table: TableName { schema: "public".into(), name: "orders".into() },
         snapshot: true,

@@ -16,7 +16,7 @@ impl Format {
     pub fn plan(self, fullname: &str) -> FormatPlan {
         match self {
             Self::Json => FormatPlan::Json { values: JsonValues::Text },
-            Self::Avro => FormatPlan::Avro(avro(fullname)),
+            Self::Avro => FormatPlan::Avro(Box::new(avro(fullname))),
         }
     }
 }

@@ -92,8 +92,11 @@ fn take_in(shared: &Shared, index: usize, report: &WorkerReport) {
     shared.keep_status();
 }
 
-/// Whether a Sink carries, and has committed all before this position.
+/// Whether a Sink carries, and has committed all before this position; one that is paused has nothing to do.
 pub fn has_settled(sink: &SinkReport, target: u64) -> bool {
+    if sink.state == SinkState::Paused {
+        return true;
+    }
     let settled = sink.settled.as_deref().and_then(|settled| settled.parse::<Lsn>().ok());
     sink.state == SinkState::Running && settled.is_some_and(|settled| settled.0 >= target)
 }

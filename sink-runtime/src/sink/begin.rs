@@ -65,6 +65,11 @@ pub fn begin(context: &SinkContext) -> Result<Begun, Ending> {
     }
 }
 
+/// Fences, and finds out how far a Sink has come that is not to go on from there.
+pub fn place(context: &SinkContext) -> Result<(), Ending> {
+    recover(context, context.plan.kafka.commit.timeout_ms, None).map(drop)
+}
+
 /// Why a life does not begin.
 enum NotBegun {
     /// What follows the position that is committed is gone, and the Sink is to begin anew.

@@ -4,9 +4,9 @@ use std::time::{Duration, Instant};
 
 use afterbay_crds::report::SinkState;
 
-use super::SinkContext;
 use super::life::{self, Ending};
 use super::patience::Patience;
+use super::{SinkContext, begin};
 
 /// How a Sink's thread ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,6 +19,9 @@ pub enum Outcome {
 
 /// Lives until told to stop, or fenced.
 pub fn run(context: &SinkContext) -> Outcome {
+    if context.plan.paused {
+        return stand_still(context);
+    }
     let mut patience = Patience::default();
     loop {
         if context.stop.is_set() {
@@ -50,12 +53,37 @@ pub fn run(context: &SinkContext) -> Outcome {
     }
 }
 
-fn wait(context: &SinkContext, wait: Duration) {
-    let end = Instant::now() + wait;
+/// A paused Sink: fences who may still carry, reads how far it has come, so that the log is kept for it from there on, and
+/// does nothing more.
+fn stand_still(context: &SinkContext) -> Outcome {
+    let mut patience = Patience::default();
+    context.source.away(context.index);
     while !context.stop.is_set() {
-        match end.checked_duration_since(Instant::now()) {
-            Some(rest) if !rest.is_zero() => std::thread::sleep(rest.min(Duration::from_millis(100))),
-            _ => return,
+        match begin::place(context) {
+            Ok(()) => {
+                context.status.works(SinkState::Paused);
+                wait(context, Duration::MAX);
+            }
+            Err(Ending::Fenced(problem)) => {
+                context.status.stalled(&problem);
+                return Outcome::Fenced;
+            }
+            Err(Ending::Parked(problem) | Ending::Lost(problem)) => {
+                context.status.stalled(&problem);
+                wait(context, patience.wait());
+            }
+            Err(Ending::Again | Ending::Stopped) => {}
+        }
+    }
+    Outcome::Stopped
+}
+
+fn wait(context: &SinkContext, wait: Duration) {
+    let begun = Instant::now();
+    while !context.stop.is_set() {
+        match wait.saturating_sub(begun.elapsed()) {
+            Duration::ZERO => return,
+            rest => std::thread::sleep(rest.min(Duration::from_millis(100))),
         }
     }
 }
