@@ -64,11 +64,13 @@ impl Naming<'_> {
         format!("{}-sink-{}-{}.{}", self.prefix, self.instance, sink.namespace, sink.name)
     }
 
+    /// How the transactional ids, and the consumer groups, of all Sinks of a connection begin.
+    pub fn of_connection(&self, connection: &ResourceName) -> String {
+        format!("{}-{}-{}.{}-", self.prefix, self.instance, connection.namespace, connection.name)
+    }
+
     fn of_sink(&self, connection: &ResourceName, sink: &ResourceName) -> String {
-        format!(
-            "{}-{}-{}.{}-{}.{}",
-            self.prefix, self.instance, connection.namespace, connection.name, sink.namespace, sink.name
-        )
+        format!("{}{}.{}", self.of_connection(connection), sink.namespace, sink.name)
     }
 }
 
@@ -120,6 +122,7 @@ mod tests {
         assert_eq!(naming.progress_topic(&connection), "_afterbay-progress-default-shop.events");
         assert_eq!(naming.transactional_id(&connection, &sink), "afterbay-default-shop.events-shop.orders");
         assert_eq!(naming.progress_group_id(&connection, &sink), "afterbay-default-shop.events-shop.orders");
+        assert_eq!(naming.of_connection(&connection), "afterbay-default-shop.events-");
         assert_eq!(naming.progress_key(&sink), "afterbay-sink-default-shop.orders");
         let naming = Naming { prefix: "materialize", instance: "eu" };
         assert_eq!(naming.progress_topic(&connection), "_materialize-progress-eu-shop.events");

@@ -1,6 +1,5 @@
 //! The secured parts of the rig, as manifests name them, and rights on the secured broker.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 
 use afterbay_clients::kafka::acls::{Acl, AclOperation, AclResource};
@@ -58,15 +57,39 @@ pub fn kafka(manifests: Manifests, rig: &Rig, kind: &str, user: &str, secret: &s
         .set("KafkaConnection/events", "spec.authentication", authentication)
 }
 
-/// All messages of a topic of the secured broker.
-pub async fn messages(rig: &Rig, topic: &str, format: Format) -> Vec<Message> {
-    let settings = [
+/// The connection's topics, and its rights, are the administrator's business. Needs the Secret `broker-admin`.
+pub fn with_administrator(manifests: Manifests, rig: &Rig) -> Manifests {
+    let user = rig.setting("BROKER_ADMIN_USER");
+    let who = json!({"type": "scram-sha-512", "username": user, "passwordSecret": password("broker-admin")});
+    manifests.with_secret("broker-admin", &[("password", rig.setting("BROKER_ADMIN_PASSWORD"))]).set(
+        "KafkaConnection/events",
+        "spec.adminAuthentication",
+        who,
+    )
+}
+
+/// Settings of a client of the administrator.
+fn as_administrator(rig: &Rig) -> [String; 5] {
+    [
         "security.protocol=SASL_SSL".to_owned(),
         "sasl.mechanisms=SCRAM-SHA-512".to_owned(),
         format!("sasl.username={}", rig.setting("BROKER_ADMIN_USER")),
         format!("sasl.password={}", rig.setting("BROKER_ADMIN_PASSWORD")),
         format!("ssl.ca.location={}", rig.setting("CA_FILE")),
-    ];
+    ]
+}
+
+/// The rights that the limited user has of what belongs to this scenario, sorted.
+pub async fn rights(scenario: &Scenario) -> Vec<String> {
+    let rig = scenario.rig;
+    let principal = format!("User:{}", rig.setting("BROKER_LIMITED_USER"));
+    let all = reference::rights(rig.setting("SECURE_BROKER"), &principal, &as_administrator(rig)).await;
+    all.into_iter().filter(|right| right.contains(&scenario.unique)).collect()
+}
+
+/// All messages of a topic of the secured broker.
+pub async fn messages(rig: &Rig, topic: &str, format: Format) -> Vec<Message> {
+    let settings = as_administrator(rig);
     let mut arguments = vec!["--registry", rig.registry()];
     for setting in &settings {
         arguments.extend(["--config", setting]);
@@ -94,6 +117,7 @@ impl Rights {
                 username: rig.setting("BROKER_ADMIN_USER").into(),
                 password_file,
             }),
+            principal: None,
             config: Vec::new(),
         };
         let principal = format!("User:{}", rig.setting("BROKER_LIMITED_USER"));
@@ -106,12 +130,12 @@ impl Rights {
     }
 
     /// Makes a topic, to which the user has no right yet.
-    pub async fn create_topic(&self, name: &str) {
+    pub async fn create_topic(&self, name: &str, config: &[(&str, &str)]) {
         let creation = TopicCreation {
             name: name.to_owned(),
             partitions: Some(1),
             replication_factor: Some(1),
-            config: BTreeMap::default(),
+            config: config.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),
         };
         self.admin.create_topic(&creation).await.expect("the broker makes the topic");
     }

@@ -11,7 +11,7 @@ mod sink;
 mod source_connector;
 
 pub use kafka_connection::{
-    Authentication, AuthenticationType, KafkaConnection, KafkaConnectionSpec, ProgressTopic, Tls,
+    Acls, Authentication, AuthenticationType, KafkaConnection, KafkaConnectionSpec, ProgressTopic, Tls,
 };
 pub use references::{CertificateAndKeyRef, CertificateRef, PasswordRef, UsernameRef};
 pub use schema_registry_connection::{

@@ -94,7 +94,7 @@ fn subjects(worker: &Worker) -> impl Iterator<Item = String> {
 async fn attempt(shared: &Shared, index: usize, worker: &Worker) -> Outcome {
     let mut outcome = Outcome::default();
     for kafka in &worker.provisioning.kafka {
-        provision::topics(kafka, &mut outcome).await;
+        provision::kafka(kafka, &mut outcome).await;
     }
     let source = &worker.plan.source;
     let spec = &worker.provisioning.publication;

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use afterbay_crds::reason::Reason;
 use afterbay_crds::report::{Problem, SinkReport, SinkState, WorkerReport};
 use afterbay_crds::resolve::Worker;
 
@@ -99,9 +100,12 @@ impl Known {
     fn with_lacks(&self) -> WorkerReport {
         let mut report = self.report.clone();
         for sink in &mut report.sinks {
-            if sink.error.is_none() && sink.state != SinkState::Running {
+            // That there is no topic says less than why it is not made.
+            let says_more = |problem: &Problem| problem.reason == Reason::TopicNotFound.as_str();
+            if sink.state != SinkState::Running && sink.error.as_ref().is_none_or(says_more) {
                 let by = |finder| self.lacks.get(&(finder, sink.name.clone()));
-                sink.error = by(Finder::Provisioning).or_else(|| by(Finder::LogEnd)).cloned();
+                let lack = by(Finder::Provisioning).or_else(|| by(Finder::LogEnd)).cloned();
+                sink.error = lack.or(sink.error.take());
             }
         }
         report
@@ -110,8 +114,6 @@ impl Known {
 
 #[cfg(test)]
 mod tests {
-    use afterbay_crds::reason::Reason;
-
     use super::*;
 
     fn reports() -> Reports {
@@ -136,6 +138,17 @@ mod tests {
         assert_eq!(reasons(&reports), [source, topic.clone()]);
         reports.lacks(0, Finder::LogEnd, &[]);
         assert_eq!(reasons(&reports), [None, topic]);
+        let stalled = |error: Problem| {
+            let mut report = reports.all().remove(0);
+            report.sinks[1] = SinkReport { state: SinkState::Stalled, error: Some(error), ..report.sinks[1].clone() };
+            reports.told(0, report);
+        };
+        let refused = Reason::TopicCreationRefused.problem("one broker, three replicas", "correct it");
+        reports.lacks(0, Finder::Provisioning, &[("sink default/b".to_owned(), refused)]);
+        stalled(Reason::TopicNotFound.problem("no topic", "make it"));
+        assert_eq!(reasons(&reports), [None, Some("TopicCreationRefused".to_owned())], "why there is no topic");
+        stalled(Reason::TableNotFound.problem("no table", "make it"));
+        assert_eq!(reasons(&reports), [None, Some("TableNotFound".to_owned())]);
     }
 
     #[test]
