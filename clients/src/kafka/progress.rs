@@ -17,7 +17,7 @@ use rdkafka::{Offset, TopicPartitionList};
 
 use super::config::Settings;
 use super::error::{Identity, KafkaError, READING_PROGRESS};
-use super::trouble::Trouble;
+use super::trouble::{Cause, Trouble};
 
 /// Records from the end that are looked through first; ten times as many next, and so on.
 const FIRST_WINDOW: i64 = 1_000;
@@ -255,7 +255,9 @@ impl<'a> Reader<'a> {
                     // Events are served by polling; nothing is assigned yet, so no message is lost.
                     let _ = self.consumer.poll(EVENTS);
                     let _ = self.uncommitted.poll(EVENTS);
-                    let refused = self.trouble.cause().is_some_and(|cause| cause.is_refusal());
+                    // The group's coordinator is refused in an event, and asked for again all the same.
+                    let is_no = |cause: Cause| cause.is_refusal() || cause.code == Code::GroupAuthorizationFailed;
+                    let refused = self.trouble.cause().is_some_and(is_no);
                     if refused || !is_passing(&error) || Instant::now() >= self.deadline {
                         return Err(self.failed(&error, operation, subject));
                     }

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::time::Instant;
 
 use afterbay_e2e::afterbay::PATIENCE;
-use afterbay_e2e::{Database, Format, History, Manifests, Scenario, Sink, await_condition, broker, scenario};
+use afterbay_e2e::{Database, Format, History, Manifests, Scenario, Sink, await_condition, scenario};
 use serde_json::json;
 use tokio::net::TcpListener;
 

@@ -9,7 +9,7 @@ use afterbay_e2e::{Format, Manifests, Scenario, await_condition};
 use serde_json::{Value, json};
 
 use crate::one_table::{TABLE, scenario};
-use crate::telling::{both_tell, check, validate_tells};
+use crate::telling::{check, validate_tells};
 
 /// What a progress topic is made with.
 const PROGRESS: [(&str, &str); 3] = [("cleanup.policy", "compact"), ("retention.ms", "-1"), ("retention.bytes", "-1")];
@@ -70,7 +70,8 @@ async fn with_just_the_rights_of_the_table_a_sink_runs_and_restarts() {
     drop(afterbay);
     let finished = scenario.validate(&manifests, &["--online", "-o", "json"]).await;
     assert!(finished.success(), "{finished:?}");
-    assert_eq!(finished.events().last().expect("a summary")["warnings"], 1, "{finished:?}");
+    // That, and that the rig has one broker.
+    assert_eq!(finished.events().last().expect("a summary")["warnings"], 2, "{finished:?}");
 }
 
 /// What `afterbay status` says stands against the Sink, once this is in it.
@@ -191,7 +192,16 @@ async fn who_may_not_give_rights_is_told_so() {
     let (scenario, _, manifests, _) = begin("rights-alter").await;
     let manifests = manifests.set("KafkaConnection/events", "spec.acls", json!({"manage": true}));
     let words = ["User:limited lacks Alter on the cluster", "--operation Alter --cluster"];
-    both_tell(&scenario, &manifests, "KafkaNotAuthorized", &words).await;
+    // What it then has no rights on is told, too.
+    let finished = scenario.validate(&manifests, &["--online"]).await;
+    assert!(!finished.success());
+    let told = finished.log.iter().find(|line| line.contains("spec.acls.manage: KafkaNotAuthorized"));
+    check(told.expect("the field is named"), &words);
+    let afterbay = scenario.run(&manifests);
+    let is_it = |event: &Value| event["message"].as_str().is_some_and(|message| message.contains(words[0]));
+    let event = afterbay.event("the right to give rights", is_it).await;
+    assert_eq!((&event["event"], &event["reason"]), (&json!("problem"), &json!("KafkaNotAuthorized")));
+    check(event["hint"].as_str().unwrap_or_default(), &words[1..]);
 }
 
 #[tokio::test]
