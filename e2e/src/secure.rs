@@ -1,6 +1,7 @@
 //! The secured parts of the rig, as manifests name them, and rights on the secured broker.
 
 use std::path::Path;
+use std::process::Command;
 
 use afterbay_clients::kafka::acls::{Acl, AclOperation, AclResource};
 use afterbay_clients::kafka::admin::{Admin, TopicCreation};
@@ -79,12 +80,41 @@ fn as_administrator(rig: &Rig) -> [String; 5] {
     ]
 }
 
-/// The rights that the limited user has of what belongs to this scenario, sorted.
-pub async fn rights(scenario: &Scenario) -> Vec<String> {
-    let rig = scenario.rig;
-    let principal = format!("User:{}", rig.setting("BROKER_LIMITED_USER"));
-    let all = reference::rights(rig.setting("SECURE_BROKER"), &principal, &as_administrator(rig)).await;
-    all.into_iter().filter(|right| right.contains(&scenario.unique)).collect()
+/// The rights that somebody has, sorted.
+pub async fn rights(rig: &Rig, principal: &str) -> Vec<String> {
+    reference::rights(rig.setting("SECURE_BROKER"), principal, &as_administrator(rig)).await
+}
+
+/// The connection `events` is entered with a certificate of its own, whose owner is `User:` and the scenario's name; its
+/// topics and rights are the business of the rig's client.
+pub fn kafka_with_own_certificate(manifests: Manifests, scenario: &Scenario) -> Manifests {
+    let (own_certificate, key) = issue(scenario.rig, scenario.folder(), &scenario.unique);
+    let own = json!({"secretName": "own", "certificate": "user.crt", "key": "user.key"});
+    kafka(manifests, scenario.rig, "tls", "", "")
+        .with_secret("own", &[("user.crt", &own_certificate), ("user.key", &key)])
+        .set("KafkaConnection/events", "spec.authentication.certificateAndKey", own)
+        .set(
+            "KafkaConnection/events",
+            "spec.adminAuthentication",
+            json!({"type": "tls", "certificateAndKey": certificate()}),
+        )
+}
+
+/// A certificate of the rig's authority for this common name, and its key; both PEM.
+fn issue(rig: &Rig, folder: &Path, name: &str) -> (String, String) {
+    let openssl = |arguments: &[&str]| {
+        let output = Command::new("openssl").args(arguments).current_dir(folder).output().expect("openssl is there");
+        assert!(output.status.success(), "openssl {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    };
+    let authority = rig.setting("CA_FILE");
+    let authority_key = authority.replace(".crt", ".key");
+    let subject = format!("/CN={name}");
+    openssl(&["req", "-newkey", "rsa:2048", "-nodes", "-keyout", "own.key", "-out", "own.csr", "-subj", &subject]);
+    let sign = ["x509", "-req", "-in", "own.csr", "-CA", authority, "-CAkey", &authority_key, "-days", "1"];
+    openssl(&[&sign[..], &["-set_serial", "1", "-out", "own.crt"]].concat());
+    openssl(&["pkcs8", "-topk8", "-nocrypt", "-in", "own.key", "-out", "own.pk8"]);
+    let read = |file: &str| std::fs::read_to_string(folder.join(file)).expect("openssl has written it");
+    (read("own.crt"), read("own.pk8"))
 }
 
 /// All messages of a topic of the secured broker.

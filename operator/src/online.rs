@@ -197,11 +197,6 @@ async fn kafka_findings(kafka: KafkaProvisioning, plan: Plan, sinks: Places) -> 
             findings.extend(problem.map(|problem| Finding::new(&place, "spec.kafka.commit.timeout", problem)));
         }
     }
-    if let Some(grants) = &kafka.grants
-        && let Err(error) = admin.missing(&grants.principal, &grants.rights).await
-    {
-        findings.push(at_connection("spec.acls.manage", error.problem()));
-    }
     let worker =
         plan.sinks.iter().map(|sink| &sink.kafka.connection).find(|worker| worker.name == kafka.connection.name);
     // Rights that are managed are given when it is run.

@@ -49,8 +49,9 @@ impl Admin {
         Ok(missing.len())
     }
 
-    /// Those of the rights that are not given in just these words. (Others may imply them; that is not looked for.)
-    pub async fn missing(&self, principal: &str, rights: &BTreeSet<Right>) -> Result<BTreeSet<Right>, KafkaError> {
+    /// Those of the rights that are not given in just these words. (Others may imply them; that is not looked for.) All of
+    /// them, where the brokers refuse to tell: librdkafka leaves that out of their answer. To give rights tells it then.
+    async fn missing(&self, principal: &str, rights: &BTreeSet<Right>) -> Result<BTreeSet<Right>, KafkaError> {
         let who = principal.to_owned();
         let found = self.call(LOOKING_UP_RIGHTS, principal, move |client| client.describe_acls(&who, TIMEOUT)).await?;
         let is_given = |right: &&Right| {

@@ -25,7 +25,7 @@ const PAUSE: Duration = Duration::from_millis(50);
 /// A client for administration. Its calls belong to a tokio runtime; they block none of its threads.
 pub struct Admin {
     client: Arc<Client>,
-    identity: Identity,
+    identity: Arc<Identity>,
 }
 
 /// A topic as the cluster has it.
@@ -238,7 +238,7 @@ impl Admin {
         KafkaError::Call {
             operation,
             subject: subject.to_owned(),
-            identity: self.identity.clone(),
+            identity: Arc::clone(&self.identity),
             code: error.code,
             text: error.words,
             cause: self.client.trouble.cause().map(Box::new),

@@ -1,5 +1,7 @@
 //! What Kafka's errors mean, decided in one place: what is to be done next, and what a user is told.
 
+use std::sync::Arc;
+
 use afterbay_crds::plan::KafkaConnectionPlan;
 use afterbay_crds::reason::Reason;
 use afterbay_crds::report::Problem;
@@ -32,8 +34,8 @@ pub struct Identity {
 
 impl Identity {
     /// Of a client of this connection.
-    pub fn of(plan: &KafkaConnectionPlan) -> Self {
-        Self { connection: plan.name.clone(), principal: plan.principal() }
+    pub fn of(plan: &KafkaConnectionPlan) -> Arc<Self> {
+        Arc::new(Self { connection: plan.name.clone(), principal: plan.principal() })
     }
 
     /// A right that is missing, as users read it.
@@ -117,7 +119,7 @@ pub struct TransactionError {
     /// What it was about: a topic or a transactional id.
     pub subject: String,
     /// The cluster, and who was there.
-    pub identity: Identity,
+    pub identity: Arc<Identity>,
     /// What was said of the connections before.
     pub cause: Option<Box<Cause>>,
 }
@@ -151,7 +153,7 @@ pub enum KafkaError {
         /// What it was about.
         subject: String,
         /// The cluster, and who was there.
-        identity: Identity,
+        identity: Arc<Identity>,
         /// librdkafka's code.
         code: Code,
         /// Its words.
@@ -178,11 +180,11 @@ impl KafkaError {
         error: &RdKafkaError,
         operation: &'static str,
         subject: &str,
-        identity: &Identity,
+        identity: &Arc<Identity>,
         cause: Option<Cause>,
     ) -> Self {
         let code = error.rdkafka_error_code().unwrap_or(Code::Fail);
-        let (subject, identity) = (subject.to_owned(), identity.clone());
+        let (subject, identity) = (subject.to_owned(), Arc::clone(identity));
         Self::Call { operation, subject, identity, code, text: error.to_string(), cause: cause.map(Box::new) }
     }
 

@@ -111,7 +111,7 @@ fn largest_message(plan: &KafkaConnectionPlan) -> u64 {
 /// When it is dropped, what is not committed is dropped too, and nothing is waited for.
 pub struct TransactionalProducer {
     client: Arc<Client>,
-    identity: Identity,
+    identity: Arc<Identity>,
     transactional_id: String,
     /// Those that were asked for.
     topics: Mutex<BTreeSet<String>>,
@@ -401,7 +401,7 @@ impl TransactionalProducer {
             text,
             operation,
             subject: subject.to_owned(),
-            identity: self.identity.clone(),
+            identity: Arc::clone(&self.identity),
             cause: self.client.trouble.cause().map(Box::new),
         }
     }

@@ -4,6 +4,7 @@
 //! up to the end that an uncommitted reader sees at the beginning: all that can ever be committed below that end is then
 //! decided.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use afterbay_crds::plan::KafkaConnectionPlan;
@@ -88,7 +89,7 @@ struct Reader<'a> {
     /// Sees the true end, beyond open transactions.
     uncommitted: BaseConsumer<Trouble>,
     trouble: Trouble,
-    identity: Identity,
+    identity: Arc<Identity>,
     topic: &'a str,
     group_id: &'a str,
     deadline: Instant,
