@@ -77,6 +77,9 @@ pub struct SinkReport {
     /// What stops it, or last stopped it while it is not running.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<Problem>,
+    /// What is not as it should be around it, and stops nothing. A worker knows of none: who provisions does.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<Problem>,
 }
 
 /// What a Sink does.

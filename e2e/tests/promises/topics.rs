@@ -1,5 +1,6 @@
 //! Topics that are there are used as they are, and what is not as wanted is told.
 
+use afterbay_e2e::afterbay;
 use afterbay_e2e::{Format, Manifests, Scenario, broker, reference};
 use serde_json::json;
 
@@ -19,6 +20,9 @@ async fn both_warn(scenario: &Scenario, manifests: &Manifests, reason: &str, wor
     afterbay.caught_up(scenario).await;
     assert_eq!(afterbay.warnings().iter().filter(|warning| *warning == reason).count(), 1);
     assert_eq!(afterbay.problems(), Vec::<serde_json::Value>::new(), "a warning is no problem");
+    let status = afterbay::status(&scenario.state_dir(), &[]).await;
+    let line = status.output.iter().find(|line| line.starts_with(&format!("warning: {warned}")));
+    check(line.unwrap_or_else(|| panic!("the status does not warn of {reason}: {status:?}")), words);
 }
 
 #[tokio::test]

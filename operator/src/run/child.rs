@@ -100,6 +100,7 @@ async fn attempt(shared: &Shared, index: usize, worker: &Worker) -> Outcome {
     let spec = &worker.provisioning.publication;
     provision::provide_publication(&source.name, &source.connection, spec, &worker.plan.sinks, &mut outcome).await;
     shared.reports.lacks(index, Finder::Provisioning, &outcome.problems);
+    shared.reports.warns(index, &outcome.warnings);
     shared.keep_status();
     for (subject, problem) in &outcome.problems {
         shared.teller.problem(&format!("{subject} (provisioning)"), problem);

@@ -192,6 +192,7 @@ impl SinkStatus {
             bytes_staged: self.0.bytes_staged.load(Ordering::Relaxed),
             bytes_committed: slow.bytes_committed,
             error: slow.error.clone(),
+            warnings: Vec::new(),
         }
     }
 
