@@ -23,6 +23,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         bootstrap_servers: broker,
         tls: None,
         authentication: None,
+        principal: None,
         config: Vec::new(),
     };
     let topic = TopicCreation { name: TOPIC.into(), partitions: Some(1), ..TopicCreation::default() };

@@ -11,5 +11,6 @@ pub mod quantity;
 pub mod reason;
 pub mod report;
 pub mod resolve;
+pub mod rights;
 pub mod table_name;
 pub mod validate;

@@ -52,21 +52,18 @@ impl Naming<'_> {
     /// The transactional id of a Sink, and the consumer group under which it reads the progress topic. A prefix of the
     /// Sink's own goes in front: two Sinks with one prefix must not fence each other.
     pub fn of_sink(&self, own_prefix: Option<&str>, connection: &ResourceName, sink: &ResourceName) -> String {
-        format!(
-            "{}{}-{}-{}.{}-{}.{}",
-            own_prefix.unwrap_or_default(),
-            self.prefix,
-            self.instance,
-            connection.namespace,
-            connection.name,
-            sink.namespace,
-            sink.name
-        )
+        let (own, names) = (own_prefix.unwrap_or_default(), self.of_connection(connection));
+        format!("{own}{names}{}.{}", sink.namespace, sink.name)
     }
 
     /// The key of a Sink's progress record.
     pub fn progress_key(&self, sink: &ResourceName) -> String {
         format!("{}-sink-{}-{}.{}", self.prefix, self.instance, sink.namespace, sink.name)
+    }
+
+    /// How the transactional ids, and the consumer groups, of all Sinks of a connection begin that have no prefix of their own.
+    pub fn of_connection(&self, connection: &ResourceName) -> String {
+        format!("{}-{}-{}.{}-", self.prefix, self.instance, connection.namespace, connection.name)
     }
 }
 
@@ -118,6 +115,7 @@ mod tests {
         assert_eq!(naming.progress_topic(&connection), "_afterbay-progress-default-shop.events");
         assert_eq!(naming.of_sink(None, &connection, &sink), "afterbay-default-shop.events-shop.orders");
         assert_eq!(naming.of_sink(Some("eu-"), &connection, &sink), "eu-afterbay-default-shop.events-shop.orders");
+        assert_eq!(naming.of_connection(&connection), "afterbay-default-shop.events-");
         assert_eq!(naming.progress_key(&sink), "afterbay-sink-default-shop.orders");
         let naming = Naming { prefix: "materialize", instance: "eu" };
         assert_eq!(naming.progress_topic(&connection), "_materialize-progress-eu-shop.events");

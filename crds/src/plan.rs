@@ -151,9 +151,27 @@ pub struct KafkaConnectionPlan {
     /// Who the worker is; none: nobody.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub authentication: Option<KafkaAuthenticationPlan>,
+    /// For whom the brokers take the worker, where that was told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub principal: Option<String>,
     /// Further client settings (librdkafka's names), in order; never one that Afterbay owns.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub config: Vec<(String, String)>,
+}
+
+impl KafkaConnectionPlan {
+    /// For whom the brokers take the client, after Kafka's own rules; none where they make the name of a certificate, by
+    /// rules of their own.
+    pub fn principal(&self) -> Option<String> {
+        use KafkaAuthenticationPlan::{Plain, ScramSha256, ScramSha512, Tls};
+        self.principal.clone().or_else(|| match &self.authentication {
+            Some(Plain { username, .. } | ScramSha256 { username, .. } | ScramSha512 { username, .. }) => {
+                Some(format!("User:{username}"))
+            }
+            Some(Tls { .. }) => None,
+            None => Some("User:ANONYMOUS".to_owned()),
+        })
+    }
 }
 
 /// Encryption of a Kafka connection.

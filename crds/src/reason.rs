@@ -88,6 +88,8 @@ reasons! {
     KafkaTlsFailed,
     /// An ACL is missing.
     KafkaNotAuthorized,
+    /// Rights are to be given, and the brokers have no authorizer.
+    KafkaAuthorizerMissing,
     /// A client setting is refused.
     KafkaConfigRefused,
     /// The topic does not exist.
@@ -96,10 +98,14 @@ reasons! {
     TopicCreationRefused,
     /// The topic is there, but not as the manifest has it.
     TopicDiffers,
+    /// The settings of the topic cannot be looked at.
+    TopicNotChecked,
     /// The manifest names another topic than the one that the Sink has begun to fill.
     TopicChanged,
     /// The progress topic has more than one partition, or retention.
     ProgressTopicUnfit,
+    /// The progress topic works, but is less safe or less small than it should be.
+    ProgressTopicWeak,
     /// The Sink has committed before, but its progress record is gone.
     ProgressMissing,
     /// The progress record cannot be read.
@@ -124,14 +130,14 @@ reasons! {
     SchemaRefused,
     /// The subject has another compatibility level than the manifest asks for.
     CompatibilityDiffers,
-    /// A key that is not enforced was not unique.
-    KeyRepeated,
     /// The registry answers something else than its interface says.
     RegistryFailed,
     /// The Sink's format cannot hold the keys or values of the table.
     FormatUnfit,
     /// A value cannot be written in the Sink's format.
     ValueNotEncodable,
+    /// A key that is not enforced was not unique.
+    KeyRepeated,
     /// The worker cannot read its plan.
     PlanInvalid,
     /// A file that holds a secret cannot be read.

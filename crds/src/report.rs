@@ -66,6 +66,10 @@ pub struct SinkReport {
     pub snapshot_rows_estimated: Option<u64>,
     /// How often it has begun anew since the worker began, as the slot could not give any more what it needed.
     pub begun_anew: u64,
+    /// How often a key that is not enforced came while it was there, as far as one Kafka transaction shows, since the worker
+    /// began.
+    #[serde(default)]
+    pub keys_repeated: u64,
     /// Messages handed to Kafka since the worker began.
     pub messages_staged: u64,
     /// Messages committed since the worker began.

@@ -9,6 +9,7 @@ use secrecy::SecretSlice;
 
 mod connections;
 mod formats;
+mod rights;
 
 use crate::api::{Commit, DesiredState, SinkSpec, SourceConnectorSpec};
 use crate::manifest::{Located, Manifests, Place};
@@ -16,6 +17,7 @@ use crate::names::{self, Naming, ResourceName};
 use crate::plan::{
     CommitPlan, KafkaConnectionPlan, KafkaSinkPlan, PLAN_VERSION, Plan, PostgresPlan, SinkPlan, SnapshotPlan, TableName,
 };
+use crate::rights::Right;
 use crate::{quantity, table_name};
 use connections::Secrets;
 
@@ -83,8 +85,21 @@ pub struct KafkaProvisioning {
     pub place: Place,
     /// The cluster, entered as `adminAuthentication` says.
     pub connection: KafkaConnectionPlan,
+    /// Whether those are the workers themselves.
+    pub as_workers: bool,
+    /// What the workers are to be given, where their rights are managed.
+    pub grants: Option<Grants>,
     /// Topics.
     pub topics: Vec<TopicSpec>,
+}
+
+/// Rights that somebody is to have.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Grants {
+    /// Who, as the brokers name it: `User:afterbay`.
+    pub principal: String,
+    /// What.
+    pub rights: BTreeSet<Right>,
 }
 
 /// A topic.
@@ -145,7 +160,7 @@ fn worker(
         }
         let Some(mut plan) = sink_plan(manifests, settings, &mut secrets, sink, &located.spec) else { continue };
         plan.paused |= source.spec.state == DesiredState::Paused;
-        provision_topics(manifests, &mut secrets, sink, &located.spec, &plan, &mut kafka);
+        provision_topics(manifests, settings, &mut secrets, sink, &located.spec, &plan, &mut kafka);
         sinks.push(WorkerSink { name: sink.clone(), place: located.place.clone() });
         plans.push(plan);
     }
@@ -250,6 +265,7 @@ fn commit_plan(commit: &Commit) -> Option<CommitPlan> {
 
 fn provision_topics(
     manifests: &Manifests,
+    settings: &ResolveSettings,
     secrets: &mut Secrets<'_>,
     name: &ResourceName,
     spec: &SinkSpec,
@@ -264,6 +280,8 @@ fn provision_topics(
         KafkaProvisioning {
             place: located.place.clone(),
             connection: secrets.kafka(&connection_name, connection, admin, "admin"),
+            as_workers: connection.admin_authentication.is_none(),
+            grants: rights::to_be_given(connection, plan),
             topics: vec![TopicSpec {
                 name: plan.kafka.progress_topic.clone(),
                 partitions: Some(1),
@@ -276,6 +294,10 @@ fn provision_topics(
             }],
         }
     });
+    if let Some(grants) = &mut provisioning.grants {
+        let naming = Naming { prefix: &connection.name_prefix, instance: &settings.instance };
+        grants.rights.extend(rights::of_sink(&plan.kafka, &naming.of_connection(&connection_name)));
+    }
     let topic = &spec.kafka.topic;
     provisioning.topics.push(TopicSpec {
         name: topic.name.clone(),

@@ -242,6 +242,19 @@ impl Afterbay {
         (text("message"), text("hint"))
     }
 
+    /// Waits for a warning of this reason in the JSON output; gives message and hint.
+    pub async fn warning(&self, reason: &str) -> (String, String) {
+        let event = self.event(reason, |event| event["event"] == "warning" && event["reason"] == reason).await;
+        let text = |field: &str| event[field].as_str().unwrap_or_default().to_owned();
+        (text("message"), text("hint"))
+    }
+
+    /// The reasons of the warnings in the JSON output so far.
+    pub fn warnings(&self) -> Vec<String> {
+        let warnings = parse(&self.events.all()).into_iter().filter(|event| event["event"] == "warning");
+        warnings.map(|event| event["reason"].as_str().unwrap_or_default().to_owned()).collect()
+    }
+
     /// The problems in the JSON output so far.
     pub fn problems(&self) -> Vec<Value> {
         parse(&self.events.all()).into_iter().filter(|event| event["event"] == "problem").collect()

@@ -34,6 +34,25 @@ fn parse(lines: &[String]) -> Vec<Message> {
     messages
 }
 
+/// The rights of a principal, sorted: `WRITE TOPIC LITERAL orders`.
+pub async fn rights(bootstrap: &str, principal: &str, settings: &[String]) -> Vec<String> {
+    let mut command = Command::new(python());
+    command.arg(repository().join("e2e/reference/acls.py"));
+    command.args(["--bootstrap", bootstrap, "--principal", principal]);
+    for setting in settings {
+        command.args(["--config", setting]);
+    }
+    lines(command).await
+}
+
+async fn lines(mut command: Command) -> Vec<String> {
+    let output = command.stdin(Stdio::null()).kill_on_drop(true).output().await;
+    let output = output.expect("the reference client can be started");
+    let words = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "the reference client ends with {}: {words}", output.status);
+    String::from_utf8_lossy(&output.stdout).lines().map(str::to_owned).collect()
+}
+
 /// Runs the consumer with formats of key and value; gives the lines that it prints.
 pub async fn consume(
     bootstrap: &str,
@@ -41,19 +60,11 @@ pub async fn consume(
     (key_format, value_format): (&str, &str),
     arguments: &[&str],
 ) -> Vec<String> {
-    let output = Command::new(python())
-        .arg(repository().join("e2e/reference/consume.py"))
-        .args(["--bootstrap", bootstrap, "--topic", topic])
-        .args(["--key-format", key_format, "--value-format", value_format])
-        .args(arguments)
-        .stdin(Stdio::null())
-        .kill_on_drop(true)
-        .output()
-        .await
-        .expect("the reference consumer can be started");
-    let words = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "the reference consumer ends with {}: {words}", output.status);
-    String::from_utf8_lossy(&output.stdout).lines().map(str::to_owned).collect()
+    let mut command = Command::new(python());
+    command.arg(repository().join("e2e/reference/consume.py"));
+    command.args(["--bootstrap", bootstrap, "--topic", topic]);
+    command.args(["--key-format", key_format, "--value-format", value_format]).args(arguments);
+    lines(command).await
 }
 
 pub(crate) fn python() -> PathBuf {

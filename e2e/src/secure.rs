@@ -1,7 +1,7 @@
 //! The secured parts of the rig, as manifests name them, and rights on the secured broker.
 
-use std::collections::BTreeMap;
 use std::path::Path;
+use std::process::Command;
 
 use afterbay_clients::kafka::acls::{Acl, AclOperation, AclResource};
 use afterbay_clients::kafka::admin::{Admin, TopicCreation};
@@ -58,15 +58,68 @@ pub fn kafka(manifests: Manifests, rig: &Rig, kind: &str, user: &str, secret: &s
         .set("KafkaConnection/events", "spec.authentication", authentication)
 }
 
-/// All messages of a topic of the secured broker.
-pub async fn messages(rig: &Rig, topic: &str, format: Format) -> Vec<Message> {
-    let settings = [
+/// The connection's topics, and its rights, are the administrator's business. Needs the Secret `broker-admin`.
+pub fn with_administrator(manifests: Manifests, rig: &Rig) -> Manifests {
+    let user = rig.setting("BROKER_ADMIN_USER");
+    let who = json!({"type": "scram-sha-512", "username": user, "passwordSecret": password("broker-admin")});
+    manifests.with_secret("broker-admin", &[("password", rig.setting("BROKER_ADMIN_PASSWORD"))]).set(
+        "KafkaConnection/events",
+        "spec.adminAuthentication",
+        who,
+    )
+}
+
+/// Settings of a client of the administrator.
+fn as_administrator(rig: &Rig) -> [String; 5] {
+    [
         "security.protocol=SASL_SSL".to_owned(),
         "sasl.mechanisms=SCRAM-SHA-512".to_owned(),
         format!("sasl.username={}", rig.setting("BROKER_ADMIN_USER")),
         format!("sasl.password={}", rig.setting("BROKER_ADMIN_PASSWORD")),
         format!("ssl.ca.location={}", rig.setting("CA_FILE")),
-    ];
+    ]
+}
+
+/// The rights that somebody has, sorted.
+pub async fn rights(rig: &Rig, principal: &str) -> Vec<String> {
+    reference::rights(rig.setting("SECURE_BROKER"), principal, &as_administrator(rig)).await
+}
+
+/// The connection `events` is entered with a certificate of its own, whose owner is `User:` and the scenario's name; its
+/// topics and rights are the business of the rig's client.
+pub fn kafka_with_own_certificate(manifests: Manifests, scenario: &Scenario) -> Manifests {
+    let (own_certificate, key) = issue(scenario.rig, scenario.folder(), &scenario.unique);
+    let own = json!({"secretName": "own", "certificate": "user.crt", "key": "user.key"});
+    kafka(manifests, scenario.rig, "tls", "", "")
+        .with_secret("own", &[("user.crt", &own_certificate), ("user.key", &key)])
+        .set("KafkaConnection/events", "spec.authentication.certificateAndKey", own)
+        .set(
+            "KafkaConnection/events",
+            "spec.adminAuthentication",
+            json!({"type": "tls", "certificateAndKey": certificate()}),
+        )
+}
+
+/// A certificate of the rig's authority for this common name, and its key; both PEM.
+fn issue(rig: &Rig, folder: &Path, name: &str) -> (String, String) {
+    let openssl = |arguments: &[&str]| {
+        let output = Command::new("openssl").args(arguments).current_dir(folder).output().expect("openssl is there");
+        assert!(output.status.success(), "openssl {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    };
+    let authority = rig.setting("CA_FILE");
+    let authority_key = authority.replace(".crt", ".key");
+    let subject = format!("/CN={name}");
+    openssl(&["req", "-newkey", "rsa:2048", "-nodes", "-keyout", "own.key", "-out", "own.csr", "-subj", &subject]);
+    let sign = ["x509", "-req", "-in", "own.csr", "-CA", authority, "-CAkey", &authority_key, "-days", "1"];
+    openssl(&[&sign[..], &["-set_serial", "1", "-out", "own.crt"]].concat());
+    openssl(&["pkcs8", "-topk8", "-nocrypt", "-in", "own.key", "-out", "own.pk8"]);
+    let read = |file: &str| std::fs::read_to_string(folder.join(file)).expect("openssl has written it");
+    (read("own.crt"), read("own.pk8"))
+}
+
+/// All messages of a topic of the secured broker.
+pub async fn messages(rig: &Rig, topic: &str, format: Format) -> Vec<Message> {
+    let settings = as_administrator(rig);
     let mut arguments = vec!["--registry", rig.registry()];
     for setting in &settings {
         arguments.extend(["--config", setting]);
@@ -94,6 +147,7 @@ impl Rights {
                 username: rig.setting("BROKER_ADMIN_USER").into(),
                 password_file,
             }),
+            principal: None,
             config: Vec::new(),
         };
         let principal = format!("User:{}", rig.setting("BROKER_LIMITED_USER"));
@@ -106,12 +160,12 @@ impl Rights {
     }
 
     /// Makes a topic, to which the user has no right yet.
-    pub async fn create_topic(&self, name: &str) {
+    pub async fn create_topic(&self, name: &str, config: &[(&str, &str)]) {
         let creation = TopicCreation {
             name: name.to_owned(),
             partitions: Some(1),
             replication_factor: Some(1),
-            config: BTreeMap::default(),
+            config: config.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),
         };
         self.admin.create_topic(&creation).await.expect("the broker makes the topic");
     }

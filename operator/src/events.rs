@@ -1,6 +1,6 @@
 //! What a run tells: lines for people, or a JSON object a line for machines.
 //!
-//! JSON: `{"event": "problem", "subject", "reason", "message", "hint"}`, `{"event": "status", …a Sink's report}`,
+//! JSON: `{"event": "problem", "subject", "reason", "message", "hint"}`, `{"event": "warning", …the same}`, `{"event": "status", …a Sink's report}`,
 //! `{"event": "worker", "worker", "state", "pid"}`, `{"event": "caughtUp"}`, `{"event": "timeout", "sinks"}`,
 //! `{"event": "end", "code"}`; of manifests that are wrong `{"event": "invalid", …}` instead.
 
@@ -28,6 +28,8 @@ struct Inner {
     bars: Option<MultiProgress>,
     sinks: HashMap<String, Told>,
     problems: HashMap<String, Problem>,
+    /// By subject and reason.
+    warnings: HashMap<(String, String), Problem>,
 }
 
 /// What was last told of a Sink.
@@ -45,7 +47,13 @@ impl Teller {
     pub fn new(output: Output) -> Self {
         let terminal = output == Output::Text && std::io::stderr().is_terminal();
         let bars = terminal.then(MultiProgress::new);
-        Self(Arc::new(Mutex::new(Inner { output, bars, sinks: HashMap::new(), problems: HashMap::new() })))
+        Self(Arc::new(Mutex::new(Inner {
+            output,
+            bars,
+            sinks: HashMap::new(),
+            problems: HashMap::new(),
+            warnings: HashMap::new(),
+        })))
     }
 
     /// A problem of a Sink, a source or a connection: told once, and again when there is something else to do about it.
@@ -61,9 +69,18 @@ impl Teller {
         inner.say(&render::problem(subject, problem), &json);
     }
 
-    /// Something to know that stops nothing; told once.
+    /// Something to know that stops nothing: told once, and again when it is another.
     pub fn warning(&self, subject: &str, problem: &Problem) {
-        self.problem(&format!("{subject}: {}", problem.reason), problem);
+        let mut inner = self.lock();
+        let known = inner.warnings.insert((subject.to_owned(), problem.reason.clone()), problem.clone());
+        if known.as_ref() == Some(problem) {
+            return;
+        }
+        let json = json!({
+            "event": "warning", "subject": subject,
+            "reason": problem.reason, "message": problem.message, "hint": problem.hint,
+        });
+        inner.say(&format!("warning: {}", render::problem(subject, problem)), &json);
     }
 
     /// The problem of a subject is over; told where there was one.
@@ -109,6 +126,9 @@ impl Teller {
                 self.solved(&format!("sink {}", sink.name))
             }
             _ => {}
+        }
+        for warning in &sink.warnings {
+            self.warning(&format!("sink {}", sink.name), warning);
         }
         self.lock().sink(sink);
     }

@@ -6,7 +6,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use afterbay_clients::kafka::admin::Admin;
+use afterbay_clients::kafka::admin::{Admin, TopicRights};
 use afterbay_clients::postgres::catalogue::publication::{self, Publication};
 use afterbay_clients::postgres::catalogue::{server, slot, table};
 use afterbay_clients::postgres::quote;
@@ -16,7 +16,10 @@ use afterbay_crds::manifest::{ManifestError, Manifests, Place};
 use afterbay_crds::plan::{Plan, SinkPlan, TableName};
 use afterbay_crds::reason::Reason;
 use afterbay_crds::report::Problem;
-use afterbay_crds::resolve::{KafkaProvisioning, PublicationSpec, ResolveSettings, Worker, resolve};
+use afterbay_crds::resolve::{
+    KafkaProvisioning, PublicationSpec, ResolveSettings, TopicKind, TopicSpec, Worker, resolve,
+};
+use afterbay_crds::rights::{AclOperation, AclResource, Right};
 use afterbay_formats::fitness;
 use anyhow::Context as _;
 use serde_json::json;
@@ -28,7 +31,7 @@ use crate::dereference;
 use crate::provision;
 use crate::run::signalled;
 use crate::state::StateDir;
-use crate::topic_fit::{self, Fit};
+use crate::topic_fit;
 use crate::transaction_fit;
 
 /// How long one system may take to answer.
@@ -194,38 +197,61 @@ async fn kafka_findings(kafka: KafkaProvisioning, plan: Plan, sinks: Places) -> 
             findings.extend(problem.map(|problem| Finding::new(&place, "spec.kafka.commit.timeout", problem)));
         }
     }
+    let worker =
+        plan.sinks.iter().map(|sink| &sink.kafka.connection).find(|worker| worker.name == kafka.connection.name);
+    // Rights that are managed are given when it is run.
+    let worker = worker.filter(|_| kafka.grants.is_none()).and_then(|worker| Admin::new(worker).ok());
     for topic in &kafka.topics {
         let (place, field) = match &topic.sink {
             Some(sink) => (place_of(&sinks, sink), "spec.kafka.topic"),
             None => (kafka.place.clone(), "spec.progressTopic"),
         };
-        match admin.describe_topic(&topic.name).await {
-            // It is made when it is run.
-            Ok(None) => {}
-            Ok(Some(found)) => {
-                match provision::settings(&admin, &topic.name).await {
-                    Ok(settings) => match topic_fit::judge(topic, found, settings.as_ref()) {
-                        Fit::Fits => {}
-                        Fit::Differs(problem) => {
-                            findings.push(Finding::warning(&place, field, problem));
-                        }
-                        Fit::Unfit(problem) => findings.push(Finding::new(&place, field, problem)),
-                    },
-                    Err(error) => findings.push(Finding::new(&place, field, error.problem())),
-                }
-                if let Ok(Some(rights)) = admin.topic_rights(&topic.name).await
-                    && !rights.write
-                {
-                    let message = format!("the right Write on topic {} is missing", topic.name);
-                    let problem =
-                        Reason::KafkaNotAuthorized.problem(message, "grant it to the user of the KafkaConnection");
-                    findings.push(Finding::new(&place, field, problem));
-                }
-            }
-            Err(error) => findings.push(Finding::new(&place, field, error.problem())),
-        }
+        let (problems, warnings) = topic_findings(&admin, worker.as_ref(), &kafka, topic).await;
+        findings.extend(problems.into_iter().map(|problem| Finding::new(&place, field, problem)));
+        findings.extend(warnings.into_iter().map(|problem| Finding::warning(&place, field, problem)));
     }
     findings
+}
+
+/// What stands against a topic, and what there is to know about it.
+async fn topic_findings(
+    admin: &Admin,
+    worker: Option<&Admin>,
+    kafka: &KafkaProvisioning,
+    topic: &TopicSpec,
+) -> (Vec<Problem>, Vec<Problem>) {
+    let found = match provision::look_up(admin, topic, kafka.as_workers).await {
+        Ok(Some(found)) => found,
+        // It is made when it is run, if the broker lets it.
+        Ok(None) => {
+            let refused = admin.try_topic(&provision::creation(topic)).await.err();
+            return (refused.map(|error| error.problem()).into_iter().collect(), Vec::new());
+        }
+        Err(problem) => return (vec![problem], Vec::new()),
+    };
+    let fit = match provision::settings(admin, topic).await {
+        Ok(settings) => topic_fit::judge(topic, found, &settings),
+        Err(error) => return (vec![error.problem()], Vec::new()),
+    };
+    let lacks = match worker {
+        Some(worker) => missing_rights(worker, topic).await,
+        None => Vec::new(),
+    };
+    (fit.unfit.into_iter().chain(lacks).collect(), fit.warnings)
+}
+
+/// What the workers lack of the rights on a topic that is there. Where the brokers do not tell, it is not known before.
+async fn missing_rights(worker: &Admin, topic: &TopicSpec) -> Vec<Problem> {
+    let rights = match worker.topic_rights(&topic.name).await {
+        Ok(Some(rights)) => rights,
+        Err(error) if error.is_not_authorized() => TopicRights { read: false, write: false, describe_configs: false },
+        _ => return Vec::new(),
+    };
+    let reads = topic.kind == TopicKind::Progress;
+    let needed = [(AclOperation::Read, !reads || rights.read), (AclOperation::Write, rights.write)];
+    let missing = needed.into_iter().filter(|(_, may)| !may);
+    let right = |operation| Right::new(operation, AclResource::Topic(topic.name.clone()));
+    missing.map(|(operation, _)| worker.identity().lacks(&right(operation), "a worker needs it")).collect()
 }
 
 async fn registry_findings(plan: Plan, sinks: Places, registries: Places) -> Vec<Finding> {

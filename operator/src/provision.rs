@@ -1,19 +1,18 @@
-//! Makes what must exist before a worker can run: topics and the publication.
-
-use std::collections::BTreeMap;
+//! Makes what must exist before a worker can run: rights, topics and the publication.
 
 use afterbay_clients::kafka::KafkaError;
-use afterbay_clients::kafka::admin::{Admin, TopicCreation, TopicSetting};
+use afterbay_clients::kafka::admin::{Admin, TopicCreation, TopicMetadata};
 use afterbay_clients::postgres::catalogue::{publication, table as tables};
 use afterbay_clients::postgres::{PostgresError, PostgresErrorKind, SqlClient, quote, sql};
 use afterbay_crds::plan::{PostgresConnectionPlan, SinkPlan, TableName};
 use afterbay_crds::reason::Reason;
 use afterbay_crds::report::Problem;
-use afterbay_crds::resolve::{KafkaProvisioning, PublicationSpec, TopicSpec};
+use afterbay_crds::resolve::{KafkaProvisioning, PublicationSpec, TopicKind, TopicSpec};
+use afterbay_crds::rights::{AclOperation, AclResource, Right};
 use afterbay_formats::fitness;
 use futures::stream::{self, StreamExt as _};
 
-use crate::topic_fit::{self, Fit};
+use crate::topic_fit::{self, Fit, Settings};
 
 /// How long a table may be held by writers before it joins the publication.
 const LOCK_TIMEOUT_MS: u32 = 10_000;
@@ -48,8 +47,8 @@ impl Outcome {
     }
 }
 
-/// Topics of one cluster.
-pub async fn topics(provisioning: &KafkaProvisioning, outcome: &mut Outcome) {
+/// Rights and topics of one cluster.
+pub async fn kafka(provisioning: &KafkaProvisioning, outcome: &mut Outcome) {
     let subject = format!("connection {}", provisioning.connection.name);
     let admin = match Admin::new(&provisioning.connection) {
         Ok(admin) => admin,
@@ -58,42 +57,73 @@ pub async fn topics(provisioning: &KafkaProvisioning, outcome: &mut Outcome) {
     if let Err(error) = admin.check_connection().await {
         return outcome.problems.push((subject, error.problem()));
     }
-    let topics: Vec<_> = provisioning.topics.iter().map(|spec| topic(&admin, spec)).collect();
+    // First, since the topics may be looked at by who is given them.
+    if let Some(grants) = &provisioning.grants
+        && let Err(error) = admin.provide_rights(&grants.principal, &grants.rights).await
+    {
+        outcome.problems.push((subject.clone(), error.problem()));
+    }
+    let as_workers = provisioning.as_workers;
+    let topics: Vec<_> = provisioning.topics.iter().map(|spec| topic(&admin, spec, as_workers)).collect();
     let fits: Vec<_> = stream::iter(topics).buffered(TOPICS_AT_ONCE).collect().await;
     for (spec, fit) in provisioning.topics.iter().zip(fits) {
         let subject = spec.sink.as_ref().map_or(subject.clone(), |sink| format!("sink {sink}"));
         match fit {
-            Ok(Fit::Fits) => {}
-            Ok(Fit::Differs(problem)) => outcome.warnings.push((subject, problem)),
-            Ok(Fit::Unfit(problem)) => {
-                outcome.problems.push((subject, problem));
-                outcome.forbidden = true;
+            Ok(Fit { unfit, warnings }) => {
+                outcome.warnings.extend(warnings.into_iter().map(|problem| (subject.clone(), problem)));
+                outcome.forbidden |= unfit.is_some();
+                outcome.problems.extend(unfit.map(|problem| (subject, problem)));
             }
-            Err(error) => outcome.problems.push((subject, error.problem())),
+            Err(problem) => outcome.problems.push((subject, problem)),
         }
     }
 }
 
 /// Makes the topic, or judges the one that is there.
-async fn topic(admin: &Admin, spec: &TopicSpec) -> Result<Fit, KafkaError> {
-    let Some(found) = admin.describe_topic(&spec.name).await? else {
-        let creation = TopicCreation {
-            name: spec.name.clone(),
-            partitions: spec.partitions,
-            replication_factor: spec.replication_factor,
-            config: spec.config.clone(),
-        };
-        return admin.create_topic(&creation).await.map(|()| Fit::Fits);
-    };
-    Ok(topic_fit::judge(spec, found, settings(admin, &spec.name).await?.as_ref()))
+async fn topic(admin: &Admin, spec: &TopicSpec, as_workers: bool) -> Result<Fit, Problem> {
+    let told = |error: KafkaError| error.problem();
+    let mut found = look_up(admin, spec, as_workers).await?;
+    if found.is_none() {
+        admin.create_topic(&creation(spec)).await.map_err(told)?;
+        // Made as it was wanted; but of the progress topic more is wanted than the manifest can say.
+        if spec.kind == TopicKind::Progress {
+            found = admin.describe_topic(&spec.name).await.map_err(told)?;
+        }
+    }
+    let Some(found) = found else { return Ok(Fit::default()) };
+    Ok(topic_fit::judge(spec, found, &settings(admin, spec).await.map_err(told)?))
 }
 
-/// The settings of a topic; none without the right to look, which is no failure.
-pub async fn settings(admin: &Admin, topic: &str) -> Result<Option<BTreeMap<String, TopicSetting>>, KafkaError> {
-    match admin.topic_config(topic).await {
-        Ok(settings) => Ok(Some(settings)),
+/// The topic, if it is there. Who may not look is told what he lacks; a worker, what it needs of its topics anyway.
+pub async fn look_up(admin: &Admin, spec: &TopicSpec, as_workers: bool) -> Result<Option<TopicMetadata>, Problem> {
+    match admin.describe_topic(&spec.name).await {
+        Err(error) if as_workers && error.is_not_authorized() => {
+            let right = Right::new(AclOperation::Write, AclResource::Topic(spec.name.clone()));
+            Err(admin.identity().lacks(&right, "looking up a topic"))
+        }
+        found => found.map_err(|error| error.problem()),
+    }
+}
+
+/// The topic as it is to be made.
+pub fn creation(spec: &TopicSpec) -> TopicCreation {
+    TopicCreation {
+        name: spec.name.clone(),
+        partitions: spec.partitions,
+        replication_factor: spec.replication_factor,
+        config: spec.config.clone(),
+    }
+}
+
+/// The settings of a topic, where anything depends on them. Not to have the right to look is no failure.
+pub async fn settings(admin: &Admin, spec: &TopicSpec) -> Result<Settings, KafkaError> {
+    if !topic_fit::depends_on_settings(spec) {
+        return Ok(Settings::Unasked);
+    }
+    match admin.topic_config(&spec.name).await {
+        Ok(settings) => Ok(Settings::Seen(settings)),
         Err(error) if error.transient() => Err(error),
-        Err(_) => Ok(None),
+        Err(error) => Ok(Settings::Hidden(error.problem())),
     }
 }
 

@@ -1,5 +1,7 @@
 //! Reports as people read them. Pure.
 
+use std::collections::BTreeSet;
+
 use afterbay_crds::report::{Problem, SinkReport, SinkState, WorkerReport};
 
 /// A problem in one line.
@@ -82,14 +84,14 @@ pub fn table(workers: &[WorkerReport], rates: &dyn Fn(&str) -> f64) -> String {
         text.push_str(cells.collect::<Vec<_>>().join("  ").trim_end());
         text.push('\n');
     }
-    for worker in workers {
-        for sink in &worker.sinks {
-            if let Some(error) = &sink.error {
-                text.push('\n');
-                text.push_str(&problem(&format!("sink {}", sink.name), error));
-                text.push('\n');
-            }
-        }
+    let sinks = || workers.iter().flat_map(|worker| &worker.sinks);
+    let errors = sinks().filter_map(|sink| Some(problem(&format!("sink {}", sink.name), sink.error.as_ref()?)));
+    // What all Sinks of a connection share is told once; the messages name the topics.
+    let warnings: BTreeSet<_> = sinks().flat_map(|sink| &sink.warnings).map(|it| problem("warning", it)).collect();
+    for line in errors.chain(warnings) {
+        text.push('\n');
+        text.push_str(&line);
+        text.push('\n');
     }
     text
 }
@@ -135,5 +137,12 @@ mod tests {
         assert!(text.starts_with("NAME"), "{text}");
         assert!(text.contains("TopicNotFound"), "{text}");
         assert!(text.ends_with("sink default/orders: TopicNotFound: no topic · what to do: make it\n"), "{text}");
+        let warning = Problem { reason: "TopicDiffers".into(), message: "2 and 5".into(), hint: "alter it".into() };
+        let warned = SinkReport { warnings: vec![warning], ..sink() };
+        let sinks = vec![warned.clone(), warned];
+        let worker = WorkerReport { worker: "default/shop".into(), sinks, ..WorkerReport::default() };
+        let text = table(&[worker], &|_| 0.0);
+        let line = "\nwarning: TopicDiffers: 2 and 5 · what to do: alter it\n";
+        assert!(text.ends_with(line) && text.matches("TopicDiffers").count() == 1, "{text}");
     }
 }

@@ -6,12 +6,14 @@ use std::time::{Duration, Instant};
 
 use afterbay_crds::plan::KafkaConnectionPlan;
 use afterbay_crds::reason::Reason;
+use afterbay_crds::report::Problem;
+use afterbay_crds::rights::{AclOperation, AclResource, Right};
 use rdkafka::error::RDKafkaErrorCode as Code;
-use rdkafka_sys::rd_kafka_AclOperation_t as AclOperation;
+use rdkafka_sys::rd_kafka_AclOperation_t as NativeOperation;
 
 use super::client::Client;
 use super::config::Settings;
-use super::error::{KafkaError, LOOKING_UP_TOPIC, READING_TOPIC_SETTINGS};
+use super::error::{Identity, KafkaError, LOOKING_UP_TOPIC, READING_BROKER_SETTINGS, READING_TOPIC_SETTINGS};
 use super::ffi::{NativeClient, NativeError, NativeTopicDescription};
 
 /// How long one call may take.
@@ -23,7 +25,7 @@ const PAUSE: Duration = Duration::from_millis(50);
 /// A client for administration. Its calls belong to a tokio runtime; they block none of its threads.
 pub struct Admin {
     client: Arc<Client>,
-    connection: String,
+    identity: Arc<Identity>,
 }
 
 /// A topic as the cluster has it.
@@ -78,7 +80,7 @@ impl Admin {
     pub fn new(plan: &KafkaConnectionPlan) -> Result<Self, KafkaError> {
         let client = Client::start(&plan.name, &mut Settings::new(plan)?)
             .map_err(|words| KafkaError::Config { connection: plan.name.clone(), words })?;
-        Ok(Self { client, connection: plan.name.clone() })
+        Ok(Self { client, identity: Identity::of(plan) })
     }
 
     /// Whether a broker answers and lets the user in; with the true cause where not.
@@ -101,9 +103,9 @@ impl Admin {
         };
         let may = |operation| operations.contains(&operation);
         Ok(Some(TopicRights {
-            read: may(AclOperation::RD_KAFKA_ACL_OPERATION_READ),
-            write: may(AclOperation::RD_KAFKA_ACL_OPERATION_WRITE),
-            describe_configs: may(AclOperation::RD_KAFKA_ACL_OPERATION_DESCRIBE_CONFIGS),
+            read: may(NativeOperation::RD_KAFKA_ACL_OPERATION_READ),
+            write: may(NativeOperation::RD_KAFKA_ACL_OPERATION_WRITE),
+            describe_configs: may(NativeOperation::RD_KAFKA_ACL_OPERATION_DESCRIBE_CONFIGS),
         }))
     }
 
@@ -118,23 +120,28 @@ impl Admin {
 
     /// A setting of a broker; none where it has none of that name.
     pub async fn broker_config(&self, name: &str) -> Result<Option<String>, KafkaError> {
-        let operation = "reading the settings of a broker";
+        let operation = READING_BROKER_SETTINGS;
         let brokers = self.connected().await?;
         let Some(&id) = brokers.first() else { return Err(self.failed(no_broker(), operation, "any")) };
         let settings = self.call(operation, &id.to_string(), move |client| client.broker_settings(id, TIMEOUT)).await?;
         Ok(settings.get(name).map(|(value, _)| value.clone()))
     }
 
+    /// Whether the broker would make the topic; it does not.
+    pub async fn try_topic(&self, topic: &TopicCreation) -> Result<(), KafkaError> {
+        self.connected().await?;
+        self.ask_for_topic(topic, true).await.map_err(|error| self.not_created(topic, &error))
+    }
+
+    /// Who this is.
+    pub fn identity(&self) -> &Identity {
+        &self.identity
+    }
+
     /// Makes a topic and waits until each of its partitions has a leader; one that exists by now is as good.
     pub async fn create_topic(&self, topic: &TopicCreation) -> Result<(), KafkaError> {
         self.connected().await?;
-        let new = topic.clone();
-        let created = self
-            .blocking(move |client| {
-                let replicas = new.replication_factor.map_or(-1, i32::from);
-                client.create_topic(&new.name, new.partitions.unwrap_or(-1), replicas, &new.config, TIMEOUT)
-            })
-            .await;
+        let created = self.ask_for_topic(topic, false).await;
         match created {
             Ok(()) => {}
             Err(error) if error.code == Code::TopicAlreadyExists => {}
@@ -152,20 +159,28 @@ impl Admin {
         Ok(())
     }
 
+    async fn ask_for_topic(&self, topic: &TopicCreation, only_try: bool) -> Result<(), NativeError> {
+        let new = topic.clone();
+        self.blocking(move |client| {
+            let replicas = new.replication_factor.map_or(-1, i32::from);
+            client.create_topic(&new.name, new.partitions.unwrap_or(-1), replicas, &new.config, only_try, TIMEOUT)
+        })
+        .await
+    }
+
     /// The rights to create are told as such; all else in the broker's words.
     fn not_created(&self, topic: &TopicCreation, error: &NativeError) -> KafkaError {
         let name = &topic.name;
         if matches!(error.code, Code::TopicAuthorizationFailed | Code::ClusterAuthorizationFailed) {
-            return KafkaError::Told(Reason::KafkaNotAuthorized.problem(
-                format!(
-                    "Kafka connection {}: topic {name} does not exist, and the right Create on it is missing",
-                    self.connection
-                ),
-                "make the topic, or grant Create to the user of the KafkaConnection",
-            ));
+            let right = Right::new(AclOperation::Create, AclResource::Topic(name.clone()));
+            let Problem { reason, message, hint } = self.identity.lacks(&right, "the topic does not exist");
+            return KafkaError::Told(Problem { reason, message, hint: format!("make the topic, or {hint}") });
         }
         KafkaError::Told(Reason::TopicCreationRefused.problem(
-            format!("Kafka connection {}: the broker refuses to make topic {name}: {}", self.connection, error.words),
+            format!(
+                "Kafka connection {}: the broker refuses to make topic {name}: {}",
+                self.identity.connection, error.words
+            ),
             "correct spec.kafka.topic (partitions, replicationFactor, config), or make the topic by hand",
         ))
     }
@@ -223,7 +238,7 @@ impl Admin {
         KafkaError::Call {
             operation,
             subject: subject.to_owned(),
-            connection: self.connection.clone(),
+            identity: Arc::clone(&self.identity),
             code: error.code,
             text: error.words,
             cause: self.client.trouble.cause().map(Box::new),

@@ -141,6 +141,7 @@ mod tests {
             bootstrap_servers: "localhost:9092".into(),
             tls: tls.then(|| KafkaTlsPlan { ca_file: Some("ca.crt".into()) }),
             authentication,
+            principal: None,
             config: vec![("socket.keepalive.enable".into(), "false".into())],
         }
     }

@@ -1,19 +1,53 @@
 //! What Kafka's errors mean, decided in one place: what is to be done next, and what a user is told.
 
+use std::sync::Arc;
+
+use afterbay_crds::plan::KafkaConnectionPlan;
 use afterbay_crds::reason::Reason;
 use afterbay_crds::report::Problem;
+use afterbay_crds::rights::{AclOperation, AclResource, Right};
 use rdkafka::error::{KafkaError as RdKafkaError, RDKafkaErrorCode as Code};
 
 use super::trouble::Cause;
 use crate::secret::SecretUnreadable;
 
-/// Operations that need a right other than Write.
+/// Operations that need a right other than Write on their topic.
 pub(super) const READING_PROGRESS: &str = "reading progress";
 pub(super) const LOOKING_UP_TOPIC: &str = "looking up a topic";
 pub(super) const READING_TOPIC_SETTINGS: &str = "reading the settings of a topic";
+pub(super) const READING_BROKER_SETTINGS: &str = "reading the settings of a broker";
+pub(super) const LOOKING_UP_RIGHTS: &str = "looking up rights";
+pub(super) const GIVING_RIGHTS: &str = "giving rights";
+pub(super) const TAKING_RIGHTS: &str = "taking rights";
 
 /// The operation in [`TransactionError::operation`] of what happened to messages after they were taken.
 pub const DELIVERING: &str = "delivering";
+
+/// Whom an error happened to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Identity {
+    /// The cluster, as the manifests name it.
+    pub connection: String,
+    /// For whom the brokers take the client; none where they alone know.
+    pub principal: Option<String>,
+}
+
+impl Identity {
+    /// Of a client of this connection.
+    pub fn of(plan: &KafkaConnectionPlan) -> Arc<Self> {
+        Arc::new(Self { connection: plan.name.clone(), principal: plan.principal() })
+    }
+
+    /// A right that is missing, as users read it.
+    pub fn lacks(&self, right: &Right, operation: &str) -> Problem {
+        let (connection, principal) = (&self.connection, self.principal.as_deref());
+        Reason::KafkaNotAuthorized.problem(
+            format!("Kafka connection {connection}: {} ({operation})", right.lacked_by(principal)),
+            // With the right in it: a second one that is missing is another problem.
+            format!("{}; it is tried again by itself", right.remedy(principal)),
+        )
+    }
+}
 
 /// What is to be done after a transactional call failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,8 +118,8 @@ pub struct TransactionError {
     pub operation: &'static str,
     /// What it was about: a topic or a transactional id.
     pub subject: String,
-    /// The cluster, as the manifests name it.
-    pub connection: String,
+    /// The cluster, and who was there.
+    pub identity: Arc<Identity>,
     /// What was said of the connections before.
     pub cause: Option<Box<Cause>>,
 }
@@ -93,7 +127,7 @@ pub struct TransactionError {
 impl TransactionError {
     /// As users read it.
     pub fn problem(&self) -> Problem {
-        problem(&self.connection, self.operation, &self.subject, self.code, &self.text, self.cause.as_deref())
+        problem(&self.identity, self.operation, &self.subject, self.code, &self.text, self.cause.as_deref())
     }
 }
 
@@ -118,8 +152,8 @@ pub enum KafkaError {
         operation: &'static str,
         /// What it was about.
         subject: String,
-        /// The cluster, as the manifests name it.
-        connection: String,
+        /// The cluster, and who was there.
+        identity: Arc<Identity>,
         /// librdkafka's code.
         code: Code,
         /// Its words.
@@ -146,12 +180,12 @@ impl KafkaError {
         error: &RdKafkaError,
         operation: &'static str,
         subject: &str,
-        connection: &str,
+        identity: &Arc<Identity>,
         cause: Option<Cause>,
     ) -> Self {
         let code = error.rdkafka_error_code().unwrap_or(Code::Fail);
-        let (subject, connection) = (subject.to_owned(), connection.to_owned());
-        Self::Call { operation, subject, connection, code, text: error.to_string(), cause: cause.map(Box::new) }
+        let (subject, identity) = (subject.to_owned(), Arc::clone(identity));
+        Self::Call { operation, subject, identity, code, text: error.to_string(), cause: cause.map(Box::new) }
     }
 
     /// Whether trying again may help without anybody doing anything.
@@ -175,6 +209,15 @@ impl KafkaError {
         }
     }
 
+    /// Whether a right is missing.
+    pub fn is_not_authorized(&self) -> bool {
+        match self {
+            Self::Call { code, cause, .. } => reason(telling(*code, cause.as_deref())) == Reason::KafkaNotAuthorized,
+            Self::Told(problem) => problem.reason == Reason::KafkaNotAuthorized.as_str(),
+            _ => false,
+        }
+    }
+
     /// As users read it.
     pub fn problem(&self) -> Problem {
         match self {
@@ -182,8 +225,8 @@ impl KafkaError {
                 .problem(error.to_string(), "the file is written by the operator: see its log, and the Secret"),
             Self::Config { .. } => Reason::KafkaConfigRefused
                 .problem(self.to_string(), "correct spec.config, or the certificates, of the KafkaConnection"),
-            Self::Call { operation, subject, connection, code, text, cause } => {
-                problem(connection, operation, subject, *code, text, cause.as_deref())
+            Self::Call { operation, subject, identity, code, text, cause } => {
+                problem(identity, operation, subject, *code, text, cause.as_deref())
             }
             Self::Undecided { connection, .. } => Reason::ProgressUndecided.problem(
                 format!("Kafka connection {connection}: {self}"),
@@ -233,6 +276,7 @@ fn reason(code: Code) -> Reason {
         | Code::ClusterAuthorizationFailed
         | Code::GroupAuthorizationFailed
         | Code::TransactionalIdAuthorizationFailed => Reason::KafkaNotAuthorized,
+        Code::SecurityDisabled => Reason::KafkaAuthorizerMissing,
         Code::UnknownTopic | Code::UnknownTopicOrPartition | Code::UnknownPartition => Reason::TopicNotFound,
         Code::MessageSizeTooLarge | Code::InvalidMessageSize => Reason::MessageTooLarge,
         Code::Fenced | Code::ProducerFenced | Code::InvalidProducerEpoch => Reason::Fenced,
@@ -244,10 +288,17 @@ fn reason(code: Code) -> Reason {
 /// One for all the ways in which a cluster is away, so that one outage is told once.
 const UNREACHABLE_HINT: &str = "check bootstrapServers, the network, and that spec.tls is set where the port expects TLS; it is tried again by itself";
 
-fn problem(connection: &str, operation: &str, subject: &str, code: Code, text: &str, cause: Option<&Cause>) -> Problem {
+fn problem(
+    identity: &Identity,
+    operation: &str,
+    subject: &str,
+    code: Code,
+    text: &str,
+    cause: Option<&Cause>,
+) -> Problem {
     let code = telling(code, cause);
     let words = cause.filter(|cause| cause.code == code).map_or(text, |cause| cause.words.as_str());
-    let at = format!("Kafka connection {connection}");
+    let at = format!("Kafka connection {}", identity.connection);
     match reason(code) {
         reason @ Reason::KafkaAuthenticationFailed => reason.problem(
             format!("{at}: the broker refuses the user or the password: {words}"),
@@ -276,14 +327,11 @@ fn problem(connection: &str, operation: &str, subject: &str, code: Code, text: &
             format!("{at}: no broker answers ({operation}): {words}"),
             UNREACHABLE_HINT,
         ),
-        reason @ Reason::KafkaNotAuthorized => {
-            let right = missing_right(operation, subject, code);
-            reason.problem(
-                format!("{at}: the right {right} is missing ({operation})"),
-                // With the right in it: a second one that is missing is another problem.
-                format!("grant it to the user of the KafkaConnection ({right}); it is tried again by itself"),
-            )
-        }
+        Reason::KafkaNotAuthorized => identity.lacks(&missing_right(operation, subject, code), operation),
+        reason @ Reason::KafkaAuthorizerMissing => reason.problem(
+            format!("{at}: the brokers have no authorizer, so there are no rights to give: {words}"),
+            "set spec.acls.manage: false, or set authorizer.class.name of the brokers",
+        ),
         reason @ Reason::TopicNotFound => reason.problem(
             format!("{at}: there is no topic {subject}"),
             "it was deleted, or never made: make it, and the Sink goes on by itself",
@@ -309,21 +357,32 @@ fn problem(connection: &str, operation: &str, subject: &str, code: Code, text: &
     }
 }
 
-/// Which right is missing, after the operations of Kafka's ACLs.
-fn missing_right(operation: &str, subject: &str, code: Code) -> String {
+/// Which right is missing, after the operations of Kafka's ACLs. Read and Write include Describe: who may not even look up
+/// the topic that he is to write lacks Write.
+fn missing_right(operation: &str, subject: &str, code: Code) -> Right {
+    let subject = subject.to_owned();
     match code {
         Code::TopicAuthorizationFailed => {
             let right = match operation {
-                READING_PROGRESS => "Read",
-                LOOKING_UP_TOPIC => "Describe",
-                READING_TOPIC_SETTINGS => "DescribeConfigs",
-                _ => "Write",
+                READING_PROGRESS => AclOperation::Read,
+                LOOKING_UP_TOPIC => AclOperation::Describe,
+                READING_TOPIC_SETTINGS => AclOperation::DescribeConfigs,
+                _ => AclOperation::Write,
             };
-            format!("{right} on topic {subject}")
+            Right::new(right, AclResource::Topic(subject))
         }
-        Code::GroupAuthorizationFailed => format!("Read on the consumer group {subject}"),
-        Code::TransactionalIdAuthorizationFailed => format!("Write on the transactional id {subject}"),
-        _ => format!("on the cluster for {operation} ({subject})"),
+        Code::GroupAuthorizationFailed => Right::new(AclOperation::Read, AclResource::Group(subject)),
+        Code::TransactionalIdAuthorizationFailed => {
+            Right::new(AclOperation::Write, AclResource::TransactionalId(subject))
+        }
+        _ => {
+            let right = match operation {
+                LOOKING_UP_RIGHTS | GIVING_RIGHTS | TAKING_RIGHTS => AclOperation::Alter,
+                READING_BROKER_SETTINGS => AclOperation::DescribeConfigs,
+                _ => AclOperation::Describe,
+            };
+            Right::new(right, AclResource::Cluster)
+        }
     }
 }
 
@@ -361,17 +420,46 @@ mod tests {
         let trouble = super::super::trouble::Trouble::new("c");
         trouble.note(Code::Authentication, "SASL authentication error");
         let cause = trouble.cause().unwrap();
-        let problem = problem("default/events", "init", "id", Code::OperationTimedOut, "timed out", Some(&cause));
+        let problem = problem(&identity(None), "init", "id", Code::OperationTimedOut, "timed out", Some(&cause));
         assert_eq!(problem.reason, "KafkaAuthenticationFailed");
         assert!(problem.message.contains("SASL authentication error"));
     }
 
+    fn identity(principal: Option<&str>) -> Identity {
+        Identity { connection: "default/events".into(), principal: principal.map(str::to_owned) }
+    }
+
     #[test]
     fn a_missing_right_is_named() {
-        let told = |operation, code| problem("c", operation, "orders", code, "", None).message;
-        assert!(told("producing", Code::TopicAuthorizationFailed).contains("right Write on topic orders"));
-        assert!(told(READING_PROGRESS, Code::TopicAuthorizationFailed).contains("right Read on topic orders"));
-        assert!(told("fencing", Code::TransactionalIdAuthorizationFailed).contains("transactional id orders"));
-        assert!(told(READING_PROGRESS, Code::GroupAuthorizationFailed).contains("group orders"));
+        let told = |operation, code| {
+            let problem = problem(&identity(Some("User:u")), operation, "orders", code, "", None);
+            assert_eq!(problem.reason, "KafkaNotAuthorized");
+            (problem.message, problem.hint)
+        };
+        let check = |operation, code, right: &str, arguments: &str| {
+            let (message, hint) = told(operation, code);
+            assert_eq!(message, format!("Kafka connection default/events: User:u lacks {right} ({operation})"));
+            let arguments = format!("--add --allow-principal User:u {arguments};");
+            assert!(hint.contains(&arguments), "{hint}");
+        };
+        let topic = Code::TopicAuthorizationFailed;
+        check("producing", topic, "Write on topic \"orders\"", "--operation Write --topic orders");
+        check(READING_PROGRESS, topic, "Read on topic \"orders\"", "--operation Read --topic orders");
+        check(LOOKING_UP_TOPIC, topic, "Describe on topic \"orders\"", "--operation Describe --topic orders");
+        let id = Code::TransactionalIdAuthorizationFailed;
+        check("fencing", id, "Write on transactional id \"orders\"", "--operation Write --transactional-id orders");
+        let group = Code::GroupAuthorizationFailed;
+        check(READING_PROGRESS, group, "Read on group \"orders\"", "--operation Read --group orders");
+        check(GIVING_RIGHTS, Code::ClusterAuthorizationFailed, "Alter on the cluster", "--operation Alter --cluster");
+        let unknown = problem(&identity(None), "producing", "orders", topic, "", None);
+        assert!(unknown.message.contains("the principal of the client certificate lacks Write"), "{unknown:?}");
+    }
+
+    #[test]
+    fn brokers_that_know_no_rights_are_told() {
+        let code = Code::SecurityDisabled;
+        let problem = problem(&identity(None), GIVING_RIGHTS, "User:u", code, "Security features are disabled", None);
+        assert_eq!(problem.reason, "KafkaAuthorizerMissing");
+        assert!(problem.hint.contains("acls.manage: false"), "{problem:?}");
     }
 }

@@ -1,21 +1,27 @@
 //! The transactional producer.
 
+use std::collections::BTreeSet;
 use std::ffi::CString;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use afterbay_crds::plan::{Compression, KafkaConnectionPlan};
 use rdkafka::error::RDKafkaErrorCode as Code;
+use rdkafka_sys::rd_kafka_AclOperation_t as AclOperation;
 
 use super::client::{Client, is_dropped};
 use super::config::Settings;
-use super::error::{DELIVERING, ErrorClass, Flags, KafkaError, LOOKING_UP_TOPIC, TransactionError};
+use super::error::{DELIVERING, ErrorClass, Flags, Identity, KafkaError, TransactionError};
 use super::ffi::{NativeError, NativeTopic};
 
 /// How long a wait goes on before it is looked whether it is of any use.
 const SLICE: Duration = Duration::from_secs(1);
 /// The same, where the answer may be that it is of none.
 const SOON: Duration = Duration::from_millis(50);
+/// What a producer looks up.
+const LOOKING_UP_PARTITIONS: &str = "looking up the partitions of a topic";
+/// How long it is asked for which topic a right is missing.
+const ASKING: Duration = Duration::from_secs(5);
 /// How long messages are waited for, until it is looked whether one has failed.
 const GLANCE: Duration = Duration::from_millis(100);
 /// How long a full queue is waited for at a time.
@@ -105,8 +111,10 @@ fn largest_message(plan: &KafkaConnectionPlan) -> u64 {
 /// When it is dropped, what is not committed is dropped too, and nothing is waited for.
 pub struct TransactionalProducer {
     client: Arc<Client>,
-    connection: String,
+    identity: Arc<Identity>,
     transactional_id: String,
+    /// Those that were asked for.
+    topics: Mutex<BTreeSet<String>>,
 }
 
 /// A topic to produce to. Keeps its producer's client alive.
@@ -154,7 +162,12 @@ impl TransactionalProducer {
         // Failures only: a million successes are not worth a million events.
         native.set("delivery.report.only.error", "true");
         let client = Client::start(&plan.name, &mut native).map_err(config)?;
-        Ok(Self { client, connection: plan.name.clone(), transactional_id: settings.transactional_id.clone() })
+        Ok(Self {
+            client,
+            identity: Identity::of(plan),
+            transactional_id: settings.transactional_id.clone(),
+            topics: Mutex::default(),
+        })
     }
 
     /// Fences every other producer of this transactional id, ends its open transaction, and waits for both.
@@ -215,6 +228,7 @@ impl TransactionalProducer {
             let words = "this is no name of a topic".to_owned();
             return Err(self.error("opening a topic", name, NativeError { code: Code::InvalidTopic, words, flags }));
         };
+        self.topics.lock().unwrap_or_else(PoisonError::into_inner).insert(name.to_owned());
         Ok(TopicHandle(Arc::new(Topic { native, name: name.to_owned(), _client: Arc::clone(&self.client) })))
     }
 
@@ -222,7 +236,7 @@ impl TransactionalProducer {
     pub fn partition_count(&self, name: &str, timeout: Duration) -> Result<i32, TransactionError> {
         let topic = self.topic(name)?;
         let count = self.client.native.partition_count(&topic.0.native, timeout);
-        count.map_err(|error| self.error(LOOKING_UP_TOPIC, name, error))
+        count.map_err(|error| self.error(LOOKING_UP_PARTITIONS, name, error))
     }
 
     /// Hands over a message; its bytes are copied. Waits while the queue is full.
@@ -359,6 +373,16 @@ impl TransactionalProducer {
         self.error(DELIVERING, topic, NativeError { code, words: code.to_string(), flags })
     }
 
+    /// The first topic that the user may not write, by the brokers' own account.
+    fn refused_topic(&self) -> Option<String> {
+        let topics = self.topics.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let is_refused = |topic: &String| match self.client.native.describe_topic(topic, ASKING) {
+            Ok(found) => found.operations.is_some_and(|may| !may.contains(&AclOperation::RD_KAFKA_ACL_OPERATION_WRITE)),
+            Err(error) => error.code == Code::TopicAuthorizationFailed,
+        };
+        topics.into_iter().find(is_refused)
+    }
+
     fn error(&self, operation: &'static str, subject: &str, error: NativeError) -> TransactionError {
         // A fatal error hides behind the state that it leaves: that is what is to be told.
         let NativeError { mut code, words: mut text, flags } = error;
@@ -367,13 +391,17 @@ impl TransactionalProducer {
         {
             (code, text) = (fatal, words);
         }
+        // Partitions join a transaction together, and fail together: which of their topics it was is not told.
+        let refused = code == Code::TopicAuthorizationFailed && operation != LOOKING_UP_PARTITIONS;
+        let refused = if refused { self.refused_topic() } else { None };
+        let subject = refused.as_deref().unwrap_or(subject);
         TransactionError {
             class: ErrorClass::of(code, flags),
             code,
             text,
             operation,
             subject: subject.to_owned(),
-            connection: self.connection.clone(),
+            identity: Arc::clone(&self.identity),
             cause: self.client.trouble.cause().map(Box::new),
         }
     }

@@ -4,6 +4,7 @@
 //! up to the end that an uncommitted reader sees at the beginning: all that can ever be committed below that end is then
 //! decided.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use afterbay_crds::plan::KafkaConnectionPlan;
@@ -16,8 +17,8 @@ use rdkafka::topic_partition_list::TopicPartitionListElem;
 use rdkafka::{Offset, TopicPartitionList};
 
 use super::config::Settings;
-use super::error::{KafkaError, READING_PROGRESS};
-use super::trouble::Trouble;
+use super::error::{Identity, KafkaError, READING_PROGRESS};
+use super::trouble::{Cause, Trouble};
 
 /// Records from the end that are looked through first; ten times as many next, and so on.
 const FIRST_WINDOW: i64 = 1_000;
@@ -45,6 +46,10 @@ pub fn read_progress(
     reader.is_fit()?;
     let (low, high) = reader.end()?;
     reader.wait_until_decided(high)?;
+    if low == high {
+        // Nothing is read, and so the right to is looked for: it would else be missed at the next start only.
+        reader.may_read(high)?;
+    }
     let mut window = FIRST_WINDOW;
     let mut end = high;
     // Windows from the end backwards, each read up to where the last one began: the newest record wins.
@@ -84,7 +89,7 @@ struct Reader<'a> {
     /// Sees the true end, beyond open transactions.
     uncommitted: BaseConsumer<Trouble>,
     trouble: Trouble,
-    connection: &'a str,
+    identity: Arc<Identity>,
     topic: &'a str,
     group_id: &'a str,
     deadline: Instant,
@@ -112,7 +117,7 @@ impl<'a> Reader<'a> {
             )
         };
         let (consumer, uncommitted) = (consumer("read_committed")?, consumer("read_uncommitted")?);
-        Ok(Self { consumer, uncommitted, trouble, connection: &plan.name, topic, group_id, deadline })
+        Ok(Self { consumer, uncommitted, trouble, identity: Identity::of(plan), topic, group_id, deadline })
     }
 
     /// The topic has one partition, and the group may be used: a right that would else be missed at the next start only.
@@ -123,13 +128,13 @@ impl<'a> Reader<'a> {
         let found = metadata.topics().first();
         if let Some(code) = found.and_then(MetadataTopic::error) {
             let error = RdKafkaError::MetadataFetch(code.into());
-            return Err(KafkaError::call(&error, READING_PROGRESS, self.topic, self.connection, None));
+            return Err(KafkaError::call(&error, READING_PROGRESS, self.topic, &self.identity, None));
         }
         match found.map(|topic| topic.partitions().len()) {
             Some(1) => {}
             Some(0) | None => {
                 let error = RdKafkaError::MetadataFetch(Code::UnknownTopicOrPartition);
-                return Err(KafkaError::call(&error, READING_PROGRESS, self.topic, self.connection, None));
+                return Err(KafkaError::call(&error, READING_PROGRESS, self.topic, &self.identity, None));
             }
             Some(partitions) => {
                 return Err(KafkaError::Told(Reason::ProgressTopicUnfit.problem(
@@ -197,6 +202,24 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// Whether the user may fetch, tried at the end of the topic.
+    fn may_read(&self, end: i64) -> Result<(), KafkaError> {
+        let mut partition = TopicPartitionList::new();
+        let failed = |error: &RdKafkaError| self.failed(error, READING_PROGRESS, self.topic);
+        partition.add_partition_offset(self.topic, 0, Offset::Offset(end)).map_err(|error| failed(&error))?;
+        self.consumer.assign(&partition).map_err(|error| failed(&error))?;
+        loop {
+            match self.consumer.poll(RECORD) {
+                Some(Ok(_) | Err(RdKafkaError::PartitionEOF(_))) => return Ok(()),
+                Some(Err(error)) if !is_passing(&error) => return Err(failed(&error)),
+                Some(Err(_)) | None => {}
+            }
+            if Instant::now() >= self.deadline {
+                return Err(self.late());
+            }
+        }
+    }
+
     /// The offset behind all that was read, from the last `assign` on: librdkafka forgets the old one when its main thread
     /// has seen that, and the crate asks that thread first which partitions are assigned.
     fn position(&self) -> Option<i64> {
@@ -207,9 +230,11 @@ impl<'a> Reader<'a> {
         match self.trouble.cause() {
             Some(cause) => {
                 let error = RdKafkaError::MessageConsumption(Code::OperationTimedOut);
-                KafkaError::call(&error, READING_PROGRESS, self.topic, self.connection, Some(cause))
+                KafkaError::call(&error, READING_PROGRESS, self.topic, &self.identity, Some(cause))
             }
-            None => KafkaError::Undecided { connection: self.connection.to_owned(), topic: self.topic.to_owned() },
+            None => {
+                KafkaError::Undecided { connection: self.identity.connection.clone(), topic: self.topic.to_owned() }
+            }
         }
     }
 
@@ -231,7 +256,9 @@ impl<'a> Reader<'a> {
                     // Events are served by polling; nothing is assigned yet, so no message is lost.
                     let _ = self.consumer.poll(EVENTS);
                     let _ = self.uncommitted.poll(EVENTS);
-                    let refused = self.trouble.cause().is_some_and(|cause| cause.is_refusal());
+                    // The group's coordinator is refused in an event, and asked for again all the same.
+                    let is_no = |cause: Cause| cause.is_refusal() || cause.code == Code::GroupAuthorizationFailed;
+                    let refused = self.trouble.cause().is_some_and(is_no);
                     if refused || !is_passing(&error) || Instant::now() >= self.deadline {
                         return Err(self.failed(&error, operation, subject));
                     }
@@ -241,7 +268,7 @@ impl<'a> Reader<'a> {
     }
 
     fn failed(&self, error: &RdKafkaError, operation: &'static str, subject: &str) -> KafkaError {
-        KafkaError::call(error, operation, subject, self.connection, self.trouble.cause())
+        KafkaError::call(error, operation, subject, &self.identity, self.trouble.cause())
     }
 }
 

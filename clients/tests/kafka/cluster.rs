@@ -52,6 +52,7 @@ pub fn unsecured(address: &str) -> KafkaConnectionPlan {
         bootstrap_servers: address.into(),
         tls: None,
         authentication: None,
+        principal: None,
         config: Vec::new(),
     }
 }

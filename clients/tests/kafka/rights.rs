@@ -50,19 +50,19 @@ async fn each_missing_right_is_named() {
 
     let error = fence().err().unwrap();
     assert_eq!(error.class, ErrorClass::NotAuthorized, "{error:?}");
-    check(&error.problem(), &["Write on the transactional id", &id]);
+    check(&error.problem(), &["lacks Write on transactional id", &id]);
     rights.give(AclOperation::Write, AclResource::TransactionalIdPrefix(id[..id.len() - 1].into())).await;
     let producer = fence().unwrap();
 
     let read = || read_progress(&limited.plan, &progress, &group, "k", TIMEOUT).map_err(|error| error.problem());
     check(&read().unwrap_err(), &["Read", &progress]);
     rights.give(AclOperation::Read, AclResource::Topic(progress.clone())).await;
-    check(&read().unwrap_err(), &["Read on the consumer group", &group]);
+    check(&read().unwrap_err(), &["lacks Read on group", &group]);
     rights.give(AclOperation::Read, AclResource::Group(group.clone())).await;
     assert_eq!(read().unwrap(), None);
 
     let problem = producer.partition_count(&data, TIMEOUT).unwrap_err().problem();
-    check(&problem, &["Describe", &data]);
+    check(&problem, &["lacks Write on topic", &data]);
     assert_eq!(theirs.describe_topic(&data).await.unwrap_err().problem().reason, "KafkaNotAuthorized");
     rights.give(AclOperation::Describe, AclResource::Topic(data.clone())).await;
     let told = theirs.topic_rights(&data).await.unwrap();

@@ -19,7 +19,8 @@ use super::references::{CertificateAndKeyRef, CertificateRef, PasswordRef};
     shortname = "kafkaconn",
     derive = "PartialEq",
     doc = "A Kafka cluster, how to reach it, and who the workers are there.",
-    validation = Rule::new("self.metadata.name.size() <= 63 && self.metadata.name.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?$')").message("the name must be a DNS label: up to 63 lower-case letters, digits and dashes")
+    validation = Rule::new("self.metadata.name.size() <= 63 && self.metadata.name.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?$')").message("the name must be a DNS label: up to 63 lower-case letters, digits and dashes"),
+    validation = Rule::new("!has(self.spec.acls) || !self.spec.acls.manage || has(self.spec.acls.principal) || (has(self.spec.authentication) && self.spec.authentication.type != 'tls')").message("acls.manage needs acls.principal, unless authentication names a user")
 )]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct KafkaConnectionSpec {
@@ -31,9 +32,12 @@ pub struct KafkaConnectionSpec {
     /// Who the workers are; without it nobody.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub authentication: Option<Authentication>,
-    /// Who looks up and makes topics; without it the same as `authentication`.
+    /// Who looks up and makes topics, and gives rights; without it the same as `authentication`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub admin_authentication: Option<Authentication>,
+    /// Rights, on a cluster with an authorizer.
+    #[serde(default)]
+    pub acls: Acls,
     /// The topic that holds what the Sinks of this connection have committed.
     #[serde(default)]
     pub progress_topic: ProgressTopic,
@@ -97,6 +101,19 @@ pub enum AuthenticationType {
     /// SASL SCRAM-SHA-512.
     #[serde(rename = "scram-sha-512")]
     ScramSha512,
+}
+
+/// Rights on a cluster with an authorizer.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Acls {
+    /// Whether the workers are given the rights that they need.
+    #[serde(default)]
+    pub manage: bool,
+    /// For whom the brokers take the workers: `User:afterbay`. By default `User:` and the user of `authentication`; needed
+    /// with client certificates, whose names the brokers make.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub principal: Option<String>,
 }
 
 /// The progress topic.

@@ -13,7 +13,7 @@ mod source_connector;
 
 pub use format::{Avro, Doc, Format, Json, MessagePart, PartAvro, PartDoc, PartFormat, Plain};
 pub use kafka_connection::{
-    Authentication, AuthenticationType, KafkaConnection, KafkaConnectionSpec, ProgressTopic, Tls,
+    Acls, Authentication, AuthenticationType, KafkaConnection, KafkaConnectionSpec, ProgressTopic, Tls,
 };
 pub use references::{CertificateAndKeyRef, CertificateRef, PasswordRef, UsernameRef};
 pub use schema_registry_connection::{

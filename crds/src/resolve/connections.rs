@@ -74,6 +74,8 @@ impl<'a> Secrets<'a> {
                 ca_file: self.authorities(&format!("{prefix}-ca"), name, &tls.trusted_certificates),
             }),
             authentication: who.and_then(|who| self.kafka_authentication(name, who, &format!("{prefix}-{role}"))),
+            // It names the workers, and whoever is the same as they are.
+            principal: spec.acls.principal.clone().filter(|_| who == spec.authentication.as_ref()),
             config: spec.config.iter().map(|(setting, value)| (setting.clone(), value.clone())).collect(),
         }
     }

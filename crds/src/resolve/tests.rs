@@ -195,6 +195,45 @@ fn topics_are_made_as_the_administrator() {
 }
 
 #[test]
+fn the_workers_are_given_what_they_need_and_no_more() {
+    let granted = |acls: &str| {
+        let text = secured().replacen("  namePrefix: materialize\n", &format!("  namePrefix: materialize\n{acls}"), 1);
+        let kafka = workers(&text, &[]).remove(0).provisioning.kafka.remove(0);
+        assert!(!kafka.as_workers && kafka.connection.principal.is_none());
+        kafka.grants
+    };
+    assert_eq!(granted(""), None);
+    assert_eq!(granted("  acls: {manage: false, principal: 'User:x'}\n"), None);
+    let grants = granted("  acls: {manage: true}\n").expect("rights are managed");
+    assert_eq!(grants.principal, "User:worker");
+    let rights: Vec<_> = grants.rights.iter().map(ToString::to_string).collect();
+    let expected = [
+        "Read on topic \"_materialize-progress-eu-prod.events\"",
+        "Read on groups that begin with \"materialize-eu-prod.events-\"",
+        "Write on topic \"_materialize-progress-eu-prod.events\"",
+        "Write on topic \"a\"",
+        "Write on topic \"b\"",
+        "Write on transactional ids that begin with \"materialize-eu-prod.events-\"",
+        "DescribeConfigs on the cluster",
+    ];
+    assert_eq!(rights, expected);
+    assert_eq!(granted("  acls: {manage: true, principal: 'User:x'}\n").expect("rights").principal, "User:x");
+}
+
+#[test]
+fn a_name_that_begins_otherwise_has_a_right_of_its_own() {
+    let mut sink = worker().plan.sinks.remove(0).kafka;
+    sink.transactional_id = format!("own-{}", sink.transactional_id);
+    let rights = rights::of_sink(&sink, "materialize-eu-prod.events-");
+    let told: Vec<_> = rights.iter().map(ToString::to_string).collect();
+    assert!(
+        told.contains(&"Write on transactional id \"own-materialize-eu-prod.events-prod.a\"".to_owned()),
+        "{told:?}"
+    );
+    assert!(told.contains(&"Read on groups that begin with \"materialize-eu-prod.events-\"".to_owned()), "{told:?}");
+}
+
+#[test]
 fn a_source_without_sinks_has_no_worker() {
     let text = secured();
     let until_sinks = text.find("kind: Sink\n").and_then(|at| text[..at].rfind("---")).expect("a Sink");

@@ -1,7 +1,7 @@
 //! KafkaConnections.
 
 use super::subject::Subject;
-use crate::api::{Authentication, AuthenticationType, KafkaConnectionSpec};
+use crate::api::{Acls, Authentication, AuthenticationType, KafkaConnectionSpec};
 use crate::names::{self, Naming, ResourceName, TOPIC_MAX};
 
 const BY_ANOTHER_FIELD: &str = "leave it out: spec.bootstrapServers says it";
@@ -97,6 +97,41 @@ pub(super) fn check(mut subject: Subject<'_>, spec: &KafkaConnectionSpec, instan
             }
             authentication_holds(&mut subject, who, field);
         }
+    }
+    principal(&mut subject, &spec.acls, spec.authentication.as_ref());
+}
+
+/// Tells a principal that is none, and one that is missing where rights are to be given to it.
+fn principal(subject: &mut Subject<'_>, acls: &Acls, who: Option<&Authentication>) {
+    let field = "spec.acls.principal";
+    if let Some(principal) = &acls.principal {
+        let parts = principal.split_once(':').filter(|(kind, name)| !kind.is_empty() && !name.is_empty());
+        let wrong = match parts {
+            None => Some(format!("\"{principal}\" is no principal")),
+            Some(_) if principal.contains(char::is_control) => Some("it holds a control character".to_owned()),
+            // To Kafka it stands for all there are.
+            Some((_, "*")) => Some(format!("\"{principal}\" is everybody")),
+            Some(_) => None,
+        };
+        if let Some(what) = wrong {
+            subject.tell(field, what, "write it as the brokers name the workers: User:afterbay");
+        }
+        return;
+    }
+    let knows_all = ["spec.acls", "spec.authentication"].into_iter().all(|field| subject.knows(field));
+    if !acls.manage || !knows_all {
+        return;
+    }
+    match who.map(|who| who.r#type) {
+        None => {
+            let remedy = "add spec.authentication, or write for whom the brokers take the workers: User:afterbay";
+            subject.tell(field, "it is missing, and nothing else says to whom rights are to be given", remedy);
+        }
+        Some(AuthenticationType::Tls) => {
+            let remedy = "add the name that the brokers make of the client certificate: User:CN=afterbay";
+            subject.tell(field, "it is missing, and rights are to be given to the owner of a certificate", remedy);
+        }
+        Some(_) => {}
     }
 }
 

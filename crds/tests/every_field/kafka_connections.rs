@@ -2,9 +2,9 @@
 
 use afterbay_crds::manifest::{ManifestFile, read};
 use afterbay_crds::validate::validate;
-use serde_json::json;
+use serde_json::{Value, json};
 
-use super::check;
+use super::{check, with};
 
 #[test]
 fn kafka_connections() {
@@ -75,9 +75,43 @@ spec.config = {"socket.keepalive.enable": true}
 spec.config = {"message.max.bytes": 1000}
 spec.config = {"client.rack": "a\u0000b"}
 spec.config = {"client=rack": "a"}
+spec.acls = null
+spec.acls = {"manage": "yes"}
+spec.acls.principals = ["User:afterbay"]
+spec.acls.principal = ""
+spec.acls.principal = "afterbay"
+spec.acls.principal = "User:"
+spec.acls.principal = "User:*"
+spec.acls.principal = "User:after\u0000bay"
+"#,
+    );
+}
+
+#[test]
+fn rights_are_given_to_somebody_only() {
+    check(
+        "KafkaConnection/mutual",
+        r#"
 spec.acls = {"manage": true}
 "#,
     );
+    let told = |change: fn(&mut Value)| {
+        let errors = with("KafkaConnection/mutual", |connection| {
+            connection["spec"]["acls"] = json!({"manage": true});
+            change(connection);
+        });
+        errors.into_iter().map(|error| (error.field, error.what)).collect::<Vec<_>>()
+    };
+    assert_eq!(told(|connection| connection["spec"]["acls"]["principal"] = json!("User:CN=x,O=y")), []);
+    let user = |connection: &mut Value| {
+        connection["spec"]["authentication"] = connection["spec"]["adminAuthentication"].clone();
+    };
+    assert_eq!(told(user), []);
+    let nobody = |connection: &mut Value| {
+        connection["spec"].as_object_mut().expect("an object").shift_remove("authentication");
+    };
+    let missing = "it is missing, and nothing else says to whom rights are to be given";
+    assert_eq!(told(nobody), [("spec.acls.principal".to_owned(), missing.to_owned())]);
 }
 
 #[test]

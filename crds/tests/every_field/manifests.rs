@@ -33,6 +33,7 @@ fn usual() -> Vec<Value> {
                 "tls": {"trustedCertificates": trusted},
                 "authentication": {"type": "scram-sha-512", "username": "afterbay", "passwordSecret": password},
                 "adminAuthentication": {"type": "tls", "certificateAndKey": certificate},
+                "acls": {"manage": true, "principal": "User:afterbay"},
                 "progressTopic": {"name": "progress", "replicationFactor": 3},
                 "namePrefix": "afterbay",
                 "config": {"socket.keepalive.enable": "true"},

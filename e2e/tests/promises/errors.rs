@@ -5,11 +5,11 @@ use std::collections::BTreeSet;
 use std::time::Instant;
 
 use afterbay_e2e::afterbay::PATIENCE;
-use afterbay_e2e::{Database, Format, History, Manifests, Scenario, Sink, await_condition, broker, scenario};
+use afterbay_e2e::{Database, Format, History, Manifests, Scenario, Sink, await_condition, scenario};
 use serde_json::json;
 use tokio::net::TcpListener;
 
-use crate::telling::{both_refuse, both_tell, check, run_tells};
+use crate::telling::{both_refuse, both_tell, check};
 
 /// A scenario with table `t (id int PRIMARY KEY, n int)`, a Sink of it, and its topic.
 async fn begin(test: &str) -> (Scenario, Manifests) {
@@ -257,21 +257,10 @@ async fn references_that_lead_nowhere() {
 }
 
 #[tokio::test]
-async fn a_topic_that_differs_is_used_as_it_is_and_told() {
-    let (scenario, manifests) = begin("differs").await;
-    let topic = scenario.topic("t");
-    broker::create_topic(scenario.rig, &topic, 2, &[]).await;
-    let afterbay = scenario.run(&manifests.set("Sink/t", "spec.kafka.topic.partitions", 5));
-    let (message, _) = afterbay.problem("TopicDiffers").await;
-    check(&message, &[&format!("topic {topic} is there"), "2 partitions instead of 5"]);
-    afterbay.caught_up(&scenario).await;
-}
-
-#[tokio::test]
 async fn a_topic_setting_that_the_broker_refuses() {
     let (scenario, manifests) = begin("topic-config").await;
     let manifests = manifests.set("Sink/t", "spec.kafka.topic.config", json!({"cleanup.policy": "sometimes"}));
-    run_tells(&scenario, &manifests, "TopicCreationRefused", &["sometimes", "correct spec.kafka.topic"]).await;
+    both_tell(&scenario, &manifests, "TopicCreationRefused", &["sometimes", "correct spec.kafka.topic"]).await;
 }
 
 #[tokio::test]

@@ -158,7 +158,9 @@ async fn a_topic_that_the_user_may_not_write_stops_its_own_sink_only() {
     let manifests = secure::kafka(manifests, scenario.rig, "scram-sha-512", "limited", "broker-limited");
     let afterbay = scenario.run(&manifests);
     let (message, hint) = afterbay.stalled("ailing", "KafkaNotAuthorized").await;
-    assert!(message.contains(&ailing) && message.contains("Write") && hint.contains("grant"), "{message} · {hint}");
+    let (lacks, remedy) =
+        (format!("lacks Write on topic \"{ailing}\""), format!("--operation Write --topic {ailing};"));
+    assert!(message.contains(&lacks) && hint.contains(&remedy), "{message} · {hint}");
     for round in 0..2 {
         for _ in 0..3 {
             history.work(20).await;
@@ -183,10 +185,13 @@ async fn a_topic_that_the_user_may_not_write_is_told_beforehand() {
     let manifests = secure::kafka(manifests, scenario.rig, "scram-sha-512", "limited", "broker-limited");
     let rights = Rights::new(&scenario);
     rights.allow_all_but_topics(&scenario).await;
-    rights.create_topic(&topic).await;
+    rights.create_topic(&topic, &[]).await;
     rights.allow(&[AclOperation::Describe], AclResource::Topic(topic.clone())).await;
-    let missing = format!("the right Write on topic {topic} is missing");
-    let words = [missing.as_str(), "grant it to the user of the KafkaConnection"];
+    let missing = format!("User:limited lacks Write on topic \"{topic}\"");
+    let remedy = format!(
+        "kafka-acls.sh --bootstrap-server … --add --allow-principal User:limited --operation Write --topic {topic}"
+    );
+    let words = [missing.as_str(), &remedy];
     validate_tells(&scenario, &manifests, "KafkaNotAuthorized", &words).await;
     rights.allow(&[AclOperation::Write], AclResource::Topic(topic)).await;
     let finished = scenario.validate(&manifests, &["--online"]).await;

@@ -67,6 +67,7 @@ fn sink(key: &[String], envelope: Envelope) -> SinkPlan {
                 bootstrap_servers: "localhost:9092".into(),
                 tls: None,
                 authentication: None,
+                principal: None,
                 config: Vec::new(),
             },
             topic: "orders".into(),

@@ -94,12 +94,13 @@ fn subjects(worker: &Worker) -> impl Iterator<Item = String> {
 async fn attempt(shared: &Shared, index: usize, worker: &Worker) -> Outcome {
     let mut outcome = Outcome::default();
     for kafka in &worker.provisioning.kafka {
-        provision::topics(kafka, &mut outcome).await;
+        provision::kafka(kafka, &mut outcome).await;
     }
     let source = &worker.plan.source;
     let spec = &worker.provisioning.publication;
     provision::provide_publication(&source.name, &source.connection, spec, &worker.plan.sinks, &mut outcome).await;
     shared.reports.lacks(index, Finder::Provisioning, &outcome.problems);
+    shared.reports.warns(index, &outcome.warnings);
     shared.keep_status();
     for (subject, problem) in &outcome.problems {
         shared.teller.problem(&format!("{subject} (provisioning)"), problem);

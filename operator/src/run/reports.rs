@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use afterbay_crds::reason::Reason;
 use afterbay_crds::report::{Problem, SinkReport, SinkState, WorkerReport};
 use afterbay_crds::resolve::Worker;
 
@@ -15,6 +16,8 @@ struct Known {
     report: WorkerReport,
     /// What keeps each Sink's surroundings from being there, by who found it and the Sink's name.
     lacks: HashMap<(Finder, String), Problem>,
+    /// What there is to know around the worker, by subject.
+    warnings: Vec<(String, Problem)>,
     /// Where the source's log ended at first, if somebody waits for it.
     target: Option<u64>,
 }
@@ -42,7 +45,7 @@ impl Reports {
             });
             let report =
                 WorkerReport { worker: worker.name.to_string(), sinks: sinks.collect(), ..WorkerReport::default() };
-            Known { report, lacks: HashMap::new(), target: None }
+            Known { report, lacks: HashMap::new(), warnings: Vec::new(), target: None }
         };
         Self(Mutex::new(workers.iter().map(known).collect()))
     }
@@ -67,11 +70,16 @@ impl Reports {
         let Some(known) = all.get_mut(index) else { return };
         known.lacks.retain(|(by, _), _| *by != finder);
         for sink in &known.report.sinks {
-            let own = format!("sink {}", sink.name);
-            let is_of = |subject: &str| subject == own || !subject.starts_with("sink ");
-            if let Some((_, problem)) = problems.iter().find(|(subject, _)| is_of(subject)) {
+            if let Some((_, problem)) = problems.iter().find(|(subject, _)| is_of(subject, sink)) {
                 known.lacks.insert((finder, sink.name.clone()), problem.clone());
             }
+        }
+    }
+
+    /// What there is to know around a worker, by subject.
+    pub fn warns(&self, index: usize, warnings: &[(String, Problem)]) {
+        if let Some(known) = self.lock().get_mut(index) {
+            known.warnings = warnings.to_vec();
         }
     }
 
@@ -95,13 +103,24 @@ impl Reports {
     }
 }
 
+/// Whether what is said of this subject is the Sink's business: its own, or that of all.
+fn is_of(subject: &str, sink: &SinkReport) -> bool {
+    subject.strip_prefix("sink ").is_none_or(|name| name == sink.name)
+}
+
 impl Known {
     fn with_lacks(&self) -> WorkerReport {
         let mut report = self.report.clone();
         for sink in &mut report.sinks {
-            if sink.error.is_none() && sink.state != SinkState::Running {
+            let of_sink = self.warnings.iter().filter(|(subject, _)| is_of(subject, sink));
+            let warnings: Vec<_> = of_sink.map(|(_, problem)| problem.clone()).collect();
+            sink.warnings.extend(warnings);
+            // That there is no topic says less than why it is not made.
+            let says_more = |problem: &Problem| problem.reason == Reason::TopicNotFound.as_str();
+            if sink.state != SinkState::Running && sink.error.as_ref().is_none_or(says_more) {
                 let by = |finder| self.lacks.get(&(finder, sink.name.clone()));
-                sink.error = by(Finder::Provisioning).or_else(|| by(Finder::LogEnd)).cloned();
+                let lack = by(Finder::Provisioning).or_else(|| by(Finder::LogEnd)).cloned();
+                sink.error = lack.or(sink.error.take());
             }
         }
         report
@@ -110,14 +129,12 @@ impl Known {
 
 #[cfg(test)]
 mod tests {
-    use afterbay_crds::reason::Reason;
-
     use super::*;
 
     fn reports() -> Reports {
         let sink = |name: &str| SinkReport { name: name.into(), state: SinkState::Created, ..SinkReport::default() };
         let report = WorkerReport { sinks: vec![sink("default/a"), sink("default/b")], ..WorkerReport::default() };
-        Reports(Mutex::new(vec![Known { report, lacks: HashMap::new(), target: None }]))
+        Reports(Mutex::new(vec![Known { report, lacks: HashMap::new(), warnings: Vec::new(), target: None }]))
     }
 
     fn reasons(reports: &Reports) -> Vec<Option<String>> {
@@ -136,6 +153,33 @@ mod tests {
         assert_eq!(reasons(&reports), [source, topic.clone()]);
         reports.lacks(0, Finder::LogEnd, &[]);
         assert_eq!(reasons(&reports), [None, topic]);
+        let stalled = |error: Problem| {
+            let mut report = reports.all().remove(0);
+            report.sinks[1] = SinkReport { state: SinkState::Stalled, error: Some(error), ..report.sinks[1].clone() };
+            reports.told(0, report);
+        };
+        let refused = Reason::TopicCreationRefused.problem("one broker, three replicas", "correct it");
+        reports.lacks(0, Finder::Provisioning, &[("sink default/b".to_owned(), refused)]);
+        stalled(Reason::TopicNotFound.problem("no topic", "make it"));
+        assert_eq!(reasons(&reports), [None, Some("TopicCreationRefused".to_owned())], "why there is no topic");
+        stalled(Reason::TableNotFound.problem("no table", "make it"));
+        assert_eq!(reasons(&reports), [None, Some("TableNotFound".to_owned())]);
+    }
+
+    #[test]
+    fn what_there_is_to_know_stands_at_the_sinks_that_it_is_about() {
+        let reports = reports();
+        let (weak, differs) = (Reason::ProgressTopicWeak.problem("", ""), Reason::TopicDiffers.problem("", ""));
+        let warnings = [("connection default/events".to_owned(), weak), ("sink default/b".to_owned(), differs)];
+        reports.warns(0, &warnings);
+        let told: Vec<Vec<_>> = reports.all()[0]
+            .sinks
+            .iter()
+            .map(|sink| sink.warnings.iter().map(|problem| problem.reason.clone()).collect())
+            .collect();
+        assert_eq!(told, [vec!["ProgressTopicWeak"], vec!["ProgressTopicWeak", "TopicDiffers"]]);
+        reports.warns(0, &[]);
+        assert!(reports.all()[0].sinks.iter().all(|sink| sink.warnings.is_empty()));
     }
 
     #[test]

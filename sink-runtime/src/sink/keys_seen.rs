@@ -10,9 +10,8 @@ use std::collections::HashMap;
 pub struct KeysSeen {
     /// Rows that came less those that went, by the hash of their key.
     rows: HashMap<u64, i32>,
-    /// How often a key came that was there, since the worker began.
+    /// How often a key came that was there, and nobody has asked since.
     repeated: u64,
-    told: u64,
 }
 
 impl KeysSeen {
@@ -35,10 +34,9 @@ impl KeysSeen {
         *self.rows.entry(hash).or_default() -= 1;
     }
 
-    /// How often a key was repeated so far; none if that is told already.
+    /// How often a key was repeated since this was asked last; none if it was not.
     pub fn news(&mut self) -> Option<u64> {
-        let repeated = self.repeated;
-        (std::mem::replace(&mut self.told, repeated) != repeated).then_some(repeated)
+        Some(std::mem::take(&mut self.repeated)).filter(|repeated| *repeated > 0)
     }
 }
 

@@ -41,6 +41,7 @@ struct Slow {
     error: Option<Problem>,
     /// At the most one of each reason.
     warnings: Vec<Problem>,
+    keys_repeated: u64,
     /// The position that was lost last, and how many were.
     lost: (Option<Position>, u64),
     /// What was told when the source's log was found to end before what is committed.
@@ -114,6 +115,11 @@ impl SinkStatus {
                 slow.warnings.push(warning);
             }
         }
+    }
+
+    /// Keys came again that were there.
+    pub fn keys_repeated(&self, times: u64) {
+        self.slow().keys_repeated += times;
     }
 
     /// The Sink begins anew, as what follows this position is lost; tells of it, once for each position.
@@ -212,6 +218,7 @@ impl SinkStatus {
             bytes_committed: slow.bytes_committed,
             error: slow.error.clone(),
             warnings: slow.warnings.clone(),
+            keys_repeated: slow.keys_repeated,
         }
     }
 

@@ -23,6 +23,17 @@ pub(in super::super) struct NativeAcl<'a> {
     pub(in super::super) operation: rd_kafka_AclOperation_t,
 }
 
+/// An entry, as the brokers hold it.
+#[derive(Clone, Debug)]
+pub(in super::super) struct NativeFoundAcl {
+    pub(in super::super) resource: rd_kafka_ResourceType_t,
+    pub(in super::super) name: String,
+    pub(in super::super) pattern: rd_kafka_ResourcePatternType_t,
+    pub(in super::super) operation: rd_kafka_AclOperation_t,
+    pub(in super::super) permission: rd_kafka_AclPermissionType_t,
+    pub(in super::super) host: String,
+}
+
 type New = unsafe extern "C" fn(
     rd_kafka_ResourceType_t,
     *const c_char,
@@ -36,6 +47,56 @@ type New = unsafe extern "C" fn(
 ) -> *mut sys::rd_kafka_AclBinding_t;
 
 impl NativeClient {
+    /// All entries of a principal.
+    pub(in super::super) fn describe_acls(
+        &self,
+        principal: &str,
+        timeout: Duration,
+    ) -> Result<Vec<NativeFoundAcl>, NativeError> {
+        let principal = c_string(principal)?;
+        let mut words: [c_char; WORDS_MAX] = [0; WORDS_MAX];
+        // SAFETY: the principal ends with NUL and is copied, null stands for any name and host, and `words` has the length
+        // that is told.
+        let filter = unsafe {
+            sys::rd_kafka_AclBindingFilter_new(
+                rd_kafka_ResourceType_t::RD_KAFKA_RESOURCE_ANY,
+                std::ptr::null(),
+                rd_kafka_ResourcePatternType_t::RD_KAFKA_RESOURCE_PATTERN_ANY,
+                principal.as_ptr(),
+                std::ptr::null(),
+                rd_kafka_AclOperation_t::RD_KAFKA_ACL_OPERATION_ANY,
+                rd_kafka_AclPermissionType_t::RD_KAFKA_ACL_PERMISSION_TYPE_ANY,
+                words.as_mut_ptr(),
+                WORDS_MAX,
+            )
+        };
+        // SAFETY: where there is none, librdkafka has written a string.
+        let filter = NonNull::new(filter).ok_or_else(|| invalid(unsafe { text(words.as_ptr()) }))?;
+        let filter = Owned(filter, sys::rd_kafka_AclBinding_destroy);
+        let options = self.options(rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_DESCRIBEACLS, timeout)?;
+        let answer = self.ask(timeout, |queue| {
+            let (filter, options) = (filter.0.as_ptr(), options.0.as_ptr());
+            // SAFETY: client, filter, options and queue are alive; what is needed of them is copied.
+            unsafe { sys::rd_kafka_DescribeAcls(self.client.as_ptr(), filter, options, queue) }
+        })?;
+        let mut count = 0;
+        // SAFETY: the event is alive, and its entries with it; there are `count` of them. What librdkafka does not know of
+        // an entry it calls unknown, which is of the enumerations, too.
+        unsafe {
+            let result = sys::rd_kafka_event_DescribeAcls_result(answer.0.as_ptr());
+            let acls = array(sys::rd_kafka_DescribeAcls_result_acls(result, &raw mut count), count);
+            let found = |acl: &*const _| NativeFoundAcl {
+                resource: sys::rd_kafka_AclBinding_restype(*acl),
+                name: text(sys::rd_kafka_AclBinding_name(*acl)),
+                pattern: sys::rd_kafka_AclBinding_resource_pattern_type(*acl),
+                operation: sys::rd_kafka_AclBinding_operation(*acl),
+                permission: sys::rd_kafka_AclBinding_permission_type(*acl),
+                host: text(sys::rd_kafka_AclBinding_host(*acl)),
+            };
+            Ok(acls.iter().map(found).collect())
+        }
+    }
+
     /// Gives rights; those that are there are as good.
     pub(in super::super) fn create_acls(&self, acls: &[NativeAcl<'_>], timeout: Duration) -> Result<(), NativeError> {
         let bindings = bindings(acls, sys::rd_kafka_AclBinding_new)?;

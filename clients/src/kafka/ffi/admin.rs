@@ -33,13 +33,15 @@ pub(in super::super) struct NativeTopicDescription {
 pub(in super::super) type NativeSetting = (String, bool);
 
 impl NativeClient {
-    /// Makes a topic; -1 partitions or replicas: as many as the broker's default. The error has the broker's words.
+    /// Makes a topic, or only tries; -1 partitions or replicas: as many as the broker's default. The error has the broker's
+    /// words.
     pub(in super::super) fn create_topic(
         &self,
         name: &str,
         partitions: i32,
         replicas: i32,
         config: &BTreeMap<String, String>,
+        only_try: bool,
         timeout: Duration,
     ) -> Result<(), NativeError> {
         let name = c_string(name)?;
@@ -57,6 +59,12 @@ impl NativeClient {
             no_error(code)?;
         }
         let options = self.options(rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_CREATETOPICS, timeout)?;
+        if only_try {
+            // SAFETY: the options are alive, and `words` has the length that is told.
+            no_error(unsafe {
+                sys::rd_kafka_AdminOptions_set_validate_only(options.0.as_ptr(), 1, words.as_mut_ptr(), WORDS_MAX)
+            })?;
+        }
         let answer = self.ask(timeout, |queue| {
             let mut topics = [topic.0.as_ptr()];
             let (topics, options) = (topics.as_mut_ptr(), options.0.as_ptr());

@@ -19,7 +19,7 @@ use rdkafka::error::RDKafkaErrorCode as Code;
 use rdkafka_sys as sys;
 use sys::rd_kafka_resp_err_t;
 
-pub(super) use self::acls::NativeAcl;
+pub(super) use self::acls::{NativeAcl, NativeFoundAcl};
 pub(super) use self::admin::NativeTopicDescription;
 pub(super) use self::client::NativeClient;
 pub(super) use self::transactions::NativeTopic;

@@ -56,9 +56,9 @@ impl Life<'_> {
     fn tell_repeated_keys(&mut self) {
         let Some(repeated) = self.messages.repeated_keys() else { return };
         let plan = &self.context.plan;
+        self.context.status.keys_repeated(repeated);
         let message = format!(
-            "the key of table {} was not unique {repeated} times since the worker began: messages of several rows share a \
-             key, and who reads the topic keeps the last",
+            "the key of table {} was not unique: messages of several rows share a key, and who reads the topic keeps the last",
             plan.table
         );
         let hint = "use a key that is unique, or take notEnforced as what it is";
