@@ -17,7 +17,7 @@ pub mod partition;
 pub mod relation;
 pub mod row;
 pub mod table;
+pub mod text;
 
 mod avro;
 mod json;
-mod text;
