@@ -41,8 +41,7 @@ pub fn cast(expression: Expression, from: &SqlType, to: &SqlType) -> Option<Expr
         }
         (SqlType::Numeric { typmod: None }, to) if types::is_number(to) => from_text(to)?,
         (from, SqlType::Numeric { typmod: None }) if types::as_numeric(from).is_some() => {
-            let from = from.clone();
-            Arc::new(move |arguments| text_of(&arguments[0], &from))
+text_kernel(from, Booleans::Cast)
         }
         (from, to) if widens(from, to) => return Some(Arc::new(CastExpr::new(expression, returns, None))),
         (from, to) if types::is_number(from) && types::is_integer(to) => {
@@ -92,16 +91,16 @@ fn to_text(expression: Expression, from: &SqlType) -> Expression {
     if types::arrow(from) == DataType::Utf8 {
         return expression;
     }
-    let from = from.clone();
-    Call::expression(
-        "text",
-        vec![expression],
-        DataType::Utf8,
-        Arc::new(move |arguments| text_of(&arguments[0], &from)),
-    )
+    Call::expression("text", vec![expression], DataType::Utf8, text_kernel(from, Booleans::Cast))
 }
 
-fn text_of(array: &ArrayRef, sql_type: &SqlType) -> Kerneled {
+/// Writes values as text.
+pub fn text_kernel(from: &SqlType, booleans: Booleans) -> Kernel {
+    let from = from.clone();
+    Arc::new(move |arguments| text_of(&arguments[0], &from, booleans))
+}
+
+fn text_of(array: &ArrayRef, sql_type: &SqlType, booleans: Booleans) -> Kerneled {
     let mut builder = StringBuilder::with_capacity(array.len(), array.len() * 8);
     let mut text = Vec::new();
     for row in 0..array.len() {
@@ -110,7 +109,7 @@ fn text_of(array: &ArrayRef, sql_type: &SqlType) -> Kerneled {
             continue;
         }
         text.clear();
-        text_form::write(array, row, sql_type, Booleans::Cast, &mut text)?;
+        text_form::write(array, row, sql_type, booleans, &mut text)?;
         builder.append_value(std::str::from_utf8(&text).map_err(|_| Failure::INTERNAL)?);
     }
     Ok(Arc::new(builder.finish()))

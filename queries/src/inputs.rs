@@ -25,8 +25,10 @@ use crate::types;
 pub enum Form {
     /// As a value of its type.
     Value,
-    /// As the text that a cast to `text` gives, which is the text that came.
+    /// As the text that a cast to `text` gives, which is nearly always the text that came.
     Text,
+    /// As the text that came.
+    Raw,
 }
 
 #[derive(Clone, Debug)]
@@ -66,6 +68,7 @@ impl Inputs {
         let (reader, data_type) = match form {
             Form::Value => (Reader::of(&sql_type), types::arrow(&sql_type)),
             Form::Text => (Reader::of_text(&sql_type), DataType::Utf8),
+            Form::Raw => (Reader::Text, DataType::Utf8),
         };
         self.inputs.push(Input { column, reader, data_type });
         self.forms.push(form);
@@ -79,11 +82,6 @@ impl Inputs {
         columns.sort_unstable();
         columns.dedup();
         columns
-    }
-
-    /// Whether nothing is read.
-    pub fn is_empty(&self) -> bool {
-        self.inputs.is_empty()
     }
 
     /// The batch's schema. All can be NULL: what cannot be read is.

@@ -157,6 +157,12 @@ fn by_units(text: &str) -> Option<(i32, i32, i64)> {
     let mut words = text.split_ascii_whitespace().peekable();
     words.peek()?;
     while let Some(number) = words.next() {
+        if number.contains(':') {
+            let (negative, clock) = number.strip_prefix('-').map_or((false, number), |clock| (true, clock));
+            let clock = time(clock.strip_prefix('+').unwrap_or(clock)).ok()?;
+            micros = micros.checked_add(if negative { -clock } else { clock })?;
+            continue;
+        }
         let number: i32 = number.parse().ok()?;
         let unit = words.next()?;
         let unit = if unit.len() > 1 { unit.strip_suffix('s').unwrap_or(unit) } else { unit };

@@ -6,7 +6,7 @@ use afterbay_formats::relation::SqlType;
 use arrow_array::builder::StringBuilder;
 use arrow_array::cast::AsArray as _;
 use arrow_array::types::{Int32Type, UInt32Type, UInt64Type};
-use arrow_array::{Array as _, ArrayRef, ArrowPrimitiveType, PrimitiveArray};
+use arrow_array::{Array as _, ArrayRef, ArrowPrimitiveType, PrimitiveArray, StringArray};
 use arrow_buffer::i256;
 use datafusion_common::ScalarValue;
 use datafusion_expr::{Operator, ScalarUDF};
@@ -17,6 +17,7 @@ use super::operators::{any_precision, integer};
 use super::{Bind, Binder, Bound, Origin, literals, unsupported};
 use crate::arithmetic::{self, Arithmetic};
 use crate::call::Kernel;
+use crate::cast::primitive;
 use crate::decimal;
 use crate::error::QueryError;
 use crate::failure::Failure;
@@ -44,7 +45,6 @@ fn of_datafusion(name: &str) -> Option<(Arc<ScalarUDF>, Takes, SqlType)> {
         "ascii" => (string::ascii(), "t", SqlType::Int4),
         "btrim" => (string::btrim(), "t?t", SqlType::Text),
         "char_length" | "character_length" => (unicode::character_length(), "t", SqlType::Int4),
-        "chr" => (string::chr(), "n", SqlType::Text),
         "initcap" => (unicode::initcap(), "t", SqlType::Text),
         "left" => (unicode::left(), "tn", SqlType::Text),
         "lower" => (string::lower(), "t", SqlType::Text),
@@ -207,6 +207,10 @@ impl Binder<'_> {
                 self.hash("kafka_murmur2", arguments, SqlType::Int4, over_bytes::<Int32Type>(hashes::kafka_murmur2))
             }
             ("md5", 1) => self.hash("md5", arguments, SqlType::Text, texts_over_bytes(hashes::md5)),
+            ("chr", 1) if matches!(arguments[0].sql_type, SqlType::Int2 | SqlType::Int4) || arguments[0].is_untyped() => {
+                let code = self.coerce(arguments.remove(0), &SqlType::Int4)?;
+                Ok(self.call("chr", &[code], SqlType::Text, chr()))
+            }
             ("encode", 2) => {
                 let format = arguments.remove(1);
                 let is_hex = matches!(&format.origin, Origin::Untyped(Some(format)) if format == "hex");
@@ -321,7 +325,7 @@ impl Binder<'_> {
         let nullable = separated && arguments[0].nullable;
         let mut texts = Vec::new();
         for argument in arguments {
-            texts.push(self.coerce(argument, &SqlType::Text)?);
+            texts.push(self.in_text_form(argument)?);
         }
         if separated && texts.len() == 1 {
             return Err(no_function(name, &texts));
@@ -340,7 +344,7 @@ impl Binder<'_> {
         let ordered = ordered
             || matches!(
                 sql_type,
-                SqlType::Text | SqlType::Date | SqlType::Time | SqlType::Timestamp { .. } | SqlType::Timestamptz { .. }
+                SqlType::Bool | SqlType::Text | SqlType::Date | SqlType::Time | SqlType::Timestamp { .. } | SqlType::Timestamptz { .. }
             );
         if !ordered {
             return Err(no_function(name, &arguments).hint("write it with CASE WHEN"));
@@ -531,6 +535,19 @@ fn over_bytes<T: ArrowPrimitiveType>(compute: fn(&[u8]) -> T::Native) -> Kernel 
             _ => return Err(Failure::INTERNAL),
         };
         Ok(Arc::new(values))
+    })
+}
+
+/// The character of a code; there is none for 0.
+fn chr() -> Kernel {
+    let character = |code: i32| {
+        let code = u32::try_from(code).ok().filter(|code| *code > 0);
+        code.and_then(char::from_u32).map(String::from).ok_or(Failure("a number is the code of no character"))
+    };
+    Arc::new(move |arguments| {
+        let codes = primitive::<Int32Type>(&arguments[0])?;
+        let texts: Result<StringArray, Failure> = codes.iter().map(|code| code.map(character).transpose()).collect();
+        Ok(Arc::new(texts?))
     })
 }
 

@@ -29,7 +29,7 @@ pub fn value(value: &Value) -> Bind<Bound> {
 }
 
 /// The smallest type that holds it, from `integer` on.
-fn number(digits: &str) -> Bind<Bound> {
+pub fn number(digits: &str) -> Bind<Bound> {
     let constant = |value, sql_type| Ok(Bound { origin: Origin::Constant(value), sql_type, nullable: false });
     if let Ok(value) = digits.parse::<i32>() {
         return constant(ScalarValue::Int32(Some(value)), SqlType::Int4);

@@ -21,10 +21,11 @@ use datafusion_physical_expr::expressions::{
 use sqlparser::ast::{CaseWhen, Expr, Ident, Spanned as _};
 
 use crate::call::{Call, Expression, Kernel};
-use crate::cast::cast;
+use crate::cast::{cast, text_kernel};
 use crate::error::QueryError;
 use crate::inputs::{Form, Inputs};
 use crate::names;
+use crate::text_form::Booleans;
 use crate::types;
 
 pub type Bind<T> = Result<T, QueryError>;
@@ -278,6 +279,24 @@ impl<'a> Binder<'a> {
         Ok(self.finish(expression, to.clone(), bound.nullable, bound.is_constant()))
     }
 
+    /// The value as it travels, which is what `concat` joins: a cast to text gives other words for a few types.
+    fn in_text_form(&mut self, bound: Bound) -> Bind<Bound> {
+        match (&bound.origin, &bound.sql_type) {
+            (Origin::Column(column), _) => {
+                let expression = self.input(*column, Form::Raw);
+                Ok(Bound::computed(expression, SqlType::Text, bound.nullable))
+            }
+            (Origin::Computed(_) | Origin::Constant(_), SqlType::Bool) => {
+                let kernel = text_kernel(&SqlType::Bool, Booleans::Form);
+                Ok(self.call("text", &[bound], SqlType::Text, kernel))
+            }
+            (Origin::Computed(expression), SqlType::Other(_)) => {
+                Ok(Bound::computed(expression.clone(), SqlType::Text, bound.nullable))
+            }
+            _ => self.coerce(bound, &SqlType::Text),
+        }
+    }
+
     /// A condition.
     pub fn condition(&mut self, expr: &Expr, what: &str) -> Bind<Bound> {
         let bound = self.bind(expr)?;
@@ -305,7 +324,7 @@ impl<'a> Binder<'a> {
     fn is_null_bound(&mut self, bound: &Bound, null: bool) -> Bound {
         let expression = match &bound.origin {
             // Whether there is a value does not ask for it to be read, which some values cannot be.
-            Origin::Column(column) => self.input(*column, Form::Text),
+            Origin::Column(column) => self.input(*column, Form::Raw),
             _ => self.expression(bound),
         };
         let expression: Expression =

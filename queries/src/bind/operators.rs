@@ -7,9 +7,9 @@ use arrow_array::ArrayRef;
 use datafusion_common::ScalarValue;
 use datafusion_expr::Operator;
 use datafusion_physical_expr::expressions::{LikeExpr, in_list};
-use sqlparser::ast::{BinaryOperator, Expr, Spanned as _, UnaryOperator};
+use sqlparser::ast::{BinaryOperator, Expr, Spanned as _, UnaryOperator, Value};
 
-use super::{Bind, Binder, Bound, Origin, unsupported};
+use super::{Bind, Binder, Bound, Origin, literals, unsupported};
 use crate::arithmetic::{self, Arithmetic};
 use crate::error::QueryError;
 use crate::moments;
@@ -24,6 +24,12 @@ impl Binder<'_> {
                 Ok(self.not(&bound))
             }
             Expr::UnaryOp { op: UnaryOperator::Minus, expr } => {
+                // The sign belongs to the number: the smallest `integer` has no positive counterpart.
+                if let Expr::Value(literal) = expr.as_ref()
+                    && let Value::Number(digits, false) = &literal.value
+                {
+                    return literals::number(&format!("-{digits}"));
+                }
                 let bound = self.bind(expr)?;
                 self.negative(bound)
             }
