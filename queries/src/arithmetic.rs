@@ -112,7 +112,10 @@ pub fn decimals(operator: Arithmetic, left_scale: i32, right_scale: i32, returns
 }
 
 /// A function of one decimal, in units of its scale.
-pub fn of_decimal(compute: impl Fn(i256) -> Result<i256, Failure> + Send + Sync + 'static, returns: DataType) -> Kernel {
+pub fn of_decimal(
+    compute: impl Fn(i256) -> Result<i256, Failure> + Send + Sync + 'static,
+    returns: DataType,
+) -> Kernel {
     Arc::new(move |arguments| {
         let values = decimal::values(&arguments[0])?.into_iter();
         decimal::array(values.map(|value| value.map(&compute).transpose()), &returns)
@@ -121,7 +124,9 @@ pub fn of_decimal(compute: impl Fn(i256) -> Result<i256, Failure> + Send + Sync 
 
 /// A function of one `double precision`.
 pub fn of_float8(compute: fn(f64) -> Result<f64, Failure>) -> Kernel {
-    Arc::new(move |arguments| Ok(Arc::new(primitive::<Float64Type>(&arguments[0])?.try_unary::<_, Float64Type, _>(compute)?)))
+    Arc::new(move |arguments| {
+        Ok(Arc::new(primitive::<Float64Type>(&arguments[0])?.try_unary::<_, Float64Type, _>(compute)?))
+    })
 }
 
 /// A function of one `real`.

@@ -7,8 +7,8 @@ use afterbay_formats::text::inet;
 use arrow_array::builder::{BinaryBuilder, StringBuilder};
 use arrow_array::cast::AsArray as _;
 use arrow_array::types::{
-    Date32Type, Float32Type, Float64Type, Int16Type, Int32Type, Int64Type,
-    IntervalMonthDayNanoType, Time64MicrosecondType, TimestampMicrosecondType, UInt16Type, UInt32Type, UInt64Type,
+    Date32Type, Float32Type, Float64Type, Int16Type, Int32Type, Int64Type, IntervalMonthDayNanoType,
+    Time64MicrosecondType, TimestampMicrosecondType, UInt16Type, UInt32Type, UInt64Type,
 };
 use arrow_array::{Array, ArrayRef, ArrowPrimitiveType, BooleanArray, PrimitiveArray, StringArray};
 use arrow_buffer::i256;
@@ -41,7 +41,7 @@ pub fn cast(expression: Expression, from: &SqlType, to: &SqlType) -> Option<Expr
         }
         (SqlType::Numeric { typmod: None }, to) if types::is_number(to) => from_text(to)?,
         (from, SqlType::Numeric { typmod: None }) if types::as_numeric(from).is_some() => {
-text_kernel(from, Booleans::Cast)
+            text_kernel(from, Booleans::Cast)
         }
         (from, to) if widens(from, to) => return Some(Arc::new(CastExpr::new(expression, returns, None))),
         (from, to) if types::is_number(from) && types::is_integer(to) => {
@@ -85,7 +85,12 @@ fn widens(from: &SqlType, to: &SqlType) -> bool {
 /// The text of values as a cast to `text` has it.
 fn to_text(expression: Expression, from: &SqlType) -> Expression {
     if matches!(from, SqlType::Other(name) if name == "inet") {
-        return Call::expression("text", vec![expression], DataType::Utf8, Arc::new(|arguments| with_masks(&arguments[0])));
+        return Call::expression(
+            "text",
+            vec![expression],
+            DataType::Utf8,
+            Arc::new(|arguments| with_masks(&arguments[0])),
+        );
     }
     // These are texts already.
     if types::arrow(from) == DataType::Utf8 {
@@ -209,16 +214,14 @@ pub fn whole_numbers(array: &ArrayRef) -> Result<Vec<Option<i128>>, Failure> {
         DataType::UInt16 => of::<UInt16Type>(array),
         DataType::UInt32 => of::<UInt32Type>(array),
         DataType::UInt64 => of::<UInt64Type>(array),
-        DataType::Float32 => {
-            primitive::<Float32Type>(array)?.iter().map(|value| value.map(|value| even(value.into())).transpose()).collect()
-        }
-        DataType::Float64 => {
-            primitive::<Float64Type>(array)?.iter().map(|value| value.map(even).transpose()).collect()
-        }
+        DataType::Float32 => primitive::<Float32Type>(array)?
+            .iter()
+            .map(|value| value.map(|value| even(value.into())).transpose())
+            .collect(),
+        DataType::Float64 => primitive::<Float64Type>(array)?.iter().map(|value| value.map(even).transpose()).collect(),
         DataType::Decimal128(_, scale) | DataType::Decimal256(_, scale) => {
-            let round = |units: i256| {
-                decimal::rescale(units, (*scale).into(), 0)?.to_i128().ok_or(Failure::OUT_OF_RANGE)
-            };
+            let round =
+                |units: i256| decimal::rescale(units, (*scale).into(), 0)?.to_i128().ok_or(Failure::OUT_OF_RANGE);
             decimal::values(array)?.into_iter().map(|units| units.map(round).transpose()).collect()
         }
         DataType::Utf8 => strings(array)?.iter().map(|text| text.map(rounded).transpose()).collect(),
@@ -235,8 +238,7 @@ fn even(value: f64) -> Result<i128, Failure> {
 fn integers(values: Vec<Option<i128>>, to: &SqlType) -> Kerneled {
     fn of<T: ArrowPrimitiveType<Native: TryFrom<i128>>>(values: Vec<Option<i128>>) -> Kerneled {
         let fit = |value: i128| T::Native::try_from(value).map_err(|_| Failure::OUT_OF_RANGE);
-        let array: Result<PrimitiveArray<T>, _> =
-            values.into_iter().map(|value| value.map(fit).transpose()).collect();
+        let array: Result<PrimitiveArray<T>, _> = values.into_iter().map(|value| value.map(fit).transpose()).collect();
         Ok(Arc::new(array?))
     }
     match to {
@@ -331,7 +333,9 @@ fn moments(from: &SqlType, to: &SqlType) -> Option<Kernel> {
         (Date, Timestamptz { .. }) => Arc::new(|arguments| in_utc(&midnights(&arguments[0])?)),
         (Timestamp { .. }, Timestamptz { .. }) => Arc::new(|arguments| in_utc(&arguments[0])),
         (Timestamptz { .. }, Timestamp { .. }) => Arc::new(|arguments| {
-            Ok(Arc::new(primitive::<TimestampMicrosecondType>(&arguments[0])?.clone().with_timezone_opt(None::<Arc<str>>)))
+            Ok(Arc::new(
+                primitive::<TimestampMicrosecondType>(&arguments[0])?.clone().with_timezone_opt(None::<Arc<str>>),
+            ))
         }),
         (Timestamp { .. } | Timestamptz { .. }, Date) => Arc::new(|arguments| {
             let day = |micros| match micros {

@@ -36,9 +36,7 @@ pub fn reason(error: &DataFusionError) -> Failure {
         DataFusionError::ArrowError(inner, _) => match inner.as_ref() {
             ArrowError::DivideByZero => Failure::DIVISION_BY_ZERO,
             ArrowError::ArithmeticOverflow(_) | ArrowError::CastError(_) => Failure::OUT_OF_RANGE,
-            ArrowError::ExternalError(inner) => {
-                inner.downcast_ref::<Failure>().copied().unwrap_or(Failure::INTERNAL)
-            }
+            ArrowError::ExternalError(inner) => inner.downcast_ref::<Failure>().copied().unwrap_or(Failure::INTERNAL),
             _ => Failure::INTERNAL,
         },
         DataFusionError::Context(_, inner) => reason(inner),

@@ -41,7 +41,7 @@ struct Input {
 /// The columns that expressions read.
 #[derive(Clone, Debug, Default)]
 pub struct Inputs {
-    inputs: Vec<Input>,
+    all: Vec<Input>,
     forms: Vec<Form>,
     schema: Option<SchemaRef>,
 }
@@ -61,7 +61,7 @@ impl Inputs {
     /// The index of a column in the batch; it is added if it is new.
     pub fn add(&mut self, relation: &Relation, column: usize, form: Form) -> usize {
         let known = |(input, known): (&Input, &Form)| input.column == column && *known == form;
-        if let Some(at) = self.inputs.iter().zip(&self.forms).position(known) {
+        if let Some(at) = self.all.iter().zip(&self.forms).position(known) {
             return at;
         }
         let sql_type = relation.columns.get(column).map_or(SqlType::Text, |column| types::normal(&column.sql_type));
@@ -70,15 +70,15 @@ impl Inputs {
             Form::Text => (Reader::of_text(&sql_type), DataType::Utf8),
             Form::Raw => (Reader::Text, DataType::Utf8),
         };
-        self.inputs.push(Input { column, reader, data_type });
+        self.all.push(Input { column, reader, data_type });
         self.forms.push(form);
         self.schema = None;
-        self.inputs.len() - 1
+        self.all.len() - 1
     }
 
     /// The columns of the relation that are read, in order and each once.
     pub fn columns(&self) -> Vec<usize> {
-        let mut columns: Vec<usize> = self.inputs.iter().map(|input| input.column).collect();
+        let mut columns: Vec<usize> = self.all.iter().map(|input| input.column).collect();
         columns.sort_unstable();
         columns.dedup();
         columns
@@ -86,7 +86,7 @@ impl Inputs {
 
     /// The batch's schema. All can be NULL: what cannot be read is.
     pub fn schema(&mut self) -> SchemaRef {
-        let inputs = &self.inputs;
+        let inputs = &self.all;
         self.schema
             .get_or_insert_with(|| {
                 let field = |(at, input): (usize, &Input)| Field::new(at.to_string(), input.data_type.clone(), true);
@@ -104,15 +104,11 @@ impl Inputs {
         unreadable: &mut Vec<Unreadable>,
     ) -> Result<RecordBatch, Failure> {
         unreadable.clear();
-        let arrays = self
-            .inputs
-            .iter()
-            .enumerate()
-            .map(|(at, input)| {
-                let mut source = Source { input: at, column: input.column, rows, row: &row, unreadable };
-                input.reader.read(&mut source, &input.data_type)
-            })
-            .collect::<Result<Vec<_>, _>>()?;
+        let read = |(at, input): (usize, &Input)| {
+            let mut source = Source { input: at, column: input.column, rows, row: &row, unreadable };
+            input.reader.read(&mut source, &input.data_type)
+        };
+        let arrays = self.all.iter().enumerate().map(read).collect();
         let options = RecordBatchOptions::new().with_row_count(Some(rows));
         RecordBatch::try_new_with_options(schema.clone(), arrays, &options).map_err(|_| Failure::INTERNAL)
     }
@@ -224,12 +220,8 @@ impl Reader {
         }
     }
 
-    fn read<R: Row, F: Fn(usize) -> R>(
-        self,
-        source: &mut Source<'_, F>,
-        data_type: &DataType,
-    ) -> Result<ArrayRef, Failure> {
-        Ok(match self {
+    fn read<R: Row, F: Fn(usize) -> R>(self, source: &mut Source<'_, F>, data_type: &DataType) -> ArrayRef {
+        match self {
             Self::Bool => {
                 let mut values = Vec::with_capacity(source.rows);
                 source.each(boolean, |value| values.push(value));
@@ -261,7 +253,9 @@ impl Reader {
                 let mut builder = BinaryBuilder::with_capacity(source.rows, source.rows * 16);
                 let decode = |text: &[u8]| {
                     let mut bytes = Vec::new();
-                    bytea::hex_digits(text).and_then(|digits| bytea::decode(digits, &mut bytes)).map_err(|_| MALFORMED)?;
+                    bytea::hex_digits(text)
+                        .and_then(|digits| bytea::decode(digits, &mut bytes))
+                        .map_err(|_| MALFORMED)?;
                     Ok(bytes)
                 };
                 source.each(decode, |value| builder.append_option(value));
@@ -273,13 +267,14 @@ impl Reader {
                 Ok(Extended::Finite(days)) => Ok(days),
                 Err(_) => Err(MALFORMED),
             }),
-            Self::Time => source.primitive::<R, Time64MicrosecondType>(data_type, |text| {
-                datetime::time(text).map_err(|_| MALFORMED)
-            }),
-            Self::Timestamp => source
-                .primitive::<R, TimestampMicrosecondType>(data_type, |text| moment(datetime::timestamp(text))),
-            Self::Timestamptz => source
-                .primitive::<R, TimestampMicrosecondType>(data_type, |text| moment(datetime::timestamptz(text))),
+            Self::Time => source
+                .primitive::<R, Time64MicrosecondType>(data_type, |text| datetime::time(text).map_err(|_| MALFORMED)),
+            Self::Timestamp => {
+                source.primitive::<R, TimestampMicrosecondType>(data_type, |text| moment(datetime::timestamp(text)))
+            }
+            Self::Timestamptz => {
+                source.primitive::<R, TimestampMicrosecondType>(data_type, |text| moment(datetime::timestamptz(text)))
+            }
             Self::Interval => source.primitive::<R, IntervalMonthDayNanoType>(data_type, |text| {
                 if text.ends_with(b"infinity") {
                     return Err(Failure::INFINITE_MOMENT);
@@ -287,7 +282,7 @@ impl Reader {
                 let parts = interval::interval(text).map_err(|_| MALFORMED)?;
                 read::nanos(parts.months, parts.days, parts.microseconds)
             }),
-        })
+        }
     }
 }
 

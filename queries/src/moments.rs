@@ -152,10 +152,9 @@ fn parts(part: Part, of: &SqlType, array: &ArrayRef) -> Result<Vec<Option<i64>>,
             .iter()
             .map(|value| value.map(|micros| part.of_moment(0, micros, of)))
             .collect()),
-        _ => primitive::<TimestampMicrosecondType>(array)?
-            .iter()
-            .map(|value| value.map(of_moment).transpose())
-            .collect(),
+        _ => {
+            primitive::<TimestampMicrosecondType>(array)?.iter().map(|value| value.map(of_moment).transpose()).collect()
+        }
     }
 }
 
@@ -290,18 +289,19 @@ pub fn time_between() -> Kernel {
 /// `to_timestamp`: seconds since 1970, rounded to microseconds.
 pub fn of_epoch() -> Kernel {
     Arc::new(|arguments| {
-        let moments = primitive::<Float64Type>(&arguments[0])?.try_unary::<_, TimestampMicrosecondType, _>(|seconds| {
-            let micros = (seconds * 1_000_000.0).round_ties_even();
-            if seconds == f64::INFINITY {
-                Ok(i64::MAX)
-            } else if seconds == f64::NEG_INFINITY {
-                Ok(i64::MIN)
-            } else if micros.abs() < 9.2e18 {
-                Ok(micros as i64)
-            } else {
-                Err(Failure::OUT_OF_RANGE)
-            }
-        })?;
+        let moments =
+            primitive::<Float64Type>(&arguments[0])?.try_unary::<_, TimestampMicrosecondType, _>(|seconds| {
+                let micros = (seconds * 1_000_000.0).round_ties_even();
+                if seconds == f64::INFINITY {
+                    Ok(i64::MAX)
+                } else if seconds == f64::NEG_INFINITY {
+                    Ok(i64::MIN)
+                } else if micros.abs() < 9.2e18 {
+                    Ok(micros as i64)
+                } else {
+                    Err(Failure::OUT_OF_RANGE)
+                }
+            })?;
         Ok(Arc::new(moments.with_timezone(types::UTC.clone())))
     })
 }

@@ -101,7 +101,7 @@ impl Query {
                 }
                 Item::Expression(expr, alias) => {
                     let bound = binder.bind(expr)?;
-                    let name = name_of(expr, alias.as_ref(), table).map_err(|error| error.at(expr.span()))?;
+                    let name = name_of(expr, alias.as_ref()).map_err(|error| error.at(expr.span()))?;
                     if let Origin::Column(at) = bound.origin {
                         let column = Column { name, ..table.columns[at].clone() };
                         add(column, Output::Column(at), expr.span())?;
@@ -166,14 +166,14 @@ fn renamed(key: &[String], table: &Relation, relation: &Relation, outputs: &[Out
 }
 
 /// The name that Postgres would give, where it gives one that says something.
-fn name_of(expr: &Expr, alias: Option<&Ident>, table: &Relation) -> Result<String, QueryError> {
+fn name_of(expr: &Expr, alias: Option<&Ident>) -> Result<String, QueryError> {
     if let Some(alias) = alias {
         return Ok(names::folded(alias));
     }
     Ok(match expr {
         Expr::Identifier(name) => names::folded(name),
         Expr::CompoundIdentifier(parts) => parts.last().map(names::folded).unwrap_or_default(),
-        Expr::Nested(inner) | Expr::Cast { expr: inner, .. } => name_of(inner, None, table)?,
+        Expr::Nested(inner) | Expr::Cast { expr: inner, .. } => name_of(inner, None)?,
         Expr::Function(function) => function_name(function)?,
         Expr::Extract { .. } => "extract".to_owned(),
         Expr::Ceil { .. } => "ceil".to_owned(),
@@ -182,7 +182,9 @@ fn name_of(expr: &Expr, alias: Option<&Ident>, table: &Relation) -> Result<Strin
         Expr::Substring { shorthand, .. } => if *shorthand { "substr" } else { "substring" }.to_owned(),
         Expr::Trim { .. } => "btrim".to_owned(),
         _ => {
-            return Err(QueryError::new(format!("the column {expr} has no name")).hint(format!("write {expr} AS a_name")));
+            return Err(
+                QueryError::new(format!("the column {expr} has no name")).hint(format!("write {expr} AS a_name"))
+            );
         }
     })
 }

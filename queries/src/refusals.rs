@@ -65,12 +65,15 @@ fn parts(expr: &Expr) -> Result<Vec<&Expr>, QueryError> {
         Expr::AtTimeZone { timestamp, time_zone } => vec![timestamp, time_zone],
         Expr::Position { expr, r#in } => vec![expr, r#in],
         Expr::Substring { expr, substring_from, substring_for, .. } => {
-            [Some(expr), substring_from.as_ref(), substring_for.as_ref()].into_iter().flatten().map(AsRef::as_ref).collect()
+            [Some(expr), substring_from.as_ref(), substring_for.as_ref()]
+                .into_iter()
+                .flatten()
+                .map(AsRef::as_ref)
+                .collect()
         }
-        Expr::Trim { expr, trim_what, trim_characters, .. } => std::iter::once(expr.as_ref())
-            .chain(trim_what.as_deref())
-            .chain(trim_characters.iter().flatten())
-            .collect(),
+        Expr::Trim { expr, trim_what, trim_characters, .. } => {
+            std::iter::once(expr.as_ref()).chain(trim_what.as_deref()).chain(trim_characters.iter().flatten()).collect()
+        }
         Expr::Case { operand, conditions, else_result, .. } => operand
             .as_deref()
             .into_iter()
@@ -132,8 +135,10 @@ fn operator(operator: &BinaryOperator) -> Result<(), QueryError> {
         | Op::PGBitwiseXor
         | Op::PGExp => Ok(()),
         Op::PGRegexMatch | Op::PGRegexIMatch | Op::PGRegexNotMatch | Op::PGRegexNotIMatch => Err(regular_expressions()),
-        Op::Arrow | Op::LongArrow | Op::HashArrow | Op::HashLongArrow => Err(unsupported(&format!("operator {operator}"))
-            .hint("pass the column as it is, or add a generated column to the table")),
+        Op::Arrow | Op::LongArrow | Op::HashArrow | Op::HashLongArrow => {
+            Err(unsupported(&format!("operator {operator}"))
+                .hint("pass the column as it is, or add a generated column to the table"))
+        }
         other => Err(unsupported(&format!("operator {other}"))),
     }
 }
@@ -151,8 +156,10 @@ fn arguments(function: &Function) -> Result<Vec<&Expr>, QueryError> {
             .hint("keep the result in a table of its own, with a trigger in the database, and carry that table"));
     }
     if SET_RETURNING.contains(&name.as_str()) {
-        return Err(QueryError::new(format!("set-returning function {name} makes many rows of one, which is not supported"))
-            .hint("keep its rows in a table of their own, with a trigger in the database, and carry that table"));
+        return Err(QueryError::new(format!(
+            "set-returning function {name} makes many rows of one, which is not supported"
+        ))
+        .hint("keep its rows in a table of their own, with a trigger in the database, and carry that table"));
     }
     if VOLATILE.contains(&name.as_str()) || name.starts_with("uuid_generate_") {
         return Err(QueryError::new(format!(
@@ -196,32 +203,111 @@ pub fn function_name(function: &Function) -> Result<String, QueryError> {
 }
 
 const VOLATILE: &[&str] = &[
-    "now", "current_timestamp", "current_date", "current_time", "localtime", "localtimestamp", "clock_timestamp",
-    "statement_timestamp", "transaction_timestamp", "timeofday", "random", "random_normal", "setseed",
-    "gen_random_uuid", "gen_random_bytes", "uuidv4", "uuidv7", "nextval", "currval", "lastval", "setval", "txid_current",
-    "pg_current_xact_id", "current_user", "session_user", "user", "current_role", "current_database",
-    "current_catalog", "current_schema", "current_setting", "inet_client_addr", "inet_server_addr", "pg_backend_pid",
-    "version", "pg_sleep", "age",
+    "now",
+    "current_timestamp",
+    "current_date",
+    "current_time",
+    "localtime",
+    "localtimestamp",
+    "clock_timestamp",
+    "statement_timestamp",
+    "transaction_timestamp",
+    "timeofday",
+    "random",
+    "random_normal",
+    "setseed",
+    "gen_random_uuid",
+    "gen_random_bytes",
+    "uuidv4",
+    "uuidv7",
+    "nextval",
+    "currval",
+    "lastval",
+    "setval",
+    "txid_current",
+    "pg_current_xact_id",
+    "current_user",
+    "session_user",
+    "user",
+    "current_role",
+    "current_database",
+    "current_catalog",
+    "current_schema",
+    "current_setting",
+    "inet_client_addr",
+    "inet_server_addr",
+    "pg_backend_pid",
+    "version",
+    "pg_sleep",
+    "age",
 ];
 
 const AGGREGATES: &[&str] = &[
-    "count", "sum", "avg", "min", "max", "array_agg", "string_agg", "bool_and", "bool_or", "every", "json_agg",
-    "jsonb_agg", "json_object_agg", "jsonb_object_agg", "corr", "mode", "bit_and", "bit_or", "bit_xor", "xmlagg",
-    "any_value", "variance", "range_agg",
+    "count",
+    "sum",
+    "avg",
+    "min",
+    "max",
+    "array_agg",
+    "string_agg",
+    "bool_and",
+    "bool_or",
+    "every",
+    "json_agg",
+    "jsonb_agg",
+    "json_object_agg",
+    "jsonb_object_agg",
+    "corr",
+    "mode",
+    "bit_and",
+    "bit_or",
+    "bit_xor",
+    "xmlagg",
+    "any_value",
+    "variance",
+    "range_agg",
 ];
 
 const AGGREGATE_FAMILIES: &[&str] = &["stddev", "var_", "covar_", "regr_", "percentile_"];
 
 const WINDOW: &[&str] = &[
-    "row_number", "rank", "dense_rank", "percent_rank", "cume_dist", "ntile", "lag", "lead", "first_value",
-    "last_value", "nth_value",
+    "row_number",
+    "rank",
+    "dense_rank",
+    "percent_rank",
+    "cume_dist",
+    "ntile",
+    "lag",
+    "lead",
+    "first_value",
+    "last_value",
+    "nth_value",
 ];
 
 /// Functions that make rows.
 pub const SET_RETURNING: &[&str] = &[
-    "unnest", "generate_series", "generate_subscripts", "json_each", "json_each_text", "jsonb_each", "jsonb_each_text",
-    "json_array_elements", "json_array_elements_text", "jsonb_array_elements", "jsonb_array_elements_text",
-    "json_object_keys", "jsonb_object_keys", "json_populate_recordset", "jsonb_populate_recordset",
-    "json_to_recordset", "jsonb_to_recordset", "jsonb_path_query", "regexp_split_to_table", "regexp_matches",
-    "string_to_table", "each", "skeys", "svals",
+    "unnest",
+    "generate_series",
+    "generate_subscripts",
+    "json_each",
+    "json_each_text",
+    "jsonb_each",
+    "jsonb_each_text",
+    "json_array_elements",
+    "json_array_elements_text",
+    "jsonb_array_elements",
+    "jsonb_array_elements_text",
+    "json_object_keys",
+    "jsonb_object_keys",
+    "json_populate_recordset",
+    "jsonb_populate_recordset",
+    "json_to_recordset",
+    "jsonb_to_recordset",
+    "jsonb_path_query",
+    "regexp_split_to_table",
+    "regexp_matches",
+    "string_to_table",
+    "each",
+    "skeys",
+    "svals",
 ];

@@ -24,11 +24,12 @@ pub enum Item {
     /// `*`, or `t.*` with what stands before the point.
     All(Option<Vec<String>>),
     /// An expression, and the name that it is given.
-    Expression(Expr, Option<Ident>),
+    Expression(Box<Expr>, Option<Ident>),
 }
 
 /// Where what needs other rows is to be kept.
-const KEEP: &str = "keep the result in a table of its own, for example with a trigger in the database, and carry that table";
+const KEEP: &str =
+    "keep the result in a table of its own, for example with a trigger in the database, and carry that table";
 
 impl Query {
     /// Reads a query. What it needs of the database is not asked for here.
@@ -45,7 +46,9 @@ impl Query {
         let Statement::Query(query) = statement else {
             let what = statement.to_string();
             let what = what.split_whitespace().next().unwrap_or_default().to_owned();
-            return Err(QueryError::new(format!("{what} is no SELECT")).hint("a query only reads: SELECT … FROM … WHERE …"));
+            return Err(
+                QueryError::new(format!("{what} is no SELECT")).hint("a query only reads: SELECT … FROM … WHERE …")
+            );
         };
         let select = select(*query)?;
         let Select { projection, mut from, selection, .. } = select;
@@ -53,7 +56,9 @@ impl Query {
             return Err(QueryError::new("the query reads no table").hint("write SELECT … FROM a table"));
         };
         if !from.is_empty() {
-            return Err(QueryError::new("the query reads several tables, which is not supported").hint(KEEP).at(table.span()));
+            return Err(QueryError::new("the query reads several tables, which is not supported")
+                .hint(KEEP)
+                .at(table.span()));
         }
         let (schema, name, alias) = table_of(table)?;
         if let Some(condition) = &selection {
@@ -99,10 +104,14 @@ fn select(query: SqlQuery) -> Result<Select, QueryError> {
             };
             return Err(refused(word, "it combines several queries").hint("make a Sink for each query").at(span));
         }
-        SetExpr::Values(_) => return Err(refused("VALUES", "it reads no table").hint("write SELECT … FROM a table").at(span)),
+        SetExpr::Values(_) => {
+            return Err(refused("VALUES", "it reads no table").hint("write SELECT … FROM a table").at(span));
+        }
         SetExpr::Table(_) => return Err(refused("TABLE", "it is no SELECT").hint("write SELECT * FROM …").at(span)),
         SetExpr::Insert(_) | SetExpr::Update(_) | SetExpr::Delete(_) | SetExpr::Merge(_) => {
-            return Err(QueryError::new("the statement changes rows").hint("a query only reads: SELECT … FROM …").at(span));
+            return Err(QueryError::new("the statement changes rows")
+                .hint("a query only reads: SELECT … FROM …")
+                .at(span));
         }
     };
     refuse_within(&select).map_err(|error| error.at(span))?;
@@ -187,7 +196,9 @@ fn table_of(table: TableWithJoins) -> Result<(String, String, Option<String>), Q
     let (name, alias) = match table.relation {
         TableFactor::Table { name, alias, args: None, sample: None, with_ordinality: false, .. } => (name, alias),
         TableFactor::Table { sample: Some(_), .. } => {
-            return Err(refused("TABLESAMPLE", "it takes other rows each time").hint("choose rows with WHERE").at(span));
+            return Err(refused("TABLESAMPLE", "it takes other rows each time")
+                .hint("choose rows with WHERE")
+                .at(span));
         }
         TableFactor::Derived { .. } => {
             return Err(refused("a subquery after FROM", "the query reads one table")
@@ -230,20 +241,17 @@ fn item(item: SelectItem) -> Result<Item, QueryError> {
     match item {
         SelectItem::UnnamedExpr(expr) => {
             refusals::check(&expr)?;
-            Ok(Item::Expression(expr, None))
+            Ok(Item::Expression(Box::new(expr), None))
         }
         SelectItem::ExprWithAlias { expr, alias } => {
             refusals::check(&expr)?;
-            Ok(Item::Expression(expr, Some(alias)))
+            Ok(Item::Expression(Box::new(expr), Some(alias)))
         }
         SelectItem::Wildcard(options) => {
             plain(&options)?;
             Ok(Item::All(None))
         }
-        SelectItem::QualifiedWildcard(
-            sqlparser::ast::SelectItemQualifiedWildcardKind::ObjectName(name),
-            options,
-        ) => {
+        SelectItem::QualifiedWildcard(sqlparser::ast::SelectItemQualifiedWildcardKind::ObjectName(name), options) => {
             plain(&options)?;
             Ok(Item::All(Some(names::parts(&name).unwrap_or_default())))
         }

@@ -34,8 +34,7 @@ pub fn sql_type(data_type: &DataType) -> Bind<Target> {
         DataType::Int(None) | DataType::Integer(None) | DataType::Int4(None) => SqlType::Int4,
         DataType::BigInt(None) | DataType::Int8(None) => SqlType::Int8,
         DataType::UInt8 => SqlType::Uint8,
-        DataType::Real | DataType::Float4 => SqlType::Float4,
-        DataType::Float(ExactNumberInfo::Precision(1..=24)) => SqlType::Float4,
+        DataType::Real | DataType::Float4 | DataType::Float(ExactNumberInfo::Precision(1..=24)) => SqlType::Float4,
         DataType::DoublePrecision
         | DataType::Float8
         | DataType::Double(ExactNumberInfo::None)

@@ -11,7 +11,9 @@ use arrow_buffer::i256;
 use datafusion_common::ScalarValue;
 use datafusion_expr::{Operator, ScalarUDF};
 use datafusion_functions::{core, string, unicode};
-use sqlparser::ast::{CeilFloorKind, DateTimeField, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, TrimWhereField};
+use sqlparser::ast::{
+    CeilFloorKind, DateTimeField, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, TrimWhereField,
+};
 
 use super::operators::{any_precision, integer};
 use super::{Bind, Binder, Bound, Origin, literals, unsupported};
@@ -29,12 +31,63 @@ use crate::types::{self, TIMESTAMPTZ, numeric};
 
 /// All that are known, also those with a syntax of their own.
 pub const NAMES: &[&str] = &[
-    "abs", "ascii", "btrim", "ceil", "ceiling", "char_length", "character_length", "chr", "coalesce", "concat",
-    "concat_ws", "crc32", "date_part", "date_trunc", "encode", "exp", "extract", "floor", "greatest", "initcap",
-    "kafka_murmur2", "least", "left", "length", "ln", "log", "log10", "lower", "lpad", "ltrim", "md5", "mod", "nullif",
-    "octet_length", "position", "pow", "power", "replace", "reverse", "right", "round", "rpad", "rtrim", "seahash",
-    "sign", "split_part", "sqrt", "starts_with", "strpos", "substr", "substring", "to_hex", "to_timestamp", "translate",
-    "trim", "trunc", "upper",
+    "abs",
+    "ascii",
+    "btrim",
+    "ceil",
+    "ceiling",
+    "char_length",
+    "character_length",
+    "chr",
+    "coalesce",
+    "concat",
+    "concat_ws",
+    "crc32",
+    "date_part",
+    "date_trunc",
+    "encode",
+    "exp",
+    "extract",
+    "floor",
+    "greatest",
+    "initcap",
+    "kafka_murmur2",
+    "least",
+    "left",
+    "length",
+    "ln",
+    "log",
+    "log10",
+    "lower",
+    "lpad",
+    "ltrim",
+    "md5",
+    "mod",
+    "nullif",
+    "octet_length",
+    "position",
+    "pow",
+    "power",
+    "replace",
+    "reverse",
+    "right",
+    "round",
+    "rpad",
+    "rtrim",
+    "seahash",
+    "sign",
+    "split_part",
+    "sqrt",
+    "starts_with",
+    "strpos",
+    "substr",
+    "substring",
+    "to_hex",
+    "to_timestamp",
+    "translate",
+    "trim",
+    "trunc",
+    "upper",
 ];
 
 /// What a function of DataFusion takes: `t`ext or a whole `n`umber, behind `?` also nothing.
@@ -92,7 +145,7 @@ impl Binder<'_> {
                     DateTimeField::Custom(name) => name.value.clone(),
                     field => field.to_string(),
                 };
-                let (part, bound) = self.part(&name, bound)?;
+                let (part, bound) = Self::part(&name, bound)?;
                 let kernel = moments::extract(part, &bound.sql_type);
                 let returns = part.exact_type(&bound.sql_type);
                 Ok(self.call("extract", &[bound], returns, kernel))
@@ -189,7 +242,7 @@ impl Binder<'_> {
                 if conditions.is_empty() {
                     return Ok(arguments.remove(0));
                 }
-                let mut bound = self.choose(conditions, arguments, "COALESCE")?;
+                let mut bound = self.choose(&conditions, arguments, "COALESCE")?;
                 bound.nullable = nullable;
                 Ok(bound)
             }
@@ -197,17 +250,21 @@ impl Binder<'_> {
                 let (one, other) = (arguments[0].clone(), arguments.remove(1));
                 let equal = self.compare(one.clone(), Operator::Eq, other)?;
                 let null = Bound { origin: Origin::Untyped(None), sql_type: SqlType::Text, nullable: true };
-                self.choose(vec![equal], vec![null, one], "NULLIF")
+                self.choose(&[equal], vec![null, one], "NULLIF")
             }
             ("greatest" | "least", 1..) => self.extreme(name, arguments),
             ("concat" | "concat_ws", 1..) => self.concat(name, arguments),
             ("crc32", 1) => self.hash("crc32", arguments, SqlType::Uint4, over_bytes::<UInt32Type>(hashes::crc32)),
-            ("seahash", 1) => self.hash("seahash", arguments, SqlType::Uint8, over_bytes::<UInt64Type>(hashes::seahash)),
+            ("seahash", 1) => {
+                self.hash("seahash", arguments, SqlType::Uint8, over_bytes::<UInt64Type>(hashes::seahash))
+            }
             ("kafka_murmur2", 1) => {
                 self.hash("kafka_murmur2", arguments, SqlType::Int4, over_bytes::<Int32Type>(hashes::kafka_murmur2))
             }
             ("md5", 1) => self.hash("md5", arguments, SqlType::Text, texts_over_bytes(hashes::md5)),
-            ("chr", 1) if matches!(arguments[0].sql_type, SqlType::Int2 | SqlType::Int4) || arguments[0].is_untyped() => {
+            ("chr", 1)
+                if matches!(arguments[0].sql_type, SqlType::Int2 | SqlType::Int4) || arguments[0].is_untyped() =>
+            {
                 let code = self.coerce(arguments.remove(0), &SqlType::Int4)?;
                 Ok(self.call("chr", &[code], SqlType::Text, chr()))
             }
@@ -219,6 +276,12 @@ impl Binder<'_> {
                 }
                 Ok(self.call("encode", &arguments, SqlType::Text, texts_over_bytes(text_form::hex)))
             }
+            _ => self.number_function(name, arguments),
+        }
+    }
+
+    fn number_function(&mut self, name: &str, mut arguments: Vec<Bound>) -> Bind<Bound> {
+        match (name, arguments.len()) {
             ("mod", 2) => {
                 let right = arguments.remove(1);
                 self.arithmetic(arguments.remove(0), Arithmetic::Modulo, right)
@@ -246,9 +309,15 @@ impl Binder<'_> {
                 };
                 Ok(self.call("math", &[argument], SqlType::Float8, arithmetic::of_float8(compute)))
             }
+            _ => self.moment_function(name, arguments),
+        }
+    }
+
+    fn moment_function(&mut self, name: &str, mut arguments: Vec<Bound>) -> Bind<Bound> {
+        match (name, arguments.len()) {
             ("date_part", 2) => {
                 let part = literal(name, &arguments[0])?;
-                let (part, bound) = self.part(&part, arguments.remove(1))?;
+                let (part, bound) = Self::part(&part, arguments.remove(1))?;
                 let kernel = moments::date_part(part, &bound.sql_type);
                 Ok(self.call("date_part", &[bound], SqlType::Float8, kernel))
             }
@@ -315,8 +384,7 @@ impl Binder<'_> {
     }
 
     fn hash(&mut self, name: &'static str, arguments: Vec<Bound>, returns: SqlType, kernel: Kernel) -> Bind<Bound> {
-        let arguments =
-            if arguments[0].sql_type == SqlType::Bytea { arguments } else { self.text(name, arguments)? };
+        let arguments = if arguments[0].sql_type == SqlType::Bytea { arguments } else { self.text(name, arguments)? };
         Ok(self.call(name, &arguments, returns, kernel))
     }
 
@@ -344,7 +412,12 @@ impl Binder<'_> {
         let ordered = ordered
             || matches!(
                 sql_type,
-                SqlType::Bool | SqlType::Text | SqlType::Date | SqlType::Time | SqlType::Timestamp { .. } | SqlType::Timestamptz { .. }
+                SqlType::Bool
+                    | SqlType::Text
+                    | SqlType::Date
+                    | SqlType::Time
+                    | SqlType::Timestamp { .. }
+                    | SqlType::Timestamptz { .. }
             );
         if !ordered {
             return Err(no_function(name, &arguments).hint("write it with CASE WHEN"));
@@ -386,11 +459,13 @@ impl Binder<'_> {
                 let negative = self.binary(&zero, Operator::Minus, &argument, sql_type.clone());
                 let below = self.compare(argument.clone(), Operator::Lt, zero)?;
                 let nullable = argument.nullable;
-                let mut bound = self.choose(vec![below], vec![negative, argument], "CASE")?;
+                let mut bound = self.choose(&[below], vec![negative, argument], "CASE")?;
                 bound.nullable = nullable;
                 Ok(bound)
             }
-            SqlType::Float4 if !sign => Ok(self.call("abs", &[argument], SqlType::Float4, arithmetic::of_float4(f32::abs))),
+            SqlType::Float4 if !sign => {
+                Ok(self.call("abs", &[argument], SqlType::Float4, arithmetic::of_float4(f32::abs)))
+            }
             SqlType::Float4 => {
                 let argument = self.coerce(argument, &SqlType::Float8)?;
                 self.magnitude(name, argument)
@@ -430,7 +505,10 @@ impl Binder<'_> {
             }
             let returns = numeric(whole + 1 + places, places);
             if returns == types::ANY_NUMERIC {
-                return Err(QueryError::new(format!("{name}: the result would have more than {} digits", types::MAX_PRECISION)));
+                return Err(QueryError::new(format!(
+                    "{name}: the result would have more than {} digits",
+                    types::MAX_PRECISION
+                )));
             }
             let how = match name {
                 "round" => decimal::rescale,
@@ -442,7 +520,9 @@ impl Binder<'_> {
             return Ok(self.call("round", &[argument], returns, kernel));
         }
         if places.is_some() {
-            return Err(no_function(name, &[argument, integer(0)]).hint("cast it to numeric with a precision and a scale"));
+            return Err(
+                no_function(name, &[argument, integer(0)]).hint("cast it to numeric with a precision and a scale")
+            );
         }
         let argument = self.coerce(argument, &SqlType::Float8)?;
         let compute: fn(f64) -> Result<f64, Failure> = match name {
@@ -455,7 +535,7 @@ impl Binder<'_> {
     }
 
     /// A part that the value has.
-    fn part(&mut self, name: &str, bound: Bound) -> Bind<(Part, Bound)> {
+    fn part(name: &str, bound: Bound) -> Bind<(Part, Bound)> {
         let part = Part::named(name).ok_or_else(|| no_part(name))?;
         if !part.is_of(&bound.sql_type) || bound.is_untyped() {
             return Err(QueryError::new(format!(

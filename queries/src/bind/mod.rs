@@ -183,9 +183,11 @@ impl<'a> Binder<'a> {
             && !key.contains(&at)
         {
             // The words are those of the reference.
-            return Err(QueryError::new(format!("PARTITION BY expression cannot refer to non-key column \"{folded}\""))
-                .hint("in the debezium envelope only the columns of the key are sure to be in old and new rows alike")
-                .at(name.span));
+            return Err(QueryError::new(format!(
+                "PARTITION BY expression cannot refer to non-key column \"{folded}\""
+            ))
+            .hint("in the debezium envelope only the columns of the key are sure to be in old and new rows alike")
+            .at(name.span));
         }
         let column = &self.relation.columns[at];
         Ok(Bound { origin: Origin::Column(at), sql_type: types::normal(&column.sql_type), nullable: column.nullable })
@@ -207,7 +209,7 @@ impl<'a> Binder<'a> {
     }
 
     /// What is the same for all rows is computed now; what fails then may never be needed, so it fails again later.
-    fn finish(&self, expression: Expression, sql_type: SqlType, nullable: bool, constant: bool) -> Bound {
+    fn finish(expression: Expression, sql_type: SqlType, nullable: bool, constant: bool) -> Bound {
         if constant && let Some(value) = evaluate_constant(&expression) {
             let nullable = value.is_null();
             return Bound { origin: Origin::Constant(value), sql_type, nullable };
@@ -221,7 +223,7 @@ impl<'a> Binder<'a> {
         let constant = arguments.iter().all(Bound::is_constant);
         let arguments = arguments.iter().map(|argument| self.expression(argument)).collect();
         let expression = Call::expression(name, arguments, types::arrow(&returns), kernel);
-        self.finish(expression, returns, nullable, constant)
+        Self::finish(expression, returns, nullable, constant)
     }
 
     /// A function of DataFusion.
@@ -238,7 +240,7 @@ impl<'a> Binder<'a> {
         } else {
             Arc::new(CastExpr::new(Arc::new(call), wanted, None))
         };
-        Ok(self.finish(expression, returns, nullable, constant))
+        Ok(Self::finish(expression, returns, nullable, constant))
     }
 
     fn binary(&mut self, left: &Bound, operator: Operator, right: &Bound, returns: SqlType) -> Bound {
@@ -246,7 +248,7 @@ impl<'a> Binder<'a> {
         let constant = left.is_constant() && right.is_constant();
         let (left, right) = (self.expression(left), self.expression(right));
         let expression = Arc::new(BinaryExpr::new(left, operator, right).with_fail_on_overflow(true));
-        self.finish(expression, returns, nullable, constant)
+        Self::finish(expression, returns, nullable, constant)
     }
 
     /// The value with another type, to which it is known to have a cast.
@@ -276,7 +278,7 @@ impl<'a> Binder<'a> {
         }
         let expression = self.expression(&bound);
         let expression = cast(expression, &bound.sql_type, to).ok_or_else(|| no_cast(&bound.sql_type, to))?;
-        Ok(self.finish(expression, to.clone(), bound.nullable, bound.is_constant()))
+        Ok(Self::finish(expression, to.clone(), bound.nullable, bound.is_constant()))
     }
 
     /// The value as it travels, which is what `concat` joins: a cast to text gives other words for a few types.
@@ -313,7 +315,7 @@ impl<'a> Binder<'a> {
     fn not(&mut self, bound: &Bound) -> Bound {
         let expression = self.expression(bound);
         let (nullable, constant) = (bound.nullable, bound.is_constant());
-        self.finish(Arc::new(NotExpr::new(expression)), SqlType::Bool, nullable, constant)
+        Self::finish(Arc::new(NotExpr::new(expression)), SqlType::Bool, nullable, constant)
     }
 
     fn is_null(&mut self, inner: &Expr, null: bool) -> Bind<Bound> {
@@ -329,7 +331,7 @@ impl<'a> Binder<'a> {
         };
         let expression: Expression =
             if null { Arc::new(IsNullExpr::new(expression)) } else { Arc::new(IsNotNullExpr::new(expression)) };
-        self.finish(expression, SqlType::Bool, false, bound.is_constant())
+        Self::finish(expression, SqlType::Bool, false, bound.is_constant())
     }
 
     /// `IS [NOT] TRUE`, `FALSE` or `UNKNOWN`.
@@ -356,7 +358,8 @@ impl<'a> Binder<'a> {
                 None => self.condition(&when.condition, "CASE/WHEN")?,
                 Some(operand) => {
                     let value = self.bind(&when.condition)?;
-                    self.compare(operand.clone(), Operator::Eq, value).map_err(|error| error.at(when.condition.span()))?
+                    self.compare(operand.clone(), Operator::Eq, value)
+                        .map_err(|error| error.at(when.condition.span()))?
                 }
             });
             results.push(self.bind(&when.result)?);
@@ -365,11 +368,11 @@ impl<'a> Binder<'a> {
             Some(otherwise) => self.bind(otherwise)?,
             None => Bound { origin: Origin::Untyped(None), sql_type: SqlType::Text, nullable: true },
         });
-        self.choose(conditions, results, "CASE")
+        self.choose(&conditions, results, "CASE")
     }
 
     /// The first result whose condition holds; there is one result more than conditions.
-    fn choose(&mut self, conditions: Vec<Bound>, results: Vec<Bound>, what: &str) -> Bind<Bound> {
+    fn choose(&mut self, conditions: &[Bound], results: Vec<Bound>, what: &str) -> Bind<Bound> {
         let results = self.unify(results, what)?;
         let sql_type = results[0].sql_type.clone();
         let nullable = results.iter().any(|result| result.nullable);

@@ -35,7 +35,11 @@ impl Binder<'_> {
             }
             Expr::UnaryOp { op: UnaryOperator::Plus, expr } => {
                 let bound = self.bind(expr)?;
-                if types::is_number(&bound.sql_type) && !bound.is_untyped() { Ok(bound) } else { Err(unary("+", &bound)) }
+                if types::is_number(&bound.sql_type) && !bound.is_untyped() {
+                    Ok(bound)
+                } else {
+                    Err(unary("+", &bound))
+                }
             }
             Expr::UnaryOp { op, .. } => Err(QueryError::new(format!("operator {op}: not supported"))),
             Expr::IsDistinctFrom(one, other) => self.bind_comparison(one, Operator::IsDistinctFrom, other),
@@ -121,7 +125,12 @@ impl Binder<'_> {
 
     fn comparable_float(&mut self, bound: Bound) -> Bound {
         let sql_type = bound.sql_type.clone();
-        self.call("comparable", &[bound], sql_type, Arc::new(|arguments: &[ArrayRef]| arithmetic::comparable(&arguments[0])))
+        self.call(
+            "comparable",
+            &[bound],
+            sql_type,
+            Arc::new(|arguments: &[ArrayRef]| arithmetic::comparable(&arguments[0])),
+        )
     }
 
     /// Both with the type that they have in common.
@@ -186,7 +195,10 @@ impl Binder<'_> {
     fn concatenation(&mut self, left: Bound, right: Bound) -> Bind<Bound> {
         let is_text = |bound: &Bound| bound.sql_type == SqlType::Text;
         let joins_otherwise = |bound: &Bound| {
-            matches!(bound.sql_type, SqlType::Array(_) | SqlType::List(_) | SqlType::Bytea | SqlType::Jsonb | SqlType::Map(_))
+            matches!(
+                bound.sql_type,
+                SqlType::Array(_) | SqlType::List(_) | SqlType::Bytea | SqlType::Jsonb | SqlType::Map(_)
+            )
         };
         if !(is_text(&left) || is_text(&right)) || joins_otherwise(&left) || joins_otherwise(&right) {
             return Err(no_operator("||", &left, &right));
@@ -230,7 +242,11 @@ impl Binder<'_> {
         let is_moment = |bound: &Bound| {
             matches!(
                 bound.sql_type,
-                SqlType::Date | SqlType::Time | SqlType::Timestamp { .. } | SqlType::Timestamptz { .. } | SqlType::Interval
+                SqlType::Date
+                    | SqlType::Time
+                    | SqlType::Timestamp { .. }
+                    | SqlType::Timestamptz { .. }
+                    | SqlType::Interval
             )
         };
         if is_moment(&left) || is_moment(&right) {
@@ -256,17 +272,13 @@ impl Binder<'_> {
         match common {
             SqlType::Numeric { .. } => {
                 let (left_type, right_type) = (types::as_numeric(&exact_left), types::as_numeric(&exact_right));
-                match (left_type, right_type) {
-                    (Some(left_type), Some(right_type)) => {
-                        let (left, right) = (self.coerce(left, &left_type)?, self.coerce(right, &right_type)?);
-                        self.decimals(left, operator, right)
-                    }
-                    // A text in quotes beside a numeric.
-                    _ => {
-                        let (left, right) = (self.coerce(left, &common)?, self.coerce(right, &common)?);
-                        self.decimals(left, operator, right)
-                    }
-                }
+                // A text in quotes is as its neighbour is.
+                let (left_type, right_type) = match (left_type, right_type) {
+                    (Some(left_type), Some(right_type)) => (left_type, right_type),
+                    _ => (common.clone(), common),
+                };
+                let (left, right) = (self.coerce(left, &left_type)?, self.coerce(right, &right_type)?);
+                self.decimals(left, operator, right)
             }
             SqlType::Float4 | SqlType::Float8 if operator == Arithmetic::Modulo => {
                 Err(no_operator(symbol, &left, &right).hint("cast to numeric with a precision and a scale"))
@@ -349,7 +361,9 @@ impl Binder<'_> {
             (Date, Date) if !forward => {
                 Ok(self.call(symbol(operator), &[left, right], SqlType::Int4, moments::days_between()))
             }
-            (Date | Timestamp { .. } | Timestamptz { .. }, Date | Timestamp { .. } | Timestamptz { .. }) if !forward => {
+            (Date | Timestamp { .. } | Timestamptz { .. }, Date | Timestamp { .. } | Timestamptz { .. })
+                if !forward =>
+            {
                 let common = types::common(&left.sql_type, &right.sql_type).unwrap_or(TIMESTAMPTZ);
                 let (left, right) = (self.coerce(left, &common)?, self.coerce(right, &common)?);
                 Ok(self.call(symbol(operator), &[left, right], Interval, moments::time_between()))
@@ -412,11 +426,10 @@ fn comparable(sql_type: &SqlType) -> Bind<()> {
         | SqlType::List(_)
         | SqlType::Map(_)
         | SqlType::Record { .. }
-        | SqlType::Other(_) => Err(QueryError::new(format!(
-            "values of type {} cannot be compared here",
-            types::name(sql_type)
-        ))
-        .hint("compare their texts: x::text = '…'")),
+        | SqlType::Other(_) => {
+            Err(QueryError::new(format!("values of type {} cannot be compared here", types::name(sql_type)))
+                .hint("compare their texts: x::text = '…'"))
+        }
         _ => Ok(()),
     }
 }

@@ -154,8 +154,16 @@ fn errors_say_what_and_where() {
             "keep its result in a column of the table, for example as the column's default",
         ),
         ("lenght(name)", "function lenght is not supported (at character 1)", "did you mean length?"),
-        ("length(id)", "function length(integer) does not exist (at character 1)", "cast the arguments, for example x::text"),
-        ("id + name", "operator does not exist: integer + text (at character 1)", "cast one side to the type of the other"),
+        (
+            "length(id)",
+            "function length(integer) does not exist (at character 1)",
+            "cast the arguments, for example x::text",
+        ),
+        (
+            "id + name",
+            "operator does not exist: integer + text (at character 1)",
+            "cast one side to the type of the other",
+        ),
         (
             "status = 'happy'",
             "values of type mood cannot be compared here (at character 1)",

@@ -36,10 +36,8 @@ fn table() -> (Relation, Vec<Option<&'static str>>) {
         ("o", SqlType::Oid, Some("4294967295")),
         ("bc", SqlType::Timestamp { precision: None }, Some("0044-03-15 12:00:00 BC")),
     ];
-    let (columns, row) = columns
-        .into_iter()
-        .map(|(name, sql_type, value)| (Column::nullable(name, sql_type), value))
-        .unzip();
+    let (columns, row) =
+        columns.into_iter().map(|(name, sql_type, value)| (Column::nullable(name, sql_type), value)).unzip();
     (Relation { schema: "public".to_owned(), name: "t".to_owned(), columns }, row)
 }
 
@@ -152,7 +150,10 @@ fn tables_and_aliases() {
         ("SELECT id, note AS id FROM shop.orders", "there are two columns with the name \"id\" (at character 12)"),
         ("SELECT *, id FROM shop.orders", "there are two columns with the name \"id\" (at character 11)"),
         ("SELECT id + 1 FROM shop.orders", "the column id + 1 has no name (at character 8)"),
-        ("SELECT id FROM shop.orders WHERE note", "argument of WHERE must be type boolean, not type text (at character 34)"),
+        (
+            "SELECT id FROM shop.orders WHERE note",
+            "argument of WHERE must be type boolean, not type text (at character 34)",
+        ),
     ] {
         assert_eq!(refused(sql).to_string(), message, "{sql}");
     }
@@ -194,7 +195,8 @@ fn columns_types_and_keys() {
 
 #[test]
 fn rows_pass_or_not() {
-    let query = compile("SELECT id, upper(note) AS note, amount > 5 AS big, tags FROM shop.orders WHERE amount <> 7").unwrap();
+    let query =
+        compile("SELECT id, upper(note) AS note, amount > 5 AS big, tags FROM shop.orders WHERE amount <> 7").unwrap();
     let rows = [
         order("1", Some("a"), Some("10.50")),
         order("2", Some("b"), Some("7.00")),
