@@ -3,6 +3,13 @@
 /// Microseconds of a day.
 pub const DAY_US: i64 = 86_400_000_000;
 
+/// The first day that Postgres has: 4714-11-24 BC.
+pub const FIRST_DAY: i32 = -2_440_588;
+/// The last one: 5874897-12-31.
+pub const LAST_DAY: i32 = 2_145_042_905;
+/// The first moment that Postgres has. Its last ones are beyond what is computed with here.
+pub const FIRST_MICRO: i64 = FIRST_DAY as i64 * DAY_US;
+
 /// A day of the calendar.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Civil {

@@ -12,7 +12,7 @@ use arrow_buffer::i256;
 
 use crate::call::Kernel;
 use crate::cast::primitive;
-use crate::civil::{Civil, DAY_US, iso_day_of_week, iso_week};
+use crate::civil::{Civil, DAY_US, FIRST_DAY, FIRST_MICRO, LAST_DAY, iso_day_of_week, iso_week};
 use crate::decimal;
 use crate::failure::Failure;
 use crate::types::{self, numeric};
@@ -219,7 +219,8 @@ fn stepped(micros: i64, by: IntervalMonthDayNano, forward: bool) -> Result<i64, 
     let day = Civil::of_days(micros.div_euclid(DAY_US)).plus_months(sign * i64::from(by.months));
     let days = day.days() + sign * i64::from(by.days);
     let rest = micros.rem_euclid(DAY_US) + sign * (by.nanoseconds / 1_000);
-    days.checked_mul(DAY_US).and_then(|micros| micros.checked_add(rest)).ok_or(Failure::OUT_OF_RANGE)
+    let stepped = days.checked_mul(DAY_US).and_then(|micros| micros.checked_add(rest));
+    stepped.filter(|micros| (FIRST_MICRO..i64::MAX).contains(micros)).ok_or(Failure::OUT_OF_RANGE)
 }
 
 /// A date and a number of days.
@@ -234,7 +235,7 @@ pub fn step_days(forward: bool) -> Kernel {
                 (Some(days @ (i32::MIN | i32::MAX)), Some(_)) => Ok(Some(days)),
                 (Some(days), Some(step)) => {
                     let stepped = if forward { days.checked_add(step) } else { days.checked_sub(step) };
-                    stepped.ok_or(Failure::OUT_OF_RANGE).map(Some)
+                    stepped.filter(|days| (FIRST_DAY..=LAST_DAY).contains(days)).ok_or(Failure::OUT_OF_RANGE).map(Some)
                 }
                 _ => Ok(None),
             })
@@ -296,7 +297,7 @@ pub fn of_epoch() -> Kernel {
                     Ok(i64::MAX)
                 } else if seconds == f64::NEG_INFINITY {
                     Ok(i64::MIN)
-                } else if micros.abs() < 9.2e18 {
+                } else if micros >= FIRST_MICRO as f64 && micros < 9.2e18 {
                     Ok(micros as i64)
                 } else {
                     Err(Failure::OUT_OF_RANGE)

@@ -6,7 +6,7 @@ use afterbay_formats::text::datetime::{self, Extended};
 use afterbay_formats::text::{bytea, interval as forms};
 use arrow_array::types::IntervalMonthDayNano;
 
-use crate::civil::{Civil, DAY_US};
+use crate::civil::{Civil, DAY_US, FIRST_DAY, LAST_DAY};
 use crate::failure::Failure;
 
 type Read<T> = Result<T, Failure>;
@@ -65,6 +65,9 @@ pub fn date(text: &str) -> Read<i32> {
         None => {}
     }
     let Ok(Extended::Finite(days)) = datetime::date(text.as_bytes()) else { return Err(Failure::NOT_OF_TYPE) };
+    if !(FIRST_DAY..=LAST_DAY).contains(&days) {
+        return Err(Failure::OUT_OF_RANGE);
+    }
     // 31 February would be another day.
     let written = text.strip_suffix(" BC").unwrap_or(text).rsplit('-').next();
     if written.and_then(|day| day.parse().ok()) == Some(Civil::of_days(days.into()).day) {

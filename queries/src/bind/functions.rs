@@ -5,7 +5,7 @@ use std::sync::Arc;
 use afterbay_formats::relation::SqlType;
 use arrow_array::builder::StringBuilder;
 use arrow_array::cast::AsArray as _;
-use arrow_array::types::{Int32Type, UInt32Type, UInt64Type};
+use arrow_array::types::{Int32Type, Int64Type, UInt32Type, UInt64Type};
 use arrow_array::{Array as _, ArrayRef, ArrowPrimitiveType, PrimitiveArray, StringArray};
 use arrow_buffer::i256;
 use datafusion_common::ScalarValue;
@@ -90,6 +90,9 @@ pub const NAMES: &[&str] = &[
     "upper",
 ];
 
+/// How long `lpad` and `rpad` make a text at most.
+const MAX_PADDED: i32 = 1_000_000;
+
 /// What a function of DataFusion takes: `t`ext or a whole `n`umber, behind `?` also nothing.
 type Takes = &'static str;
 
@@ -112,7 +115,6 @@ fn of_datafusion(name: &str) -> Option<(Arc<ScalarUDF>, Takes, SqlType)> {
         "starts_with" => (string::starts_with(), "tt", SqlType::Bool),
         "strpos" => (unicode::strpos(), "tt", SqlType::Int4),
         "substr" | "substring" => (unicode::substr(), "tn?n", SqlType::Text),
-        "to_hex" => (string::to_hex(), "n", SqlType::Text),
         "translate" => (unicode::translate(), "ttt", SqlType::Text),
         "upper" => (string::upper(), "t", SqlType::Text),
         _ => return None,
@@ -268,6 +270,12 @@ impl Binder<'_> {
                 let code = self.coerce(arguments.remove(0), &SqlType::Int4)?;
                 Ok(self.call("chr", &[code], SqlType::Text, chr()))
             }
+            ("to_hex", 1) if matches!(arguments[0].sql_type, SqlType::Int4 | SqlType::Int8) => {
+                let wide = arguments[0].sql_type == SqlType::Int8;
+                let to = if wide { SqlType::Int8 } else { SqlType::Int4 };
+                let number = self.coerce(arguments.remove(0), &to)?;
+                Ok(self.call("to_hex", &[number], SqlType::Text, to_hex()))
+            }
             ("encode", 2) => {
                 let format = arguments.remove(1);
                 let is_hex = matches!(&format.origin, Origin::Untyped(Some(format)) if format == "hex");
@@ -362,10 +370,19 @@ impl Binder<'_> {
         }
         let fits = |(argument, kind): (&Bound, &char)| match kind {
             't' => argument.sql_type == SqlType::Text,
-            _ => argument.is_untyped() || matches!(argument.sql_type, SqlType::Int2 | SqlType::Int4 | SqlType::Int8),
+            _ => argument.is_untyped() || matches!(argument.sql_type, SqlType::Int2 | SqlType::Int4),
         };
         if !arguments.iter().zip(&kinds).all(fits) {
             return Err(no_function(name, &arguments).hint("cast the arguments, for example x::text"));
+        }
+        if let ("lpad" | "rpad", [_, length, ..]) = (name, arguments.as_slice()) {
+            // Else one row could take all the memory there is.
+            let within = matches!(&length.origin, Origin::Constant(ScalarValue::Int32(Some(..=MAX_PADDED))));
+            if !within {
+                return Err(QueryError::new(format!(
+                    "{name}: the length must be written as a number of at most {MAX_PADDED}"
+                )));
+            }
         }
         let mut coerced = Vec::new();
         for (argument, kind) in arguments.into_iter().zip(kinds) {
@@ -628,6 +645,20 @@ fn chr() -> Kernel {
         let codes = primitive::<Int32Type>(&arguments[0])?;
         let texts: Result<StringArray, Failure> = codes.iter().map(|code| code.map(character).transpose()).collect();
         Ok(Arc::new(texts?))
+    })
+}
+
+/// The digits of a number, which if it is negative are those of its two's complement.
+fn to_hex() -> Kernel {
+    Arc::new(move |arguments| {
+        let array = &arguments[0];
+        let texts: StringArray = match array.as_primitive_opt::<Int32Type>() {
+            Some(numbers) => numbers.iter().map(|number| number.map(|number| format!("{number:x}"))).collect(),
+            None => {
+                primitive::<Int64Type>(array)?.iter().map(|number| number.map(|number| format!("{number:x}"))).collect()
+            }
+        };
+        Ok(Arc::new(texts))
     })
 }
 

@@ -59,6 +59,7 @@ fn value(sql: &str) -> Result<(String, String), String> {
 const OTHERWISE: &[(&str, &str, &str)] = &[
     ("case i4 when 42 then 1 when 43 then 2.5 end", "1.0", "numeric"),
     ("coalesce(z, i8, 1.5)", "9007199254740993.0", "numeric"),
+    ("greatest(n, 5)", "5.00", "numeric"),
     ("s::varchar(4)", "  He", "text"),
     ("s::varchar", "  Hello, Wörld ", "text"),
     ("'x'", "x", "text"),
@@ -82,6 +83,28 @@ fn as_postgres_has_it() {
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// A row has the same result among others, of which some are NULL throughout, as by itself.
+#[test]
+fn alone_and_among_others() {
+    let (table, row) = table();
+    let nulls = vec![None; row.len()];
+    for (sql, ..) in golden::GOLDEN {
+        let Ok((alone, _)) = value(sql) else { continue };
+        let query = Query::parse(&format!("SELECT {sql} AS x FROM t")).unwrap().compile(&table, &[]).unwrap();
+        let rows = [row.as_slice(), nulls.as_slice(), row.as_slice()];
+        let mut evaluated = Evaluated::default();
+        assert_eq!(query.evaluate(&rows, &mut evaluated), Ok(()), "{sql}");
+        for at in [0, 2] {
+            let output = query.output(&evaluated, at, rows[at]);
+            let cell = output.cell(0).map_or(NONE.as_bytes(), |cell| cell);
+            assert_eq!(cell, alone.as_bytes(), "{sql}");
+        }
+        let of_nulls = query.output(&evaluated, 1, rows[1]);
+        let nullable = query.relation().columns[0].nullable;
+        assert!(nullable || of_nulls.cell(0).is_some(), "{sql} is said to be NOT NULL");
+    }
 }
 
 fn orders() -> Relation {
