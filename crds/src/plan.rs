@@ -285,6 +285,9 @@ pub struct SinkPlan {
     pub key_format: Option<FormatPlan>,
     /// How values are written.
     pub value_format: FormatPlan,
+    /// An SQL expression whose value chooses the partition.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub partition_by: Option<String>,
     /// The column of headers.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub headers: Option<String>,

@@ -132,6 +132,8 @@ reasons! {
     CompatibilityDiffers,
     /// The registry answers something else than its interface says.
     RegistryFailed,
+    /// An expression of the Sink is not what it can be.
+    ExpressionInvalid,
     /// The Sink's format cannot hold the keys or values of the table.
     FormatUnfit,
     /// A value cannot be written in the Sink's format.

@@ -234,6 +234,7 @@ fn sink_plan(
         envelope: spec.kafka.envelope,
         key_format,
         value_format,
+        partition_by: spec.kafka.partition_by.clone(),
         headers: spec.kafka.headers.clone(),
         kafka: KafkaSinkPlan {
             connection: secrets.kafka(&connection_name, connection, connection.authentication.as_ref(), "worker"),

@@ -30,8 +30,9 @@ pub struct Fit {
     pub headers: Option<usize>,
 }
 
-/// Checks a table against what a Sink wants of it; all problems at once.
-pub fn check(table: &TableDescription, sink: &SinkPlan) -> Result<Fit, Vec<Problem>> {
+/// Checks a table against what a Sink wants of it; all problems at once. `partition_by` are the columns that decide about
+/// the partition.
+pub fn check(table: &TableDescription, sink: &SinkPlan, partition_by: &[&str]) -> Result<Fit, Vec<Problem>> {
     // Of what is no table there is no use in telling more.
     if let Some(problem) = unfit(table) {
         return Err(vec![problem]);
@@ -53,7 +54,7 @@ pub fn check(table: &TableDescription, sink: &SinkPlan) -> Result<Fit, Vec<Probl
         }
         None => None,
     };
-    problems.extend(identity::check(table, &old_values(table, sink), sink.envelope));
+    problems.extend(identity::check(table, &old_values(table, sink, partition_by), sink.envelope));
     let fit = Fit { relation, key, headers };
     if problems.is_empty() {
         problems.extend(fit.encoders(&table.comments, sink).err().map(|error| error.problem(sink)));
@@ -78,12 +79,12 @@ impl Fit {
 
 /// What has come to keep a table from being carried that was fit, and does not show in the stream. Columns and keys do
 /// show there, at their place.
-pub fn unfit_since(table: &TableDescription, sink: &SinkPlan) -> Option<Problem> {
-    unfit(table).or_else(|| identity::check(table, &old_values(table, sink), sink.envelope))
+pub fn unfit_since(table: &TableDescription, sink: &SinkPlan, partition_by: &[&str]) -> Option<Problem> {
+    unfit(table).or_else(|| identity::check(table, &old_values(table, sink, partition_by), sink.envelope))
 }
 
 /// The columns that the stream brings.
-fn relation(table: &TableDescription) -> Relation {
+pub fn relation(table: &TableDescription) -> Relation {
     let column = |column: &ColumnDescription| Column {
         name: column.name.clone(),
         sql_type: column.sql_type.clone(),
@@ -94,11 +95,16 @@ fn relation(table: &TableDescription) -> Relation {
 }
 
 /// The columns whose values a deletion must tell, as far as the table has them, and what for.
-fn old_values<'s>(table: &TableDescription, sink: &'s SinkPlan) -> Vec<(&'s str, &'static str)> {
+fn old_values<'s>(
+    table: &TableDescription,
+    sink: &'s SinkPlan,
+    partition_by: &[&'s str],
+) -> Vec<(&'s str, &'static str)> {
     let is_there = |name: &str| table.streamed_columns().any(|column| column.name == name);
     let key = sink.key_columns.iter().map(|name| (name.as_str(), "key"));
     let headers = sink.headers.iter().map(|name| (name.as_str(), "headers"));
-    key.chain(headers).filter(|(name, _)| is_there(name)).collect()
+    let partition_by = partition_by.iter().map(|name| (*name, "partitionBy"));
+    key.chain(headers).chain(partition_by).filter(|(name, _)| is_there(name)).collect()
 }
 
 fn headers(table: &TableDescription, relation: &Relation, name: &str) -> Result<usize, Problem> {

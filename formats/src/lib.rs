@@ -20,8 +20,8 @@ pub mod partition;
 pub mod relation;
 pub mod row;
 pub mod table;
+pub mod text;
 
 mod avro;
 mod json;
 mod single;
-mod text;

@@ -21,6 +21,7 @@ use afterbay_crds::resolve::{
 };
 use afterbay_crds::rights::{AclOperation, AclResource, Right};
 use afterbay_formats::fitness;
+use afterbay_queries::carried;
 use anyhow::Context as _;
 use serde_json::json;
 use tempfile::TempDir;
@@ -408,11 +409,12 @@ async fn sink_problems(
     if let Some(access) = server::table_access(client, description.oid).await? {
         problems.extend(access.problems(facts, &sink.table).into_iter().map(|problem| ("spec.source.table", problem)));
     }
-    if let Err(unfit) = fitness::check(&description, sink) {
+    if let Err(unfit) = carried::check(&description, sink) {
         problems.extend(unfit.into_iter().map(|problem| {
             let field = match problem.reason.as_str() {
                 "ColumnNotFound" | "KeyNotUnique" => "spec.key.columns",
                 "FormatUnfit" => "spec.kafka.format",
+                "ExpressionInvalid" => "spec.kafka.partitionBy",
                 _ => "spec.source.table",
             };
             (field, problem)

@@ -9,7 +9,7 @@ use afterbay_crds::reason::Reason;
 use afterbay_crds::report::Problem;
 use afterbay_crds::resolve::{KafkaProvisioning, PublicationSpec, TopicKind, TopicSpec};
 use afterbay_crds::rights::{AclOperation, AclResource, Right};
-use afterbay_formats::fitness;
+use afterbay_queries::carried;
 use futures::stream::{self, StreamExt as _};
 
 use crate::topic_fit::{self, Fit, Settings};
@@ -184,7 +184,7 @@ async fn managed_publication(
 /// replica identity and is published: nobody's application is to fail for a Sink that cannot run anyway.
 async fn carried_by_one(client: &SqlClient, table: &TableName, sinks: &[SinkPlan]) -> Result<bool, PostgresError> {
     let Some(description) = tables::describe(client, table).await? else { return Ok(false) };
-    let fit = |sink: &SinkPlan| fitness::check(&description, sink).is_ok();
+    let fit = |sink: &SinkPlan| carried::check(&description, sink).is_ok();
     Ok(sinks.iter().filter(|sink| sink.table == *table).any(fit))
 }
 

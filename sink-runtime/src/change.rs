@@ -92,6 +92,11 @@ pub struct RowSpan {
 }
 
 impl RowSpan {
+    /// Where it begins; no other row of its batch begins there.
+    pub fn place(self) -> u32 {
+        self.first
+    }
+
     /// How many cells it has.
     pub fn width(self) -> usize {
         usize::from(self.count)

@@ -93,6 +93,11 @@ pub struct KafkaSink {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 512))]
     pub progress_group_id_prefix: Option<String>,
+    /// An SQL expression over the table's columns (with the debezium envelope: those of the key). Its value, modulo the
+    /// number of partitions, is a message's partition; without it the hash of the key is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 16384))]
+    pub partition_by: Option<String>,
     /// A column of headers that each message bears besides Afterbay's own: an `hstore`, or a `jsonb` object of strings.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 63))]

@@ -26,6 +26,9 @@ pub(super) fn check(mut subject: Subject<'_>, spec: &SinkSpec) {
     commit::check(&mut subject, &spec.kafka.commit);
     format::check(&mut subject, spec);
     headers(&mut subject, spec);
+    if spec.kafka.partition_by.as_deref().is_some_and(|sql| sql.trim().is_empty()) {
+        subject.tell("spec.kafka.partitionBy", "it is empty", "write an expression, or leave it out");
+    }
     prefix(&mut subject, "spec.kafka.transactionalIdPrefix", spec.kafka.transactional_id_prefix.as_deref());
     prefix(&mut subject, "spec.kafka.progressGroupIdPrefix", spec.kafka.progress_group_id_prefix.as_deref());
 }

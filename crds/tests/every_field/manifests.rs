@@ -170,7 +170,7 @@ fn sink_of(name: &str, format: Value) -> Value {
             "key": {"columns": ["id"], "notEnforced": true},
             "kafka": {
                 "connection": "events", "topic": {"name": name}, "envelope": "upsert", "format": format,
-                "headers": "hdrs", "transactionalIdPrefix": "eu-", "progressGroupIdPrefix": "eu-",
+                "headers": "hdrs", "partitionBy": "seahash(id::text)", "transactionalIdPrefix": "eu-", "progressGroupIdPrefix": "eu-",
             },
         }),
     )

@@ -7,3 +7,5 @@ mod avro;
 mod formats;
 mod headers;
 mod keys;
+mod life;
+mod partitioning;

@@ -60,6 +60,7 @@ fn sink(key: &[String], envelope: Envelope) -> SinkPlan {
         envelope,
         key_format: Some(json()),
         value_format: json(),
+        partition_by: None,
         headers: None,
         kafka: KafkaSinkPlan {
             connection: KafkaConnectionPlan {
@@ -84,7 +85,7 @@ fn sink(key: &[String], envelope: Envelope) -> SinkPlan {
 
 /// [`super::check`], of a Sink with this key.
 fn check(table: &TableDescription, key: &[String], envelope: Envelope) -> Result<Vec<usize>, Vec<Problem>> {
-    super::check(table, &sink(key, envelope)).map(|fit| fit.key)
+    super::check(table, &sink(key, envelope), &[]).map(|fit| fit.key)
 }
 
 fn fits(table: &TableDescription, key: &[&str], envelope: Envelope, expected: &[usize]) {
@@ -349,9 +350,9 @@ fn a_key_that_is_not_enforced_needs_no_proof() {
     let mut table = orders();
     table.replica_identity = ReplicaIdentity::Full;
     let mut sink = sink(&names(&["customer"]), Envelope::Upsert);
-    assert!(super::check(&table, &sink).is_err());
+    assert!(super::check(&table, &sink, &[]).is_err());
     sink.key_not_enforced = true;
-    assert_eq!(super::check(&table, &sink).map(|fit| fit.key), Ok(vec![1]));
+    assert_eq!(super::check(&table, &sink, &[]).map(|fit| fit.key), Ok(vec![1]));
 }
 
 #[test]
@@ -360,7 +361,7 @@ fn headers_are_a_map_that_old_rows_hold() {
     let mut sink = sink(&names(&["id"]), Envelope::Upsert);
     let mut refused = |table: &TableDescription, headers: &str, reason: Reason, words: &str| {
         sink.headers = Some(headers.into());
-        let problems = super::check(table, &sink).unwrap_err();
+        let problems = super::check(table, &sink, &[]).unwrap_err();
         assert!(problems.iter().any(|it| it.reason == reason.as_str() && it.message.contains(words)), "{problems:#?}");
     };
     refused(&table, "hdrs", Reason::ColumnNotFound, "has no column \"hdrs\"");
@@ -368,7 +369,7 @@ fn headers_are_a_map_that_old_rows_hold() {
     table.columns[2].sql_type = SqlType::Map(Box::new(SqlType::Text));
     refused(&table, "total", Reason::ReplicaIdentityInsufficient, "old value of headers column \"total\"");
     table.replica_identity = ReplicaIdentity::Full;
-    assert_eq!(super::check(&table, &sink).map(|fit| fit.headers), Ok(Some(2)));
+    assert_eq!(super::check(&table, &sink, &[]).map(|fit| fit.headers), Ok(Some(2)));
 }
 
 #[test]
@@ -377,12 +378,12 @@ fn a_format_of_one_column_holds_one() {
     let mut table = orders();
     table.replica_identity = ReplicaIdentity::Full;
     sink.key_format = Some(FormatPlan::Text);
-    let problems = super::check(&table, &sink).unwrap_err();
+    let problems = super::check(&table, &sink, &[]).unwrap_err();
     assert_eq!(problems[0].reason, "FormatUnfit");
     assert_eq!(problems[0].message, "table public.orders: the TEXT format holds a single column, and the key has 2");
     sink.key_columns = names(&["id"]);
-    assert!(super::check(&table, &sink).is_ok());
+    assert!(super::check(&table, &sink, &[]).is_ok());
     sink.value_format = FormatPlan::Bytes;
-    let problems = super::check(&table, &sink).unwrap_err();
+    let problems = super::check(&table, &sink, &[]).unwrap_err();
     assert_eq!(problems[0].message, "table public.orders: the BYTES format holds a single column, and the value has 3");
 }

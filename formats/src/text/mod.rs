@@ -3,11 +3,11 @@
 //! What is accepted is what the output functions of the server write under the session's settings, nothing more: a
 //! text that is anything else is a bug or another setting, and guessing would put a wrong value into a topic.
 
-pub mod array;
+pub(crate) mod array;
 pub mod bytea;
-pub mod composite;
+pub(crate) mod composite;
 pub mod datetime;
-pub mod hstore;
+pub(crate) mod hstore;
 pub mod inet;
 pub mod integer;
 pub mod interval;

@@ -293,6 +293,7 @@ pub fn messages(
         encoders,
         key: relation.fit.key.clone(),
         headers: relation.headers(plan),
+        partition_by: relation.partition_by.clone(),
         keys_seen: plan.key_not_enforced.then(KeysSeen::default),
         columns: relation.width(),
         envelope: plan.envelope,

@@ -265,6 +265,7 @@ impl Life<'_> {
     }
 
     fn take_in(&mut self, batch: &ChangeBatch) -> Result<(), Ending> {
+        self.messages.prepare(batch);
         for item in batch.items() {
             match item {
                 Item::Change(change) if self.snapshot.is_some() => self.beside_snapshot(batch, change)?,

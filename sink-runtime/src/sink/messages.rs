@@ -7,9 +7,11 @@ use afterbay_clients::postgres::Lsn;
 use afterbay_crds::plan::Envelope;
 use afterbay_formats::encoders::{EncodeError, Encoders};
 use afterbay_formats::headers::{Headers, HeadersPlan};
-use afterbay_formats::partition::{default_hash, partition};
+use afterbay_formats::partition::{default_hash, of_hash, partition};
 use afterbay_formats::row::Row;
+use afterbay_queries::HashExpression;
 
+use super::hashes::Hashes;
 use super::keys_seen::KeysSeen;
 use crate::change::{Change, ChangeBatch, ChangeKind, OldRow, RowRef, RowSpan};
 
@@ -60,6 +62,7 @@ pub struct Messages {
     columns: usize,
     headers: Option<HeadersPlan>,
     keys_seen: Option<KeysSeen>,
+    hashes: Option<Hashes>,
     envelope: Envelope,
     topic: TopicHandle,
     /// How many partitions the topic has.
@@ -81,6 +84,8 @@ struct Encoded {
     /// A deletion under the upsert envelope has no value.
     tombstone: bool,
     headers: Headers,
+    /// What chooses the partition, where it is not the key.
+    hash: Option<u64>,
 }
 
 #[derive(Default)]
@@ -102,6 +107,8 @@ pub struct MessagesSpec {
     pub headers: Option<HeadersPlan>,
     /// The keys that come, where nobody has proved them to be unique.
     pub keys_seen: Option<KeysSeen>,
+    /// What chooses the partition, where it is not the key.
+    pub partition_by: Option<HashExpression>,
     /// How many columns a row has.
     pub columns: usize,
     /// How a change becomes a message.
@@ -123,6 +130,7 @@ impl Messages {
             columns: spec.columns,
             headers: spec.headers,
             keys_seen: spec.keys_seen,
+            hashes: spec.partition_by.map(|expression| Hashes::new(expression, spec.columns)),
             envelope: spec.envelope,
             topic: spec.topic,
             partitions: spec.partitions,
@@ -131,6 +139,13 @@ impl Messages {
             gone: Encoded::default(),
             message: Encoded::default(),
             header: Header::default(),
+        }
+    }
+
+    /// The rows of this batch come next.
+    pub fn prepare(&mut self, batch: &ChangeBatch) {
+        if let Some(hashes) = &mut self.hashes {
+            hashes.prepare(batch);
         }
     }
 
@@ -155,6 +170,7 @@ impl Messages {
         time_us: i64,
         (start, number): (Lsn, u64),
     ) -> Result<Staged, MessageError> {
+        self.message.hash = self.hash(batch, Some(row));
         let row = self.whole(batch, row)?;
         self.encode_new(None, row)?;
         self.count_key(false, true);
@@ -177,6 +193,11 @@ impl Messages {
             OldRow::Full(old) => (Some(batch.row(old)), true),
         };
         let (commit, ordinal) = (change.id.commit, change.id.ordinal);
+        self.message.hash = self.hash(batch, change.new);
+        self.gone.hash = match change.old {
+            OldRow::Absent => None,
+            OldRow::Identity(old) | OldRow::Full(old) => self.hash(batch, Some(old)),
+        };
         self.header.timestamp(change.time_us);
         self.header.position(commit, "", ordinal, "");
         match (change.kind, change.new) {
@@ -220,7 +241,7 @@ impl Messages {
 
     /// An insertion, or an update under one key.
     fn encode_new(&mut self, before: Option<RowRef<'_>>, new: RowRef<'_>) -> Result<(), MessageError> {
-        let Encoded { key, value, tombstone, headers } = &mut self.message;
+        let Encoded { key, value, tombstone, headers, .. } = &mut self.message;
         key.clear();
         value.clear();
         *tombstone = false;
@@ -239,7 +260,7 @@ impl Messages {
 
     /// A deletion.
     fn encode_old(&mut self, old: RowRef<'_>, is_whole: bool) -> Result<(), MessageError> {
-        let Encoded { key, value, tombstone, headers } = &mut self.gone;
+        let Encoded { key, value, tombstone, headers, .. } = &mut self.gone;
         key.clear();
         value.clear();
         *tombstone = self.envelope == Envelope::Upsert;
@@ -256,6 +277,10 @@ impl Messages {
             plan.read(&old, headers)?;
         }
         Ok(())
+    }
+
+    fn hash(&mut self, batch: &ChangeBatch, row: Option<RowSpan>) -> Option<u64> {
+        Some(self.hashes.as_mut()?.of(batch, row?))
     }
 
     /// A row went under the old key, or came under the new one.
@@ -295,7 +320,11 @@ impl Messages {
             (self.position_header.as_str(), Some(self.header.position.as_slice())),
         ];
         let headers = own.into_iter().chain(message.headers.iter());
-        producer.produce(&self.topic, partition(key, frame_len, self.partitions), key, value, headers)?;
+        let partition = match message.hash {
+            Some(hash) => of_hash(hash, self.partitions),
+            None => partition(key, frame_len, self.partitions),
+        };
+        producer.produce(&self.topic, partition, key, value, headers)?;
         let bytes = (key.map_or(0, <[u8]>::len) + value.map_or(0, <[u8]>::len)) as u64;
         Ok(Staged { messages: 1, bytes, largest: bytes })
     }

@@ -6,6 +6,7 @@
 pub mod batches;
 pub mod begin;
 pub mod doors;
+pub mod hashes;
 pub mod keys_seen;
 pub mod life;
 pub mod messages;

@@ -5,9 +5,11 @@ use afterbay_crds::plan::{FormatPlan, SinkPlan};
 use afterbay_crds::reason::Reason;
 use afterbay_crds::report::Problem;
 use afterbay_formats::encoders::Encoders;
-use afterbay_formats::fitness::{self, Fit};
+use afterbay_formats::fitness::Fit;
 use afterbay_formats::headers::HeadersPlan;
 use afterbay_formats::table::TableDescription;
+use afterbay_queries::HashExpression;
+use afterbay_queries::carried::{self, Carried};
 
 use super::SinkContext;
 use crate::change::Shape;
@@ -19,17 +21,19 @@ pub struct SinkRelation {
     pub table: TableDescription,
     /// As messages are made of it. A column may be nullable though the catalogue says otherwise: an older row held a NULL.
     pub fit: Fit,
+    /// What chooses the partition.
+    pub partition_by: Option<HashExpression>,
 }
 
 impl SinkRelation {
     /// The relation, if it is fit for the Sink.
     pub fn new(plan: &SinkPlan, table: TableDescription) -> Result<Self, Problem> {
-        let fit = fitness::check(&table, plan).map_err(|problems| {
+        let Carried { fit, partition_by } = carried::check(&table, plan).map_err(|problems| {
             problems.into_iter().next().unwrap_or_else(|| {
                 Reason::TableUnfit.problem(format!("table {} cannot be carried", plan.table), "see the log")
             })
         })?;
-        Ok(Self { table, fit })
+        Ok(Self { table, fit, partition_by })
     }
 
     /// How many columns its rows have.

@@ -14,8 +14,8 @@ use afterbay_clients::postgres::wire::{ReplicationConnection, SlotOptions, SlotS
 use afterbay_crds::plan::{OnSlotLoss, PostgresPlan, SinkPlan, TableName};
 use afterbay_crds::reason::Reason;
 use afterbay_crds::report::Problem;
-use afterbay_formats::fitness;
 use afterbay_formats::table::TableDescription;
+use afterbay_queries::carried;
 use tokio::sync::Mutex;
 
 use super::session::Context;
@@ -143,7 +143,7 @@ async fn preconditions(
     }
     let description = describe(client, table).await?;
     // Before the publication: a table that is not fit is not added to it, as its changes could fail for that.
-    let unfit = sink.and_then(|sink| fitness::check(&description, sink).err());
+    let unfit = sink.and_then(|sink| carried::check(&description, sink).err());
     problems.extend(unfit.unwrap_or_default());
     if let Some(access) = server::table_access(client, description.oid).await? {
         problems.extend(access.problems(&facts, table));

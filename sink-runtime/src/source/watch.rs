@@ -10,7 +10,7 @@ use std::time::Duration;
 use afterbay_clients::postgres::catalogue::server;
 use afterbay_clients::postgres::{PostgresError, sql};
 use afterbay_crds::report::Problem;
-use afterbay_formats::fitness;
+use afterbay_queries::carried;
 use tokio::time::{Interval, MissedTickBehavior};
 use tokio_util::task::AbortOnDropHandle;
 
@@ -82,7 +82,7 @@ async fn look(context: Arc<Context>, members: Vec<(usize, RelationIdentity)>) ->
     let verdicts = checks::standing(&client, &context.plan.publication, &tables).await?;
     let lost = begun.into_iter().zip(verdicts).filter_map(|((sink, plan, _), verdict)| {
         let problem = match verdict {
-            Ok(table) => fitness::unfit_since(&table, plan),
+            Ok(table) => carried::unfit_since(&table, plan),
             Err(problem) => Some(problem),
         };
         Some((sink, problem?))

@@ -123,6 +123,7 @@ impl Life<'_> {
     }
 
     fn take_rows(&mut self, batch: &ChangeBatch) -> Result<u64, Ending> {
+        self.messages.prepare(batch);
         let mut rows = 0;
         let mut last = None;
         for item in batch.items() {
