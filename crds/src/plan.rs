@@ -261,6 +261,7 @@ pub struct CertificatePlan {
 /// One Sink.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[expect(clippy::struct_excessive_bools, reason = "they stand for fields of the manifest")]
 pub struct SinkPlan {
     /// The Sink, `<namespace>/<name>`.
     pub name: String,

@@ -37,7 +37,7 @@ impl HeadersPlan {
     pub fn compile(relation: &Relation, column: usize, name_prefix: &str) -> Option<Self> {
         let sql_type = &relation.columns.get(column)?.sql_type;
         let reserved = format!("{name_prefix}-");
-        is_fit(sql_type).then(|| Self { column, is_hstore: matches!(sql_type, SqlType::Map(_)), reserved })
+        is_fit(sql_type).then_some(Self { column, is_hstore: matches!(sql_type, SqlType::Map(_)), reserved })
     }
 
     /// Reads the headers of a row; a NULL has none.

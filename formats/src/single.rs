@@ -207,7 +207,7 @@ mod tests {
         let mut out = Vec::new();
         let single = Single::bytes(0, sql_type).expect("it is scalar");
         single.encode(&[Some(text)][..], &mut out).expect(text);
-        out.iter().map(|byte| format!("{byte:02x}")).collect()
+        out.iter().fold(String::new(), |text, byte| format!("{text}{byte:02x}"))
     }
 
     /// The bytes are those of Postgres' own send functions: `SELECT encode(int4send(…), 'hex')`.

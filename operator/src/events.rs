@@ -123,7 +123,7 @@ impl Teller {
             // Also while it is tried again: between two tries a Sink may be stalled for less time than passes between two looks.
             Some(problem) if sink.state != SinkState::Running => self.problem(&format!("sink {}", sink.name), problem),
             _ if matches!(sink.state, SinkState::Running | SinkState::Paused) => {
-                self.solved(&format!("sink {}", sink.name))
+                self.solved(&format!("sink {}", sink.name));
             }
             _ => {}
         }

@@ -240,6 +240,8 @@ impl TransactionalProducer {
     }
 
     /// Hands over a message; its bytes are copied. Waits while the queue is full.
+    // Cloned for each try, and there is mostly one.
+    #[allow(clippy::needless_pass_by_value)]
     pub fn produce<'h>(
         &self,
         topic: &TopicHandle,

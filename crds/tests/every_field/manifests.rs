@@ -142,26 +142,26 @@ fn unusual() -> Vec<Value> {
         ),
         sink_of(
             "full",
-            json!({"avro": {
+            &json!({"avro": {
                 "registry": "schemas", "keyFullname": "com.example.Key", "valueFullname": "com.example.Order",
                 "nullDefaults": true, "keyCompatibilityLevel": "BACKWARD", "valueCompatibilityLevel": "FULL_TRANSITIVE",
                 "docs": [{"type": "public.orders", "for": "value", "text": "Orders"}],
             }}),
         ),
-        sink_of("texts", json!({"text": {}})),
-        sink_of("bytes", json!({"bytes": {}})),
-        sink_of("native", json!({"json": {"values": "native"}})),
-        sink_of("documented", json!({"avro": {"registry": "schemas", "docs": of_column.clone()}})),
-        sink_of("text-and-bytes", json!({"key": {"text": {}}, "value": {"bytes": {}}})),
-        sink_of("bytes-and-text", json!({"key": {"bytes": {}}, "value": {"text": {}}})),
-        sink_of("both-json", json!({"key": {"json": {"values": "text"}}, "value": {"json": {"values": "native"}}})),
-        sink_of("both-avro", json!({"key": avro(of_type.clone()), "value": avro(of_column.clone())})),
-        sink_of("also-avro", json!({"key": avro(of_column), "value": avro(of_type)})),
+        sink_of("texts", &json!({"text": {}})),
+        sink_of("bytes", &json!({"bytes": {}})),
+        sink_of("native", &json!({"json": {"values": "native"}})),
+        sink_of("documented", &json!({"avro": {"registry": "schemas", "docs": of_column.clone()}})),
+        sink_of("text-and-bytes", &json!({"key": {"text": {}}, "value": {"bytes": {}}})),
+        sink_of("bytes-and-text", &json!({"key": {"bytes": {}}, "value": {"text": {}}})),
+        sink_of("both-json", &json!({"key": {"json": {"values": "text"}}, "value": {"json": {"values": "native"}}})),
+        sink_of("both-avro", &json!({"key": avro(of_type.clone()), "value": avro(of_column.clone())})),
+        sink_of("also-avro", &json!({"key": avro(of_column), "value": avro(of_type)})),
     ]
 }
 
 /// A Sink with a key of one column and this format.
-fn sink_of(name: &str, format: Value) -> Value {
+fn sink_of(name: &str, format: &Value) -> Value {
     resource(
         "Sink",
         name,

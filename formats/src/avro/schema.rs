@@ -32,7 +32,7 @@ pub fn debezium_value(spec: SchemaSpec<'_>, columns: &[&Column]) -> String {
     let builder = &mut SchemaBuilder::new(spec);
     let row = builder.record("row", spec.relation, columns);
     let fields =
-        vec![builder.field("before", nullable(&row), true), builder.field("after", json!(["null", "row"]), true)];
+        vec![builder.field("before", &nullable(&row), true), builder.field("after", &json!(["null", "row"]), true)];
     json!({"type": "record", "name": spec.fullname, "fields": fields}).to_string()
 }
 
@@ -58,7 +58,7 @@ impl<'a> SchemaBuilder<'a> {
             .map(|(name, column)| {
                 let schema = self.of(&column.sql_type);
                 let schema = if column.nullable { nullable(&schema) } else { schema };
-                let field = self.field(&name, schema, column.nullable);
+                let field = self.field(&name, &schema, column.nullable);
                 documented(field, self.spec.documentation.of_column(of, &column.name))
             })
             .collect();
@@ -66,7 +66,7 @@ impl<'a> SchemaBuilder<'a> {
         with(record, "fields", fields)
     }
 
-    fn field(&self, name: &str, schema: Value, nullable: bool) -> Value {
+    fn field(&self, name: &str, schema: &Value, nullable: bool) -> Value {
         let field = json!({"name": name, "type": schema});
         if nullable && self.spec.null_defaults { with(field, "default", Value::Null) } else { field }
     }

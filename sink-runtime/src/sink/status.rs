@@ -108,12 +108,11 @@ impl SinkStatus {
             slow.warnings.retain(|known| known.reason != reason.as_str());
             return;
         };
-        match known {
-            Some(known) => slow.warnings[known] = warning,
-            None => {
-                tracing::warn!(sink = %self.0.name, reason = %warning.reason, hint = %warning.hint, "{}", warning.message);
-                slow.warnings.push(warning);
-            }
+        if let Some(known) = known {
+            slow.warnings[known] = warning;
+        } else {
+            tracing::warn!(sink = %self.0.name, reason = %warning.reason, hint = %warning.hint, "{}", warning.message);
+            slow.warnings.push(warning);
         }
     }
 
