@@ -5,7 +5,7 @@ use afterbay_crds::reason::Reason;
 use afterbay_crds::report::Problem;
 
 use crate::avro::{AvroKey, AvroValue, FRAME_LEN, SchemaSpec};
-use crate::documentation::{self, Comments, Documentation};
+use crate::documentation::{Comments, Documentation};
 use crate::json::{JsonKey, JsonValue};
 use crate::relation::{Column, Relation};
 use crate::row::Row;
@@ -61,14 +61,11 @@ pub enum CompileError {
         format: &'static str,
     },
     /// The type has no binary form that is known.
-    #[error("the BYTES format holds scalar types only, and column \"{column}\" is of another")]
+    #[error("the BYTES format holds scalar types whose binary form is known, and column \"{column}\" is of another")]
     NotScalar {
         /// The column.
         column: String,
     },
-    /// The Sink's documentation is about something that is not there.
-    #[error("the documentation is about {0}, which the relation is not made of")]
-    DocOfNothing(String),
 }
 
 impl CompileError {
@@ -81,7 +78,6 @@ impl CompileError {
                 "use json or avro for values, or carry a table of a single column"
             }
             Self::NotScalar { .. } => "use text, json or avro",
-            Self::DocOfNothing(_) => "correct the name, or leave the text out",
         };
         Reason::FormatUnfit.problem(format!("table {}: {self}", sink.table), hint)
     }
@@ -142,17 +138,14 @@ impl Encoders {
 }
 
 impl<'a> MessageSpec<'a> {
-    fn schema(&self, avro: &'a AvroPlan, relation: &'a str) -> Result<SchemaSpec<'a>, CompileError> {
-        if let Some(nothing) = documentation::about_nothing(&avro.docs, self.relation) {
-            return Err(CompileError::DocOfNothing(nothing));
-        }
-        Ok(SchemaSpec {
+    fn schema(&self, avro: &'a AvroPlan, relation: &'a str) -> SchemaSpec<'a> {
+        SchemaSpec {
             name_prefix: self.name_prefix,
             fullname: &avro.fullname,
             null_defaults: avro.null_defaults,
             documentation: Documentation { told: &avro.docs, comments: self.comments },
             relation,
-        })
+        }
     }
 
     /// One of these columns, in a format that holds no more.
@@ -190,7 +183,7 @@ impl KeyEncoder {
         Ok(Self(match key.format {
             FormatPlan::Json { values } => KeyPlan::Json(JsonKey::compile(spec.relation, key.columns, *values)),
             FormatPlan::Avro(avro) => {
-                KeyPlan::Avro(AvroKey::compile(spec.relation, key.columns, spec.schema(avro, &relation)?))
+                KeyPlan::Avro(AvroKey::compile(spec.relation, key.columns, spec.schema(avro, &relation)))
             }
             single => KeyPlan::Single(spec.single(single, "key", key.columns)?),
         }))
@@ -243,7 +236,7 @@ impl ValueEncoder {
         Ok(Self(match spec.value {
             FormatPlan::Json { values } => ValuePlan::Json(JsonValue::compile(spec.relation, *values)),
             FormatPlan::Avro(avro) => {
-                ValuePlan::Avro(AvroValue::compile(spec.relation, spec.envelope, spec.schema(avro, &relation)?))
+                ValuePlan::Avro(AvroValue::compile(spec.relation, spec.envelope, spec.schema(avro, &relation)))
             }
             single => {
                 let columns: Vec<usize> = (0..spec.relation.columns.len()).collect();

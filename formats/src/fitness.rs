@@ -13,7 +13,7 @@ use afterbay_crds::plan::{Envelope, SinkPlan, TableName};
 use afterbay_crds::reason::Reason;
 use afterbay_crds::report::Problem;
 
-use crate::documentation::Comments;
+use crate::documentation::{self, Comments};
 use crate::encoders::{CompileError, Encoders, KeySpec, MessageSpec};
 use crate::headers;
 use crate::relation::{Column, Relation};
@@ -75,6 +75,17 @@ impl Fit {
             name_prefix: &sink.kafka.name_prefix,
         })
     }
+}
+
+/// The Sink's documentation is about something that the table is not made of. It keeps no Sink from going on: the columns of
+/// a change may be those of another day.
+pub fn documents_nothing(table: &TableDescription, sink: &SinkPlan) -> Option<Problem> {
+    let relation = relation(table);
+    let nothing = sink.avro().find_map(|avro| documentation::about_nothing(&avro.docs, &relation))?;
+    Some(Reason::FormatUnfit.problem(
+        format!("table {}: the documentation is about {nothing}, which the table is not made of", sink.table),
+        "correct the name, or leave the text out",
+    ))
 }
 
 /// What has come to keep a table from being carried that was fit, and does not show in the stream. Columns and keys do

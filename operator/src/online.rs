@@ -409,7 +409,7 @@ async fn sink_problems(
     if let Some(access) = server::table_access(client, description.oid).await? {
         problems.extend(access.problems(facts, &sink.table).into_iter().map(|problem| ("spec.source.table", problem)));
     }
-    if let Err(unfit) = carried::check(&description, sink) {
+    if let Err(unfit) = carried::check_anew(&description, sink) {
         problems.extend(unfit.into_iter().map(|problem| {
             let field = match problem.reason.as_str() {
                 "ColumnNotFound" | "KeyNotUnique" => "spec.key.columns",

@@ -34,6 +34,15 @@ pub fn check(table: &TableDescription, sink: &SinkPlan) -> Result<Carried, Vec<P
     }
 }
 
+/// As [`check`], before a Sink begins: also what does not keep one that has begun.
+pub fn check_anew(table: &TableDescription, sink: &SinkPlan) -> Result<Carried, Vec<Problem>> {
+    let carried = check(table, sink)?;
+    match fitness::documents_nothing(table, sink) {
+        None => Ok(carried),
+        Some(problem) => Err(vec![problem]),
+    }
+}
+
 /// What has come to keep a table from being carried that was fit, and does not show in the stream.
 pub fn unfit_since(table: &TableDescription, sink: &SinkPlan) -> Option<Problem> {
     let relation = fitness::relation(table);

@@ -53,7 +53,7 @@ struct CompatibilityRequest<'a> {
 #[derive(Deserialize)]
 struct CompatibilityAnswer {
     #[serde(rename = "compatibilityLevel")]
-    compatibility_level: String,
+    compatibility_level: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -142,7 +142,12 @@ impl RegistryClient {
         let answer: CompatibilityAnswer = serde_json::from_slice(&bytes).map_err(|_| {
             self.error(RegistryErrorKind::Failed, "the answer holds no compatibility level; is this a schema registry?")
         })?;
-        Ok((answer.compatibility_level != wanted.as_str()).then_some(answer.compatibility_level))
+        let Some(level) = answer.compatibility_level else {
+            // Something else is set for the subject, and no level.
+            self.send(set).await?;
+            return Ok(None);
+        };
+        Ok((level != wanted.as_str()).then_some(level))
     }
 
     async fn check_once(&self, url: &Url) -> Result<(), RegistryError> {

@@ -29,6 +29,10 @@ use crate::plan::{Compression, Envelope};
     validation = Rule::new("!has(self.key) || !has(self.kafka.format.avro) || has(self.kafka.format.avro.keyFullname) == has(self.kafka.format.avro.valueFullname)").message("with a key, give both of keyFullname and valueFullname or none"),
     validation = Rule::new("has(self.key) || !has(self.kafka.format.avro) || !has(self.kafka.format.avro.keyFullname)").message("keyFullname goes with a key"),
     validation = Rule::new("self.kafka.envelope == 'upsert' || !has(self.kafka.headers)").message("headers go with the upsert envelope"),
+    validation = Rule::new("self.kafka.envelope == 'upsert' || !(has(self.kafka.format.text) || has(self.kafka.format.bytes) || has(self.kafka.format.value) && (has(self.kafka.format.value.text) || has(self.kafka.format.value.bytes)))").message("text and bytes hold one column, and the debezium envelope has before and after"),
+    validation = Rule::new("!has(self.key) || self.key.columns.size() == 1 || !(has(self.kafka.format.text) || has(self.kafka.format.bytes) || has(self.kafka.format.key) && (has(self.kafka.format.key.text) || has(self.kafka.format.key.bytes)))").message("text and bytes hold one column, and the key has more"),
+    validation = Rule::new("has(self.key) || !has(self.kafka.format.avro) || !has(self.kafka.format.avro.keyCompatibilityLevel)").message("keyCompatibilityLevel goes with a key"),
+    validation = Rule::new("has(self.kafka.transactionalIdPrefix) == has(oldSelf.kafka.transactionalIdPrefix) && (!has(self.kafka.transactionalIdPrefix) || self.kafka.transactionalIdPrefix == oldSelf.kafka.transactionalIdPrefix)").message("kafka.transactionalIdPrefix cannot change, as the Sink would not fence what runs under the old name: make another Sink"),
     validation = Rule::new("self.source.name == oldSelf.source.name").message("source.name cannot change: make another Sink"),
     validation = Rule::new("self.kafka.connection == oldSelf.kafka.connection && self.kafka.topic.name == oldSelf.kafka.topic.name").message("kafka.connection and kafka.topic.name cannot change: make another Sink")
 )]

@@ -135,5 +135,5 @@ async fn a_text_about_nothing_is_told() {
     );
     let afterbay = scenario.run(&manifests);
     let (message, _) = afterbay.stalled("t", "FormatUnfit").await;
-    assert!(message.contains("column public.t.ide, which the relation is not made of"), "{message}");
+    assert!(message.contains("column public.t.ide, which the table is not made of"), "{message}");
 }

@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use afterbay_crds::report::SinkState;
+use afterbay_crds::report::{SinkReport, SinkState};
+use afterbay_e2e::afterbay::PATIENCE;
 use afterbay_e2e::database::lsn;
-use afterbay_e2e::{Format, Scenario, Sink};
+use afterbay_e2e::{Format, Scenario, Sink, await_condition};
 
 /// A Sink that is paused keeps its place, and the log is kept for it; the others go on.
 #[tokio::test]
@@ -49,4 +50,35 @@ async fn a_source_is_paused() {
     assert_eq!(scenario.messages(&topic, Format::Json).await.len(), 0);
     scenario.carry(&manifests).await;
     assert_eq!(scenario.messages(&topic, Format::Json).await.len(), 1);
+}
+
+/// What the slot has lost for a paused Sink is told; and the log is not kept for it, which would cost the others the slot.
+#[tokio::test]
+async fn a_paused_sink_whose_log_is_lost_holds_up_nobody() {
+    let scenario = Scenario::new("pause-lost").await;
+    let database = &scenario.database;
+    database.run("CREATE TABLE t (id int PRIMARY KEY); CREATE TABLE u (id int PRIMARY KEY)").await;
+    let manifests = scenario
+        .manifests()
+        .set("SourceConnector/shop", "spec.postgres.slot.onLoss", "Resnapshot")
+        .with(Sink::new("t", "public.t", &scenario.topic("t")).key(&["id"]))
+        .with(Sink::new("u", "public.u", &scenario.topic("u")).key(&["id"]));
+    scenario.carry(&manifests).await;
+    database.run_as_superuser(&format!("SELECT pg_drop_replication_slot('{}')", scenario.slot())).await;
+    database.run("INSERT INTO t VALUES (1); INSERT INTO u VALUES (1)").await;
+    let afterbay = scenario.run(&manifests.set("Sink/t", "spec.state", "paused"));
+    afterbay.sink_caught_up(&scenario, "u").await;
+    let is_told = |sink: &SinkReport| {
+        sink.state == SinkState::Paused && sink.warnings.iter().any(|it| it.reason == "SlotAheadOfProgress")
+    };
+    afterbay.sink("the loss is told", "t", is_told).await;
+    database.run("INSERT INTO u VALUES (2)").await;
+    let end = database.log_end().await;
+    let confirmed =
+        format!("SELECT confirmed_flush_lsn::text FROM pg_replication_slots WHERE slot_name = '{}'", scenario.slot());
+    await_condition("the log is let go", PATIENCE, async || {
+        database.run("INSERT INTO u SELECT max(id) + 1 FROM u").await;
+        (lsn(&database.text(&confirmed).await) >= end).then_some(())
+    })
+    .await;
 }

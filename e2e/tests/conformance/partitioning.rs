@@ -97,3 +97,44 @@ async fn the_columns_of_the_expression_must_be_in_the_replica_identity() {
     assert!(message.contains("old value of partitionBy column \"b\""), "{message}");
     assert!(hint.contains("ALTER TABLE \"public\".\"t\" REPLICA IDENTITY FULL;"), "{hint}");
 }
+
+/// Rows of chunks and changes of the stream come by turns, and each goes where its own value says.
+#[tokio::test]
+async fn chunks_and_changes_by_turns() {
+    let scenario = Scenario::new("partition-by-turns").await;
+    let database = &scenario.database;
+    database
+        .run(
+            "CREATE TABLE t (id int PRIMARY KEY, n int NOT NULL); ALTER TABLE t REPLICA IDENTITY FULL; \
+             INSERT INTO t SELECT i, i FROM generate_series(1, 3000) i",
+        )
+        .await;
+    let topic = scenario.topic("t");
+    let manifests = scenario
+        .manifests()
+        .set("SourceConnector/shop", "spec.postgres.snapshot.chunkRows", 50)
+        .with(Sink::new("t", "public.t", &topic).key(&["id"]).partitions(PARTITIONS))
+        .set("Sink/t", "spec.kafka.partitionBy", "n");
+    let afterbay = scenario.run(&manifests);
+    for round in 1..=20 {
+        database.run(&format!("UPDATE t SET n = n + 1 WHERE id % 20 = {}", round % 20)).await;
+    }
+    database
+        .run("ALTER TABLE t ADD COLUMN more int; UPDATE t SET n = n + 1, more = 1; DELETE FROM t WHERE id % 2 = 0")
+        .await;
+    afterbay.caught_up(&scenario).await;
+    let messages = scenario.messages(&topic, Format::Json).await;
+    assert!(messages.len() >= 3_000 + 3_000 + 1_500, "{}", messages.len());
+    let mut gone = 0;
+    for message in &messages {
+        if message.value.is_null() {
+            // All rows were changed twice before: by a round, and at the end.
+            let id = message.key["id"].as_i64().unwrap();
+            assert_eq!(i64::from(message.partition), (id + 2) % i64::from(PARTITIONS), "the tombstone of {id}");
+            gone += 1;
+        } else {
+            assert_eq!(i64::from(message.partition), message.integer("n") % i64::from(PARTITIONS), "{message:?}");
+        }
+    }
+    assert_eq!(gone, 1_500);
+}

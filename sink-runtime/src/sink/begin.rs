@@ -65,9 +65,10 @@ pub fn begin(context: &SinkContext) -> Result<Begun, Ending> {
     }
 }
 
-/// Fences, and finds out how far a Sink has come that is not to go on from there.
-pub fn place(context: &SinkContext) -> Result<(), Ending> {
-    recover(context, context.plan.kafka.commit.timeout_ms, None).map(drop)
+/// Fences, and finds out how far a Sink has come that is not to go on from there; none where it has not begun.
+pub fn place(context: &SinkContext) -> Result<Option<Position>, Ending> {
+    let recovered = recover(context, context.plan.kafka.commit.timeout_ms, None)?;
+    Ok(recovered.protocol.committed())
 }
 
 /// Why a life does not begin.

@@ -50,23 +50,19 @@ impl Hashes {
 
     /// The hash of a row, out of what was computed if it is of that batch.
     pub fn of(&mut self, batch: &ChangeBatch, span: RowSpan) -> u64 {
-        if batch.items().as_ptr().addr() == self.batch {
-            let next = self.last + 1;
-            let found = if self.places.get(next) == Some(&span.place()) {
-                Some(next)
-            } else {
-                self.places.binary_search(&span.place()).ok()
-            };
-            if let Some(found) = found {
-                self.last = found;
-                return self.values[found];
-            }
+        // A chunk's rows came in between, or the columns have changed.
+        if batch.items().as_ptr().addr() != self.batch {
+            self.prepare(batch);
         }
-        if span.width() != self.columns {
-            return 0;
-        }
-        let mut hash = Vec::with_capacity(1);
-        self.expression.hashes(&[batch.row(span)], &mut hash);
-        hash.first().copied().unwrap_or_default()
+        let next = self.last + 1;
+        let found = if self.places.get(next) == Some(&span.place()) {
+            Some(next)
+        } else {
+            self.places.binary_search(&span.place()).ok()
+        };
+        // One of another width becomes no message.
+        let Some(found) = found else { return 0 };
+        self.last = found;
+        self.values.get(found).copied().unwrap_or_default()
     }
 }

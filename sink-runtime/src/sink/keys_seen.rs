@@ -5,6 +5,9 @@
 
 use std::collections::HashMap;
 
+/// How many keys of a transaction are kept in mind: about 2 MB.
+const KEYS_MAX: usize = 65_536;
+
 /// The keys of the open transaction.
 #[derive(Debug, Default)]
 pub struct KeysSeen {
@@ -22,6 +25,9 @@ impl KeysSeen {
 
     /// A row came under a key with this hash.
     pub fn came(&mut self, hash: u64) {
+        if !self.has_room(hash) {
+            return;
+        }
         let rows = self.rows.entry(hash).or_default();
         if *rows > 0 {
             self.repeated += 1;
@@ -31,7 +37,15 @@ impl KeysSeen {
 
     /// A row under this key went.
     pub fn went(&mut self, hash: u64) {
+        if !self.has_room(hash) {
+            return;
+        }
         *self.rows.entry(hash).or_default() -= 1;
+    }
+
+    /// The rows of a whole table can come in one transaction.
+    fn has_room(&self, hash: u64) -> bool {
+        self.rows.len() < KEYS_MAX || self.rows.contains_key(&hash)
     }
 
     /// How often a key was repeated since this was asked last; none if it was not.

@@ -100,7 +100,7 @@ impl SinkStatus {
         self.0.waiting_since_us.store(0, Ordering::Relaxed);
     }
 
-    /// What somebody should look at for this reason, or nothing any more; told once for each reason.
+    /// What somebody should look at for this reason, or nothing any more; told once per change.
     pub fn warning(&self, reason: Reason, warning: Option<Problem>) {
         let mut slow = self.slow();
         let known = slow.warnings.iter().position(|known| known.reason == reason.as_str());
@@ -108,11 +108,13 @@ impl SinkStatus {
             slow.warnings.retain(|known| known.reason != reason.as_str());
             return;
         };
-        if let Some(known) = known {
-            slow.warnings[known] = warning;
-        } else {
-            tracing::warn!(sink = %self.0.name, reason = %warning.reason, hint = %warning.hint, "{}", warning.message);
-            slow.warnings.push(warning);
+        if known.is_some_and(|known| slow.warnings[known] == warning) {
+            return;
+        }
+        tracing::warn!(sink = %self.0.name, reason = %warning.reason, hint = %warning.hint, "{}", warning.message);
+        match known {
+            Some(known) => slow.warnings[known] = warning,
+            None => slow.warnings.push(warning),
         }
     }
 

@@ -2,10 +2,16 @@
 
 use std::time::{Duration, Instant};
 
+use afterbay_crds::reason::Reason;
 use afterbay_crds::report::SinkState;
 
 use super::life::{self, Ending};
 use super::patience::Patience;
+use crate::position::Position;
+use crate::source::loss::Refusal;
+
+/// How often a paused Sink looks whether the slot still has what it will need.
+const SLOT_INTERVAL: Duration = Duration::from_secs(10);
 use super::{SinkContext, begin};
 
 /// How a Sink's thread ends.
@@ -60,9 +66,14 @@ fn stand_still(context: &SinkContext) -> Outcome {
     context.source.away(context.index);
     while !context.stop.is_set() {
         match begin::place(context) {
-            Ok(()) => {
+            Ok(place) => {
                 context.status.works(SinkState::Paused);
-                wait(context, Duration::MAX);
+                while !context.stop.is_set() {
+                    if let Some(position) = &place {
+                        look_at_slot(context, position);
+                    }
+                    wait(context, SLOT_INTERVAL);
+                }
             }
             Err(Ending::Fenced(problem)) => {
                 context.status.stalled(&problem);
@@ -76,6 +87,24 @@ fn stand_still(context: &SinkContext) -> Outcome {
         }
     }
     Outcome::Stopped
+}
+
+/// A log that is kept for a Sink that it has nothing for any more costs the others the slot, too.
+fn look_at_slot(context: &SinkContext, position: &Position) {
+    let lost = match context.source.serves(context.index, position) {
+        Some(Ok(())) => {
+            context.floors.serve(context.index);
+            None
+        }
+        Some(Err(Refusal::Lost(problem) | Refusal::BeginAnew(problem))) => {
+            context.floors.lose(context.index);
+            Some(problem)
+        }
+        Some(Err(Refusal::Problem(_))) | None => return,
+    };
+    for reason in [Reason::SlotLost, Reason::SlotAheadOfProgress] {
+        context.status.warning(reason, lost.clone().filter(|lost| lost.reason == reason.as_str()));
+    }
 }
 
 fn wait(context: &SinkContext, wait: Duration) {

@@ -23,7 +23,7 @@ pub mod watch;
 
 use std::sync::Arc;
 
-use afterbay_clients::postgres::catalogue::table as tables;
+use afterbay_clients::postgres::catalogue::{slot, table as tables};
 use afterbay_clients::postgres::{Lsn, PostgresError, SqlClient};
 use afterbay_crds::plan::{SinkPlan, TableName};
 use afterbay_crds::reason::Reason;
@@ -177,6 +177,18 @@ impl SourceHandle {
         let request = AttachRequest { sink, table, origin, reply };
         self.requests.send(Request::Attach(request)).map_err(|_| stopping())?;
         answer.blocking_recv().map_err(|_| stopping())?
+    }
+
+    /// Whether the slot still has what follows the place of a Sink that is not about to be fed; none where that cannot be told
+    /// now. For threads, not for tasks.
+    pub fn serves(&self, sink: usize, position: &Position) -> Option<Result<(), Refusal>> {
+        let context = &self.context;
+        let slot = self.runtime.block_on(async {
+            let client = context.ask().await.ok()?;
+            slot::status(&client, &context.plan.slot).await.ok()
+        })?;
+        let ours = context.status.is_up();
+        Some(loss::slot_serves(&context.plan, context.sinks.get(sink), slot.as_ref(), ours, position))
     }
 
     /// Says that this Sink is not about to ask.

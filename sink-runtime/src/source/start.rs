@@ -143,7 +143,7 @@ async fn preconditions(
     }
     let description = describe(client, table).await?;
     // Before the publication: a table that is not fit is not added to it, as its changes could fail for that.
-    let unfit = sink.and_then(|sink| carried::check(&description, sink).err());
+    let unfit = sink.and_then(|sink| carried::check_anew(&description, sink).err());
     problems.extend(unfit.unwrap_or_default());
     if let Some(access) = server::table_access(client, description.oid).await? {
         problems.extend(access.problems(&facts, table));

@@ -49,6 +49,11 @@ impl SourceStatus {
         (link.connected, link.error) = (true, None);
     }
 
+    /// Whether a session stands.
+    pub fn is_up(&self) -> bool {
+        self.link().connected
+    }
+
     /// There is no session. Says so once per change of state or of cause.
     pub fn down(&self, name: &str, problem: &Problem) {
         let mut link = self.link();

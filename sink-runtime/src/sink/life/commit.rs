@@ -93,6 +93,7 @@ impl Life<'_> {
     }
 
     pub(super) fn acknowledge(&mut self, position: Position) {
+        self.tell_repeated_keys();
         let staged = self.transaction.staged;
         self.context.status.committed(position, staged.messages, staged.bytes, self.transaction.oldest_us);
         self.context.floors.raise(self.context.index, position.replay_from());

@@ -37,7 +37,6 @@ impl Life<'_> {
             match staged {
                 Ok(staged) => {
                     self.count(staged, arrived);
-                    self.tell_repeated_keys();
                     return Ok(());
                 }
                 // An older row holds a NULL where the catalogue allows none any more: the column is told as nullable.
@@ -53,7 +52,7 @@ impl Life<'_> {
     }
 
     /// A key that nobody has proved to be unique was not: told, and every change is emitted all the same.
-    fn tell_repeated_keys(&mut self) {
+    pub(super) fn tell_repeated_keys(&mut self) {
         let Some(repeated) = self.messages.repeated_keys() else { return };
         let plan = &self.context.plan;
         self.context.status.keys_repeated(repeated);
