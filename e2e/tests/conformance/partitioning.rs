@@ -116,9 +116,11 @@ async fn chunks_and_changes_by_turns() {
         .with(Sink::new("t", "public.t", &topic).key(&["id"]).partitions(PARTITIONS))
         .set("Sink/t", "spec.kafka.partitionBy", "n");
     let afterbay = scenario.run(&manifests);
+    afterbay.sink("the first rows are carried", "t", |sink| sink.snapshot_rows > 0).await;
     for round in 1..=20 {
         database.run(&format!("UPDATE t SET n = n + 1 WHERE id % 20 = {}", round % 20)).await;
     }
+    afterbay.caught_up(&scenario).await;
     database
         .run("ALTER TABLE t ADD COLUMN more int; UPDATE t SET n = n + 1, more = 1; DELETE FROM t WHERE id % 2 = 0")
         .await;
