@@ -141,7 +141,7 @@ async fn an_interrupt_ends_it_well() {
 async fn until_caught_up_gives_up_in_time_and_says_what_is_lacking() {
     let (scenario, topic, manifests) = begin("timeout").await;
     broker::create_topic(scenario.rig, &topic, 1, &[("max.message.bytes", "100")]).await;
-    let options = Options::default().argument("--until-caught-up").argument("--timeout").argument("20s");
+    let options = Options::default().argument("--until-caught-up").argument("--timeout").argument("45s");
     let finished = scenario.run_with(&manifests, &options).wait().await;
     assert_eq!(finished.status.code(), Some(1), "{finished:?}");
     let events = finished.events();
