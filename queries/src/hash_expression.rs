@@ -67,19 +67,21 @@ impl HashExpression {
         }
         let mut unreadable = Vec::new();
         let Ok(batch) = self.inputs.batch(&self.schema, rows.len(), |row| &rows[row], &mut unreadable) else { return };
-        match self.evaluate(&batch) {
-            Some(array) => hashes_of(&array, out),
-            // So that one row's error does not become that of all.
-            None => {
-                for (row, hash) in out.iter_mut().enumerate() {
-                    if let Some(array) = self.evaluate(&batch.slice(row, 1)) {
-                        hashes_of(&array, std::slice::from_mut(hash));
-                    }
-                }
-            }
-        }
+        self.fill(&batch, out);
         for Unreadable { row, .. } in unreadable {
             out[row] = 0;
+        }
+    }
+
+    /// Halves what cannot be computed, so that one row's error does not become that of all.
+    fn fill(&self, batch: &RecordBatch, out: &mut [u64]) {
+        if let Some(array) = self.evaluate(batch) {
+            hashes_of(&array, out);
+        } else if out.len() > 1 {
+            let middle = out.len() / 2;
+            let (front, back) = out.split_at_mut(middle);
+            self.fill(&batch.slice(0, middle), front);
+            self.fill(&batch.slice(middle, back.len()), back);
         }
     }
 
