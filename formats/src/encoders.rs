@@ -10,7 +10,7 @@ use crate::json::{JsonKey, JsonValue};
 use crate::relation::{Column, Relation};
 use crate::row::Row;
 use crate::single::Single;
-use crate::text::Malformed;
+use crate::text::{Malformed, Parsed};
 
 /// What messages are to be made of.
 #[derive(Clone, Copy, Debug)]
@@ -298,8 +298,20 @@ fn whole(out: &mut Vec<u8>, encode: impl FnOnce(&mut Vec<u8>) -> Result<(), Enco
     encode(out).inspect_err(|_| out.truncate(start))
 }
 
-pub(crate) fn malformed(sql_type: &'static str) -> impl Fn(Malformed) -> EncodeErrorKind {
-    move |Malformed| EncodeErrorKind::Malformed { sql_type }
+/// A value of this type, read from its text form.
+pub(crate) fn parsed<T>(parsed: Parsed<T>, sql_type: &'static str) -> Result<T, EncodeErrorKind> {
+    parsed.map_err(|Malformed| EncodeErrorKind::Malformed { sql_type })
+}
+
+/// A whole number of this type, which is narrower than what it was read as.
+pub(crate) fn ranged<T: TryFrom<N>, N>(number: Parsed<N>, sql_type: &'static str) -> Result<T, EncodeErrorKind> {
+    T::try_from(parsed(number, sql_type)?).map_err(|_| EncodeErrorKind::Malformed { sql_type })
+}
+
+/// A float of this type. Rust reads `NaN`, `Infinity` and `-Infinity` as Postgres writes them.
+pub(crate) fn float<T: std::str::FromStr>(text: &[u8], sql_type: &'static str) -> Result<T, EncodeErrorKind> {
+    let number = std::str::from_utf8(text).ok().and_then(|text| text.parse().ok());
+    number.ok_or(EncodeErrorKind::Malformed { sql_type })
 }
 
 /// Both formats want UTF-8; a database with the encoding `SQL_ASCII` may hold anything.

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use crate::encoders::{EncodeError, EncodeErrorKind, malformed};
+use crate::encoders::{EncodeError, EncodeErrorKind, parsed, utf8};
 use crate::relation::{Relation, SqlType};
 use crate::row::Row;
 use crate::text::hstore::{self, Hstore};
@@ -52,7 +52,7 @@ impl HeadersPlan {
     fn hstore(&self, text: &[u8], headers: &mut Headers) -> Result<(), EncodeErrorKind> {
         let mut scratch = hstore::Scratch::default();
         let mut pairs = Hstore::new(text);
-        while let Some((name, value)) = pairs.next(&mut scratch).map_err(malformed("hstore"))? {
+        while let Some((name, value)) = parsed(pairs.next(&mut scratch), "hstore")? {
             self.take(name, value, headers)?;
         }
         Ok(())
@@ -81,7 +81,7 @@ impl HeadersPlan {
         if name.starts_with(self.reserved.as_bytes()) {
             return Ok(());
         }
-        crate::encoders::utf8(name)?;
+        utf8(name)?;
         let mut keep = |part: &[u8]| {
             let start = headers.bytes.len();
             headers.bytes.extend_from_slice(part);

@@ -1,6 +1,6 @@
 //! TEXT and BYTES: messages that are one column and nothing around it.
 
-use crate::encoders::{EncodeError, EncodeErrorKind, malformed};
+use crate::encoders::{EncodeError, EncodeErrorKind, float, parsed, ranged};
 use crate::relation::SqlType;
 use crate::row::Row;
 use crate::text::datetime::{self, Extended, Instant};
@@ -175,20 +175,6 @@ fn micros(moment: Parsed<Extended<Instant>>, sql_type: &'static str) -> Result<i
         Extended::Past => i64::MIN,
         Extended::Future => i64::MAX,
     })
-}
-
-fn parsed<T>(parsed: Parsed<T>, sql_type: &'static str) -> Result<T, EncodeErrorKind> {
-    parsed.map_err(malformed(sql_type))
-}
-
-fn ranged<T: TryFrom<N>, N>(number: Parsed<N>, sql_type: &'static str) -> Result<T, EncodeErrorKind> {
-    T::try_from(parsed(number, sql_type)?).map_err(|_| EncodeErrorKind::Malformed { sql_type })
-}
-
-/// Rust reads `NaN`, `Infinity` and `-Infinity` as Postgres writes them.
-fn float<T: std::str::FromStr>(text: &[u8], sql_type: &'static str) -> Result<T, EncodeErrorKind> {
-    let number = std::str::from_utf8(text).ok().and_then(|text| text.parse().ok());
-    number.ok_or(EncodeErrorKind::Malformed { sql_type })
 }
 
 #[cfg(test)]

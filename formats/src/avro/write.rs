@@ -1,14 +1,14 @@
 //! Rows in Avro's binary encoding (Avro specification, "Binary Encoding").
 
 use super::plan::{AvroField, AvroType, Decimal};
-use crate::encoders::{EncodeError, EncodeErrorKind, malformed, utf8};
+use crate::encoders::{EncodeError, EncodeErrorKind, float, parsed, ranged, utf8};
 use crate::row::Row;
 use crate::text::array::{Array, Event, Nesting};
 use crate::text::composite::Composite;
 use crate::text::datetime::{self, Extended};
 use crate::text::hstore::{self, Hstore};
 use crate::text::numeric::Unscaled;
-use crate::text::{Parsed, bytea, inet, integer, interval, numeric};
+use crate::text::{bytea, inet, integer, interval, numeric};
 
 /// The branch of a union with null that is null: the zigzag form of 0.
 pub const NULL: u8 = 0;
@@ -48,12 +48,12 @@ fn value(avro_type: &AvroType, text: &[u8], out: &mut Vec<u8>) -> Written {
             b"f" => 0,
             _ => return Err(EncodeErrorKind::Malformed { sql_type: "boolean" }),
         }),
-        AvroType::Int2 => long(ranged::<i16>(text, "smallint")?.into(), out),
-        AvroType::Int4 => long(ranged::<i32>(text, "integer")?.into(), out),
-        AvroType::Long => long(ranged(text, "bigint")?, out),
-        AvroType::Uint2 => out.extend_from_slice(&unsigned::<u16>(text, "uint2")?.to_be_bytes()),
-        AvroType::Uint4 => out.extend_from_slice(&unsigned::<u32>(text, "uint4")?.to_be_bytes()),
-        AvroType::Uint8 => out.extend_from_slice(&unsigned::<u64>(text, "uint8")?.to_be_bytes()),
+        AvroType::Int2 => long(ranged::<i16, _>(integer::signed(text), "smallint")?.into(), out),
+        AvroType::Int4 => long(ranged::<i32, _>(integer::signed(text), "integer")?.into(), out),
+        AvroType::Long => long(parsed(integer::signed(text), "bigint")?, out),
+        AvroType::Uint2 => out.extend_from_slice(&ranged::<u16, _>(integer::unsigned(text), "uint2")?.to_be_bytes()),
+        AvroType::Uint4 => out.extend_from_slice(&ranged::<u32, _>(integer::unsigned(text), "uint4")?.to_be_bytes()),
+        AvroType::Uint8 => out.extend_from_slice(&ranged::<u64, _>(integer::unsigned(text), "uint8")?.to_be_bytes()),
         AvroType::Float => out.extend_from_slice(&float::<f32>(text, "real")?.to_le_bytes()),
         AvroType::Double => out.extend_from_slice(&float::<f64>(text, "double precision")?.to_le_bytes()),
         AvroType::Decimal(decimal) => self::decimal(*decimal, text, out)?,
@@ -200,24 +200,4 @@ fn block(out: &mut Vec<u8>, items: impl FnOnce(&mut Vec<u8>) -> Result<i64, Enco
     }
     out.push(0);
     Ok(())
-}
-
-fn parsed<T>(parsed: Parsed<T>, sql_type: &'static str) -> Result<T, EncodeErrorKind> {
-    parsed.map_err(malformed(sql_type))
-}
-
-fn ranged<T: TryFrom<i64>>(text: &[u8], sql_type: &'static str) -> Result<T, EncodeErrorKind> {
-    let number = parsed(integer::signed(text), sql_type)?;
-    T::try_from(number).map_err(|_| EncodeErrorKind::Malformed { sql_type })
-}
-
-fn unsigned<T: TryFrom<u64>>(text: &[u8], sql_type: &'static str) -> Result<T, EncodeErrorKind> {
-    let number = parsed(integer::unsigned(text), sql_type)?;
-    T::try_from(number).map_err(|_| EncodeErrorKind::Malformed { sql_type })
-}
-
-/// Rust reads `NaN`, `Infinity` and `-Infinity` as Postgres writes them.
-fn float<T: std::str::FromStr>(text: &[u8], sql_type: &'static str) -> Result<T, EncodeErrorKind> {
-    let number = std::str::from_utf8(text).ok().and_then(|text| text.parse().ok());
-    number.ok_or(EncodeErrorKind::Malformed { sql_type })
 }

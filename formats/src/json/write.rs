@@ -6,13 +6,13 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
 use super::plan::{JsonField, JsonType};
-use crate::encoders::{EncodeError, EncodeErrorKind, malformed, utf8};
+use crate::encoders::{EncodeError, EncodeErrorKind, parsed, utf8};
 use crate::row::Row;
 use crate::text::array::{Array, Event, Nesting};
 use crate::text::composite::Composite;
 use crate::text::datetime::{self, Extended, Instant};
 use crate::text::hstore::{self, Hstore};
-use crate::text::{Parsed, bytea, inet, integer};
+use crate::text::{bytea, inet, integer};
 
 /// The literal.
 pub const NULL: &[u8] = b"null";
@@ -204,7 +204,3 @@ const NEEDS_ESCAPE: [bool; 256] = {
     table[b'\\' as usize] = true;
     table
 };
-
-fn parsed<T>(parsed: Parsed<T>, sql_type: &'static str) -> Result<T, EncodeErrorKind> {
-    parsed.map_err(malformed(sql_type))
-}

@@ -7,12 +7,12 @@ use afterbay_crds::report::SinkState;
 
 use super::life::{self, Ending};
 use super::patience::Patience;
+use super::{SinkContext, begin};
 use crate::position::Position;
 use crate::source::loss::Refusal;
 
 /// How often a paused Sink looks whether the slot still has what it will need.
 const SLOT_INTERVAL: Duration = Duration::from_secs(10);
-use super::{SinkContext, begin};
 
 /// How a Sink's thread ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
