@@ -33,6 +33,48 @@ impl fmt::Display for ResourceName {
     }
 }
 
+/// A worker: the Sinks of one SourceConnector and one pool.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct WorkerName {
+    /// The SourceConnector.
+    pub source: ResourceName,
+    /// The pool.
+    pub pool: String,
+}
+
+impl WorkerName {
+    /// How the names of its files begin. Names of resources and pools hold no dot.
+    pub fn file_stem(&self) -> String {
+        let ResourceName { namespace, name } = &self.source;
+        match self.own_pool() {
+            None => format!("{namespace}.{name}"),
+            Some(pool) => format!("{namespace}.{name}.{pool}"),
+        }
+    }
+
+    /// The replication slot; `of_source` is that of the SourceConnector, which its default pool reads.
+    pub fn slot(&self, of_source: &str) -> String {
+        self.own_pool().map_or_else(|| of_source.to_owned(), |pool| format!("{of_source}_{pool}"))
+    }
+
+    fn own_pool(&self) -> Option<&str> {
+        Some(self.pool.as_str()).filter(|pool| *pool != DEFAULT_POOL)
+    }
+}
+
+impl fmt::Display for WorkerName {
+    /// The SourceConnector's name; with another pool than the default one `<namespace>/<SourceConnector>/<pool>`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.own_pool() {
+            None => self.source.fmt(f),
+            Some(pool) => write!(f, "{}/{pool}", self.source),
+        }
+    }
+}
+
+/// The pool of Sinks that name none.
+pub const DEFAULT_POOL: &str = "default";
+
 /// What the names of one connection have in common.
 #[derive(Clone, Copy, Debug)]
 pub struct Naming<'a> {
@@ -92,16 +134,36 @@ pub fn is_topic(name: &str) -> bool {
     !name.is_empty() && name.len() <= TOPIC_MAX && name.chars().all(fits) && name != "." && name != ".."
 }
 
+/// How long a slot's name can be (Postgres' `NAMEDATALEN`, without the byte that ends it).
+pub const SLOT_MAX: usize = 63;
+
 /// Whether this can name a replication slot (Postgres' `ReplicationSlotValidateName`).
 pub fn is_slot(name: &str) -> bool {
     let fits = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
-    !name.is_empty() && name.len() <= 63 && name.chars().all(fits)
+    !name.is_empty() && name.len() <= SLOT_MAX && name.chars().all(fits)
+}
+
+/// Whether this topic is one of the brokers' own.
+pub fn is_of_brokers(topic: &str) -> bool {
+    matches!(topic, "__consumer_offsets" | "__transaction_state" | "__cluster_metadata")
+}
+
+/// Whether this can name a pool: what stands in the names of slots and of what runs in a cluster, so neither dashes nor
+/// underscores, with which `a_b` could be slot `a` of pool `b` or slot `a_b`.
+pub fn is_pool(name: &str) -> bool {
+    let fits = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
+    !name.is_empty() && name.len() <= 32 && name.chars().all(fits)
+}
+
+/// The slot that a SourceConnector's default pool reads: the one that it names, or one of its own name.
+pub fn slot(named: Option<&str>, source: &ResourceName) -> String {
+    named.map_or_else(|| of_source(&source.name), str::to_owned)
 }
 
 /// The publication or slot of a SourceConnector that names none.
 pub fn of_source(source: &str) -> String {
     let name = format!("afterbay_{}", source.replace('-', "_"));
-    name.chars().take(63).collect()
+    name.chars().take(SLOT_MAX).collect()
 }
 
 #[cfg(test)]
@@ -123,10 +185,19 @@ mod tests {
     }
 
     #[test]
+    fn a_worker_is_named_for_its_source_and_its_pool() {
+        let worker = |pool: &str| WorkerName { source: ResourceName::new("eu", "shop"), pool: pool.to_owned() };
+        let names = |worker: WorkerName| [worker.to_string(), worker.file_stem(), worker.slot("afterbay_shop")];
+        assert_eq!(names(worker("default")), ["eu/shop", "eu.shop", "afterbay_shop"]);
+        assert_eq!(names(worker("bulk")), ["eu/shop/bulk", "eu.shop.bulk", "afterbay_shop_bulk"]);
+    }
+
+    #[test]
     fn what_names_may_hold() {
         assert!(is_dns_label("shop-1") && !is_dns_label("Shop") && !is_dns_label("a.b") && !is_dns_label("-a"));
         assert!(is_topic("a.b_C-1") && !is_topic("a b") && !is_topic("..") && !is_topic(&"a".repeat(250)));
         assert!(is_slot("afterbay_shop") && !is_slot("afterbay-shop") && !is_slot(&"a".repeat(64)));
+        assert!(is_pool("bulk2") && !is_pool("a-b") && !is_pool("a_b") && !is_pool("A") && !is_pool(&"a".repeat(33)));
         assert!(is_instance("eu1") && !is_instance("eu-1") && !is_instance(""));
         assert_eq!(of_source("my-shop"), "afterbay_my_shop");
         assert!(is_slot(&of_source(&"a-".repeat(40))));

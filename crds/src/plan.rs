@@ -11,13 +11,13 @@ use serde::{Deserialize, Serialize};
 /// The version of the plan's shape that this build writes and reads.
 pub const PLAN_VERSION: u32 = 1;
 
-/// One worker: the Sinks of one SourceConnector that share a replication slot.
+/// One worker: the Sinks of one SourceConnector and one pool, which share a replication slot.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Plan {
     /// Shape of this document, see [`PLAN_VERSION`].
     pub version: u32,
-    /// The worker's name, `<namespace>/<SourceConnector>`; for logs and the status.
+    /// The worker's name, see [`crate::names::WorkerName`]; for logs and the status.
     pub worker: String,
     /// Where the worker serves `/livez`, `/readyz`, `/metrics` and `/status`, e.g. `127.0.0.1:0`.
     pub listen: String,
@@ -271,10 +271,63 @@ pub struct SinkPlan {
     pub paused: bool,
     /// Whether this Sink is known to have committed before: a missing progress record then stops it.
     pub begun: bool,
-    /// The relation.
-    pub table: TableName,
-    /// Whether the rows that the table holds at the start are sent.
+    /// Whether the rows that its tables hold at the start are sent.
     pub snapshot: bool,
+    /// Whether its tables come from patterns: some may join, and some leave.
+    pub by_pattern: bool,
+    /// What it carries; just one relation where it is not by pattern.
+    pub relations: Vec<RelationPlan>,
+    /// Where the messages go.
+    pub kafka: KafkaSinkPlan,
+    /// What becomes of it when the table is truncated.
+    #[serde(default)]
+    pub on_truncate: OnTruncate,
+    /// What becomes of its messages when the table's columns change.
+    #[serde(default)]
+    pub schema_changes: SchemaChanges,
+    /// For how many milliseconds the source's log is kept behind what is committed; none: not at all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retain_history_ms: Option<u64>,
+    /// Where it begins, or is set back to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub start_at: Option<StartAt>,
+}
+
+impl SinkPlan {
+    /// What is said of Avro, for keys and for values.
+    pub fn avro(&self) -> impl Iterator<Item = &AvroPlan> {
+        self.relations.iter().flat_map(RelationPlan::avro)
+    }
+
+    /// Its table, or how many there are, for people.
+    pub fn table_in_words(&self) -> String {
+        self.in_words("tables", |relation| relation.table.to_string())
+    }
+
+    /// Its topic, or how many there are, for people.
+    pub fn topic_in_words(&self) -> String {
+        self.in_words("topics", |relation| relation.topic.clone())
+    }
+
+    fn in_words(&self, many: &str, one: impl Fn(&RelationPlan) -> String) -> String {
+        match &self.relations[..] {
+            [relation] => one(relation),
+            relations => format!("{} {many}", relations.len()),
+        }
+    }
+}
+
+/// One relation of a Sink, and what becomes of its changes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct RelationPlan {
+    /// The table.
+    pub table: TableName,
+    /// A query over the table; none: it is carried as it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub query: Option<String>,
+    /// The topic of its messages.
+    pub topic: String,
     /// The columns of the message key, in order; empty: no key.
     pub key_columns: Vec<String>,
     /// How a change becomes a message.
@@ -292,11 +345,68 @@ pub struct SinkPlan {
     /// The column of headers.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub headers: Option<String>,
-    /// Where the messages go.
-    pub kafka: KafkaSinkPlan,
 }
 
-impl SinkPlan {
+/// A place of the source's log that is retained.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum StartAt {
+    /// All that committed at or after this time, after RFC 3339.
+    Time(String),
+    /// All that commits from this position on: `0/16B3748`.
+    Position(String),
+}
+
+impl StartAt {
+    /// The time, in microseconds since 1970, if it is one.
+    pub fn time_us(&self) -> Option<i64> {
+        match self {
+            Self::Time(text) => Some(text.parse::<k8s_openapi::jiff::Timestamp>().ok()?.as_microsecond()),
+            Self::Position(_) => None,
+        }
+    }
+}
+
+impl std::fmt::Display for StartAt {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Time(time) => write!(f, "time {time}"),
+            Self::Position(position) => write!(f, "position {position}"),
+        }
+    }
+}
+
+/// What becomes of messages when the columns of their table change.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+pub enum SchemaChanges {
+    /// They have the columns of the table, from the change on.
+    #[default]
+    Follow,
+    /// They keep the columns of the start.
+    Freeze,
+}
+
+/// What becomes of a Sink whose table is truncated: the log does not say which rows went.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+pub enum OnTruncate {
+    /// It stops there.
+    #[default]
+    Stall,
+    /// It goes on; the messages of the rows that went stay in the topic.
+    Ignore,
+}
+
+/// What goes with a resource that is deleted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+pub enum DeletionPolicy {
+    /// What Afterbay has made for it; never a topic of data.
+    #[default]
+    Delete,
+    /// Nothing: one of the same name goes on where it was.
+    Retain,
+}
+
+impl RelationPlan {
     /// What is said of Avro, for keys and for values.
     pub fn avro(&self) -> impl Iterator<Item = &AvroPlan> {
         self.key_format.iter().chain([&self.value_format]).filter_map(FormatPlan::avro)
@@ -432,8 +542,6 @@ impl CompatibilityLevel {
 pub struct KafkaSinkPlan {
     /// The cluster.
     pub connection: KafkaConnectionPlan,
-    /// The topic of the data.
-    pub topic: String,
     /// The topic of the progress records.
     pub progress_topic: String,
     /// Key of this Sink's progress record.

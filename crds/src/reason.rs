@@ -54,6 +54,12 @@ reasons! {
     SlotLost,
     /// The slot has moved beyond the Sink's progress: changes between the two are lost.
     SlotAheadOfProgress,
+    /// Tables match the Sink's patterns and cannot be carried; the others are.
+    TablesLeftOut,
+    /// Tables that the Sink has carried are carried no more.
+    TablesLeft,
+    /// Tables that the Sink has carried once are carried again.
+    TablesReturned,
     /// The database is not the one that the progress was made on.
     SourceIdentityChanged,
     /// The progress lies beyond the end of the source's log.
@@ -102,6 +108,8 @@ reasons! {
     TopicNotChecked,
     /// The manifest names another topic than the one that the Sink has begun to fill.
     TopicChanged,
+    /// The topic was deleted, and another one of its name was made.
+    TopicReplaced,
     /// The progress topic has more than one partition, or retention.
     ProgressTopicUnfit,
     /// The progress topic works, but is less safe or less small than it should be.
@@ -140,12 +148,22 @@ reasons! {
     ValueNotEncodable,
     /// A key that is not enforced was not unique.
     KeyRepeated,
+    /// The place where the Sink is to start is not one that is retained.
+    StartAtRefused,
     /// The worker cannot read its plan.
     PlanInvalid,
     /// A file that holds a secret cannot be read.
     SecretUnreadable,
     /// The worker ended and is started again.
     WorkerExited,
+    /// The Sink's query is not one that can be carried.
+    QueryInvalid,
+    /// A row has no result under the Sink's query.
+    ValueNotComputable,
+    /// A resource that has run is not declared any more.
+    Undeclared,
+    /// What goes with a deleted resource could not be taken away.
+    LeftBehind,
 }
 
 impl std::fmt::Display for Reason {

@@ -70,6 +70,12 @@ pub struct SinkReport {
     /// began.
     #[serde(default)]
     pub keys_repeated: u64,
+    /// How many truncations of the table it has gone past since the worker began.
+    #[serde(default)]
+    pub truncations: u64,
+    /// Bytes of the source's log that are kept behind what this Sink has committed, as `retainHistory` asks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retained_bytes: Option<u64>,
     /// Messages handed to Kafka since the worker began.
     pub messages_staged: u64,
     /// Messages committed since the worker began.
@@ -84,6 +90,32 @@ pub struct SinkReport {
     /// What somebody should look at, though nothing stops.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<Problem>,
+    /// Its tables, where they come from patterns.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tables: Option<TablesReport>,
+}
+
+/// The tables of a Sink whose tables come from patterns.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct TablesReport {
+    /// How many it carries.
+    pub carried: u64,
+    /// Of how many of those the snapshot is not through.
+    pub in_snapshot: u64,
+    /// What matches and is not carried.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub left_out: Vec<LeftOutReport>,
+}
+
+/// A table that matches and is not carried.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct LeftOutReport {
+    /// The table, `<schema>.<table>`.
+    pub table: String,
+    /// Why.
+    pub problem: Problem,
 }
 
 /// What a Sink does.

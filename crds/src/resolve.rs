@@ -7,18 +7,22 @@ use std::path::PathBuf;
 
 use secrecy::SecretSlice;
 
+mod by_pattern;
 mod connections;
 mod formats;
+pub mod retirement;
 mod rights;
 
-use crate::api::{Commit, DesiredState, SinkSpec, SourceConnectorSpec};
+use crate::api::{Commit, DesiredState, SinkSource, SinkSpec, SourceConnectorSpec};
 use crate::manifest::{Located, Manifests, Place};
-use crate::names::{self, Naming, ResourceName};
+use crate::names::{self, Naming, ResourceName, WorkerName};
 use crate::plan::{
-    CommitPlan, KafkaConnectionPlan, KafkaSinkPlan, PLAN_VERSION, Plan, PostgresPlan, SinkPlan, SnapshotPlan, TableName,
+    CommitPlan, KafkaConnectionPlan, KafkaSinkPlan, PLAN_VERSION, Plan, PostgresPlan, RelationPlan, SinkPlan,
+    SnapshotPlan, StartAt, TableName,
 };
 use crate::rights::Right;
 use crate::{quantity, table_name};
+pub use by_pattern::ByPattern;
 use connections::Secrets;
 
 /// What is decided outside of the manifests.
@@ -34,12 +38,12 @@ pub struct ResolveSettings {
     pub begun: BTreeSet<ResourceName>,
 }
 
-/// One worker: a SourceConnector that has Sinks.
+/// One worker: a SourceConnector and a pool that have Sinks.
 #[derive(Debug)]
 pub struct Worker {
-    /// The SourceConnector.
-    pub name: ResourceName,
-    /// Where its manifest stands.
+    /// Which.
+    pub name: WorkerName,
+    /// Where the SourceConnector's manifest stands.
     pub place: Place,
     /// What it runs from.
     pub plan: Plan,
@@ -58,6 +62,8 @@ pub struct WorkerSink {
     pub name: ResourceName,
     /// Where its manifest stands.
     pub place: Place,
+    /// What it does with the tables that its patterns match; its plan has no relations before they are known.
+    pub by_pattern: Option<ByPattern>,
 }
 
 /// A file that holds a secret.
@@ -141,27 +147,43 @@ pub struct PublicationSpec {
 
 /// The workers of manifests that [`crate::validate::validate`] has nothing against; of others, what can be resolved.
 pub fn resolve(manifests: &Manifests, settings: &ResolveSettings) -> Vec<Worker> {
-    let workers = manifests.sources.iter().filter_map(|(name, source)| worker(manifests, settings, name, source));
+    // A worker has the Sinks of one pool; a SourceConnector without Sinks has none.
+    let mut sinks = BTreeMap::<_, Vec<_>>::new();
+    for (name, sink) in &manifests.sinks {
+        let source = name.sibling(&sink.spec.source.name);
+        sinks.entry(WorkerName { source, pool: sink.spec.pool.clone() }).or_default().push((name, sink));
+    }
+    let workers = sinks.into_iter().filter_map(|(name, sinks)| {
+        let source = manifests.sources.get(&name.source)?;
+        worker(manifests, settings, name, source, &sinks)
+    });
     workers.collect()
 }
 
 fn worker(
     manifests: &Manifests,
     settings: &ResolveSettings,
-    name: &ResourceName,
+    worker: WorkerName,
     source: &Located<SourceConnectorSpec>,
+    all: &[(&ResourceName, &Located<SinkSpec>)],
 ) -> Option<Worker> {
-    let mut secrets = Secrets::new(manifests, &settings.secrets_dir, name);
+    let name = &worker.source;
+    let mut secrets = Secrets::new(manifests, &settings.secrets_dir, &worker);
     let (mut sinks, mut plans) = (Vec::new(), Vec::new());
     let mut kafka = BTreeMap::new();
-    for (sink, located) in &manifests.sinks {
-        if name.sibling(&located.spec.source.name) != *name || sink.namespace != name.namespace {
-            continue;
-        }
+    for &(sink, located) in all {
         let Some(mut plan) = sink_plan(manifests, settings, &mut secrets, sink, &located.spec) else { continue };
         plan.paused |= source.spec.state == DesiredState::Paused;
+        let by_pattern = if plan.by_pattern {
+            let Some(relation) = plan.relations.pop() else { continue };
+            let topic = data_topic(sink, &located.spec);
+            let Some(by_pattern) = ByPattern::of(manifests, sink, &located.spec, relation, topic) else { continue };
+            Some(by_pattern)
+        } else {
+            None
+        };
         provision_topics(manifests, settings, &mut secrets, sink, &located.spec, &plan, &mut kafka);
-        sinks.push(WorkerSink { name: sink.clone(), place: located.place.clone() });
+        sinks.push(WorkerSink { name: sink.clone(), place: located.place.clone(), by_pattern });
         plans.push(plan);
     }
     if plans.is_empty() {
@@ -169,10 +191,10 @@ fn worker(
     }
     let postgres = &source.spec.postgres;
     let publication = postgres.publication.name.clone().unwrap_or_else(|| names::of_source(&name.name));
-    let tables: BTreeSet<TableName> = plans.iter().map(|plan| plan.table.clone()).collect();
+    let tables = by_pattern::tables(&plans);
     let plan = Plan {
         version: PLAN_VERSION,
-        worker: name.to_string(),
+        worker: worker.to_string(),
         listen: settings.listen.clone(),
         listen_file: None,
         memory_bytes: quantity::bytes(&source.spec.worker.memory)?,
@@ -180,7 +202,7 @@ fn worker(
             name: name.to_string(),
             connection: secrets.postgres(name, postgres),
             publication: publication.clone(),
-            slot: postgres.slot.name.clone().unwrap_or_else(|| names::of_source(&name.name)),
+            slot: worker.slot(&names::slot(postgres.slot.name.as_deref(), name)),
             on_slot_loss: postgres.slot.on_loss,
             failover_slot: postgres.slot.failover,
             snapshot: SnapshotPlan {
@@ -191,17 +213,13 @@ fn worker(
         sinks: plans,
     };
     Some(Worker {
-        name: name.clone(),
+        name: worker,
         place: source.place.clone(),
         plan,
         secrets: secrets.files(),
         provisioning: Provisioning {
             kafka: kafka.into_values().collect(),
-            publication: PublicationSpec {
-                name: publication,
-                managed: postgres.publication.managed,
-                tables: tables.into_iter().collect(),
-            },
+            publication: PublicationSpec { name: publication, managed: postgres.publication.managed, tables },
         },
         sinks,
     })
@@ -227,18 +245,26 @@ fn sink_plan(
         uid: format!("{}/{name}", settings.instance),
         paused: spec.state == DesiredState::Paused,
         begun: settings.begun.contains(name),
-        table: table_name::parse(&spec.source.table).ok()?,
         snapshot: spec.snapshot,
-        key_columns: spec.key.as_ref().map(|key| key.columns.clone()).unwrap_or_default(),
-        key_not_enforced: spec.key.as_ref().is_some_and(|key| key.not_enforced),
-        envelope: spec.kafka.envelope,
-        key_format,
-        value_format,
-        partition_by: spec.kafka.partition_by.clone(),
-        headers: spec.kafka.headers.clone(),
+        by_pattern: spec.source.tables.is_some(),
+        relations: vec![RelationPlan {
+            table: match &spec.source.tables {
+                // They are found later.
+                Some(_) => TableName { schema: String::new(), name: String::new() },
+                None => table_of(manifests, &spec.source)?,
+            },
+            query: spec.source.query.clone(),
+            topic: spec.kafka.topic.name.clone(),
+            key_columns: spec.key.as_ref().and_then(|key| key.columns.clone()).unwrap_or_default(),
+            key_not_enforced: spec.key.as_ref().is_some_and(|key| key.not_enforced),
+            envelope: spec.kafka.envelope,
+            key_format,
+            value_format,
+            partition_by: spec.kafka.partition_by.clone(),
+            headers: spec.kafka.headers.clone(),
+        }],
         kafka: KafkaSinkPlan {
             connection: secrets.kafka(&connection_name, connection, connection.authentication.as_ref(), "worker"),
-            topic: spec.kafka.topic.name.clone(),
             progress_topic: connection
                 .progress_topic
                 .name
@@ -251,7 +277,26 @@ fn sink_plan(
             compression: spec.kafka.compression,
             commit: commit_plan(&spec.kafka.commit)?,
         },
+        on_truncate: spec.on_truncate,
+        schema_changes: spec.schema_changes,
+        retain_history_ms: match &spec.retain_history {
+            Some(text) => Some(u64::try_from(quantity::duration(text)?.as_millis()).ok()?),
+            None => None,
+        },
+        start_at: spec.source.start_at.as_ref().and_then(|at| match (&at.time, &at.position) {
+            (Some(time), None) => Some(StartAt::Time(time.clone())),
+            (None, Some(position)) => Some(StartAt::Position(position.clone())),
+            _ => None,
+        }),
     })
+}
+
+/// The table that is carried, or that the query reads.
+fn table_of(manifests: &Manifests, source: &SinkSource) -> Option<TableName> {
+    match &source.query {
+        Some(sql) => manifests.queried.get(sql).cloned(),
+        None => table_name::parse(source.table.as_deref()?).ok(),
+    }
 }
 
 fn commit_plan(commit: &Commit) -> Option<CommitPlan> {
@@ -297,17 +342,23 @@ fn provision_topics(
     });
     if let Some(grants) = &mut provisioning.grants {
         let naming = Naming { prefix: &connection.name_prefix, instance: &settings.instance };
-        grants.rights.extend(rights::of_sink(&plan.kafka, &naming.of_connection(&connection_name)));
+        grants.rights.extend(rights::of_sink(plan, &naming.of_connection(&connection_name)));
     }
+    if !plan.by_pattern {
+        provisioning.topics.push(data_topic(name, spec));
+    }
+}
+
+fn data_topic(name: &ResourceName, spec: &SinkSpec) -> TopicSpec {
     let topic = &spec.kafka.topic;
-    provisioning.topics.push(TopicSpec {
+    TopicSpec {
         name: topic.name.clone(),
         partitions: topic.partitions,
         replication_factor: topic.replication_factor.and_then(|n| i16::try_from(n).ok()),
         config: topic.config.clone(),
         kind: TopicKind::Data,
         sink: Some(name.to_string()),
-    });
+    }
 }
 
 #[cfg(test)]

@@ -42,7 +42,7 @@ fn part(text: &str) -> Result<(String, &str), String> {
         let fits = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '$' || !c.is_ascii();
         return match name.chars().find(|c| !fits(*c)) {
             _ if name.is_empty() => Err("a part of it is empty".to_owned()),
-            Some('*' | '?') => Err("it is a pattern, and a Sink carries one table".to_owned()),
+            Some('*' | '?') => Err("it is a pattern: those go into spec.source.tables".to_owned()),
             Some(c) => Err(format!("'{c}' needs quotes around the name")),
             None if name.starts_with(|c: char| c.is_ascii_digit() || c == '$') => {
                 Err(format!("'{}' at the beginning needs quotes around the name", &name[..1]))
@@ -95,7 +95,7 @@ mod tests {
         check("public.my-orders", Err("'-' needs quotes around the name"));
         check("public.", Err("a part of it is empty"));
         check("public.\"x", Err("a quote is not closed"));
-        check("public.*", Err("it is a pattern, and a Sink carries one table"));
+        check("public.*", Err("it is a pattern: those go into spec.source.tables"));
         check("public.1st", Err("'1' at the beginning needs quotes around the name"));
         check("public.Größe", Ok(("public", "größe")));
         check(&format!("public.{}", "a".repeat(64)), Err("a part of it is longer than 63 bytes"));

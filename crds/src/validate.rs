@@ -17,6 +17,7 @@ use std::collections::BTreeMap;
 
 use crate::manifest::{Located, ManifestError, Manifests};
 use crate::names::ResourceName;
+pub(crate) use shared::topics_beside;
 use subject::Subject;
 
 /// Everything that is wrong, in the order of the files; `instance` is the installation that the manifests are for.
@@ -36,6 +37,7 @@ pub fn validate(manifests: &Manifests, instance: &str) -> Vec<ManifestError> {
     }
     shared::slots(manifests, &mut errors);
     shared::topics(manifests, &mut errors);
+    shared::topics_of_tables(manifests, &mut errors);
     errors.sort();
     // A Secret that is not there is not told anew for each of its keys.
     errors.dedup();

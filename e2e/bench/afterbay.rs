@@ -52,6 +52,29 @@ pub async fn run_without_transactions(settings: &Settings, format: Format, repor
     report.add("stream, backlog", format, Subject::WithoutTransactions, figures);
 }
 
+/// What SQL costs: the same snapshot and backlog, with an expression for the partition, and with a query whose rows all pass.
+pub async fn run_with_sql(settings: &Settings, format: Format, report: &mut Report) {
+    for (subject, field, sql) in [
+        (Subject::PartitionBy, "spec.kafka.partitionBy", "kafka_murmur2(name || n::text)"),
+        (
+            Subject::Query,
+            "spec.source",
+            "SELECT id, upper(name) AS name, n + 1 AS n, amount * 100 AS amount, ts, ok, uid, doc FROM items WHERE id > 0",
+        ),
+    ] {
+        let mut bench = Bench::new(settings, format).await;
+        let value = match subject {
+            Subject::Query => serde_json::json!({"name": "shop", "query": sql}),
+            _ => sql.into(),
+        };
+        bench.manifests = bench.manifests.set("Sink/items", field, value);
+        let (figures, _) = bench.carried_by_a_new_worker(0, settings.rows).await;
+        report.add("snapshot", format, subject, figures);
+        let (figures, _) = bench.carried_later(settings.updates).await;
+        report.add("stream, backlog", format, subject, figures);
+    }
+}
+
 /// A table, a Sink on it, and its topic.
 pub struct Bench {
     /// What holds it all.

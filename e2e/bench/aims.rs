@@ -16,6 +16,8 @@ const OF_BARE: f64 = 0.7;
 const OF_PEER: f64 = 4.0;
 /// Rate as a share of that without transactions.
 const OF_PLAIN: f64 = 0.85;
+/// Worker CPU a row where there is SQL, as a multiple of that where there is none.
+const WITH_SQL: f64 = 1.25;
 /// Peak memory in bytes.
 const MEMORY: u64 = 100_000_000;
 /// From commit to visible, with the default settings, and where every transaction is committed soon.
@@ -67,6 +69,15 @@ pub fn of(report: &Report) -> Vec<Aim> {
             let measure = format!("rows/s against no transactions, {run}, Avro");
             at_least(measure, ours.rate / plain.rate, OF_PLAIN, |share| format!("{:.0} %", share * 100.0))
         }));
+    }
+    for run in ["snapshot", "stream, backlog"] {
+        for (subject, what) in [(Subject::PartitionBy, "partitionBy"), (Subject::Query, "query")] {
+            let with_sql = report.figures(run, Format::Avro, subject);
+            aims.extend(avro(run).zip(with_sql).map(|(plain, with_sql)| {
+                let measure = format!("worker CPU a row with {what} against none, {run}, Avro");
+                at_most(measure, with_sql.worker_us / plain.worker_us, WITH_SQL, |n| format!("{n:.2} ×"))
+            }));
+        }
     }
     for run in ["snapshot", "one transaction"] {
         let megabytes = |bytes| format!("{:.0} MB", bytes as f64 / 1e6);

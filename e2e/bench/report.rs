@@ -27,6 +27,10 @@ pub enum Subject {
     Afterbay,
     /// Afterbay's worker, built without transactions.
     WithoutTransactions,
+    /// Afterbay's worker, with an expression that chooses the partition.
+    PartitionBy,
+    /// Afterbay's worker, with a query.
+    Query,
     /// The bare producer.
     Bare,
     /// Debezium on Kafka Connect, exactly once.
@@ -38,6 +42,8 @@ impl Subject {
         match self {
             Self::Afterbay => "Afterbay",
             Self::WithoutTransactions => "Afterbay, without transactions",
+            Self::PartitionBy => "Afterbay, partitionBy",
+            Self::Query => "Afterbay, query",
             Self::Bare => "bare producer",
             Self::Debezium => "Debezium",
         }

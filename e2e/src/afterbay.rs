@@ -190,18 +190,40 @@ impl Afterbay {
 
     /// What the worker says of itself, if one answers.
     pub async fn report(&self) -> Option<WorkerReport> {
-        let address = address(*self.workers().first()?)?;
-        let (status, body) = http::request("GET", &format!("http://{}/status", address.trim()), "").await?;
-        (status == 200).then(|| serde_json::from_str(&body).expect("the status is a worker's report"))
+        report(*self.workers().first()?).await
+    }
+
+    /// What each of the workers says of itself, if there are any and all of them answer.
+    pub async fn reports(&self) -> Option<Vec<WorkerReport>> {
+        let mut reports = Vec::new();
+        for worker in self.workers() {
+            reports.push(report(worker).await?);
+        }
+        (!reports.is_empty()).then_some(reports)
+    }
+
+    /// The process id of the worker of this name, once it runs and answers.
+    pub async fn worker_named(&self, name: &str) -> u32 {
+        await_condition(&format!("worker {name} answers"), PATIENCE, async || {
+            for worker in self.workers() {
+                if report(worker).await.is_some_and(|report| report.worker == name) {
+                    return Some(worker);
+                }
+            }
+            None
+        })
+        .await
     }
 
     /// Waits until every Sink has committed all that the database held when this was called.
     pub async fn caught_up(&self, scenario: &Scenario) {
         let end = scenario.database.log_end().await;
         await_condition("every Sink catches up", PATIENCE, async || {
-            let report = self.report().await?;
-            let done = !report.sinks.is_empty() && report.sinks.iter().all(|sink| has_settled(sink, end));
-            done.then_some(())
+            let reports = self.reports().await?;
+            let carries = |report: &WorkerReport| {
+                !report.sinks.is_empty() && report.sinks.iter().all(|sink| has_settled(sink, end))
+            };
+            reports.iter().all(carries).then_some(())
         })
         .await;
     }
@@ -223,8 +245,8 @@ impl Afterbay {
     /// Waits until the report of a Sink is as wanted.
     pub async fn sink(&self, what: &str, sink: &str, wanted: impl Fn(&SinkReport) -> bool) -> SinkReport {
         await_condition(&format!("Sink {sink} {what}"), PATIENCE, async || {
-            let report = self.report().await?;
-            report.sinks.into_iter().find(|report| is_named(report, sink) && wanted(report))
+            let sinks = self.reports().await?.into_iter().flat_map(|report| report.sinks);
+            sinks.into_iter().find(|report| is_named(report, sink) && wanted(report))
         })
         .await
     }
@@ -339,6 +361,12 @@ fn program() -> Command {
     let mut command = Command::new(programs::folder().join("afterbay"));
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     command
+}
+
+async fn report(worker: u32) -> Option<WorkerReport> {
+    let address = address(worker)?;
+    let (status, body) = http::request("GET", &format!("http://{}/status", address.trim()), "").await?;
+    (status == 200).then(|| serde_json::from_str(&body).expect("the status is a worker's report"))
 }
 
 /// The address on which a worker serves its status, from the plan that its arguments name.

@@ -44,6 +44,12 @@ pub async fn add_partitions(rig: &Rig, topic: &str, count: usize) {
     assert!(done.iter().all(Result::is_ok), "{done:?}");
 }
 
+/// How many partitions a topic has.
+pub fn partitions(rig: &Rig, topic: &str) -> usize {
+    let metadata = admin(rig).inner().fetch_metadata(Some(topic), TIMEOUT).expect("the broker answers");
+    metadata.topics().iter().map(|topic| topic.partitions().len()).sum()
+}
+
 /// Whether there is such a topic.
 pub fn has_topic(rig: &Rig, name: &str) -> bool {
     let metadata = admin(rig).inner().fetch_metadata(None, TIMEOUT).expect("the broker answers");

@@ -15,7 +15,7 @@ use crate::database::{Database, Session, lsn};
 use crate::message::Message;
 
 /// Each value that a key had, in order; none: it was deleted.
-type Values = BTreeMap<i64, Vec<Option<i64>>>;
+pub type Values = BTreeMap<i64, Vec<Option<i64>>>;
 
 /// The table `ledger (id, n)` of a database. `n` is another number in each change.
 pub struct History<'a>(&'a Database);
@@ -101,24 +101,7 @@ impl<'a> History<'a> {
     /// Checks that the messages are the changes, each once, in order per key. Where `seam` is set, what a key had
     /// when the snapshot was taken stands for all that it had before.
     pub async fn check(&self, messages: &[Message], seam: bool) {
-        check_names(messages);
-        let notes = self.notes().await;
-        let mut found: BTreeMap<i64, Vec<Found>> = BTreeMap::new();
-        for message in messages {
-            let value = match &message.value {
-                Value::Null => None,
-                value => Some(integer(value, "n")),
-            };
-            let of_snapshot = !place(message.position()).1;
-            found.entry(integer(&message.key, "id")).or_default().push(Found { of_snapshot, value });
-        }
-        let strangers: Vec<_> = found.keys().filter(|id| !notes.contains_key(id)).collect();
-        assert!(strangers.is_empty(), "messages of keys that never were: {strangers:?}");
-        for (id, noted) in &notes {
-            let found = found.get(id).map_or(&[][..], Vec::as_slice);
-            let right = if seam { follows_a_snapshot(noted, found) } else { is_whole(noted, found) };
-            assert!(right, "key {id}: the database did {noted:?}, the topic has {found:?}");
-        }
+        check(&self.notes().await, messages, seam);
     }
 
     async fn notes(&self) -> Values {
@@ -128,6 +111,27 @@ impl<'a> History<'a> {
             values.entry(number(0).expect("id is not null")).or_default().push(number(1));
         }
         values
+    }
+}
+
+/// Checks messages as [`History::check`] does, against each value that a key had.
+pub fn check(notes: &Values, messages: &[Message], seam: bool) {
+    check_names(messages);
+    let mut found: BTreeMap<i64, Vec<Found>> = BTreeMap::new();
+    for message in messages {
+        let value = match &message.value {
+            Value::Null => None,
+            value => Some(integer(value, "n")),
+        };
+        let of_snapshot = !place(message.position()).1;
+        found.entry(integer(&message.key, "id")).or_default().push(Found { of_snapshot, value });
+    }
+    let strangers: Vec<_> = found.keys().filter(|id| !notes.contains_key(id)).collect();
+    assert!(strangers.is_empty(), "messages of keys that never were: {strangers:?}");
+    for (id, noted) in notes {
+        let found = found.get(id).map_or(&[][..], Vec::as_slice);
+        let right = if seam { follows_a_snapshot(noted, found) } else { is_whole(noted, found) };
+        assert!(right, "key {id}: the database did {noted:?}, the topic has {found:?}");
     }
 }
 

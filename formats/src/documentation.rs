@@ -11,9 +11,31 @@ use crate::relation::{Relation, SqlType};
 pub struct Comments {
     types: BTreeMap<String, String>,
     columns: BTreeMap<(String, String), String>,
+    /// Of a column that a query gives another name, the one that it has in the table.
+    origins: BTreeMap<(String, String), String>,
 }
 
 impl Comments {
+    /// What is said of a relation whose columns a query gives: of each output that is a column as it is, what is said of
+    /// that; of others nothing. `outputs` are their names, each with the column's own.
+    #[must_use]
+    pub fn through(&self, of: &str, outputs: &[(&str, Option<&str>)]) -> Self {
+        let mut columns = self.columns.clone();
+        columns.retain(|(known, _), _| known != of);
+        let mut origins = BTreeMap::new();
+        for (output, origin) in outputs {
+            let Some(origin) = origin else { continue };
+            if let Some(comment) = self.columns.get(&(of.to_owned(), (*origin).to_owned())) {
+                columns.insert((of.to_owned(), (*output).to_owned()), comment.clone());
+            }
+            // A name that an output has means that output, and no other that is the column of that name.
+            if outputs.iter().all(|(output, _)| output != origin) {
+                origins.insert((of.to_owned(), (*output).to_owned()), (*origin).to_owned());
+            }
+        }
+        Self { types: self.types.clone(), columns, origins }
+    }
+
     /// Keeps the comment on a relation or a composite type, `schema.name`.
     pub fn on_type(&mut self, name: impl Into<String>, comment: impl Into<String>) {
         self.types.insert(name.into(), comment.into());
@@ -28,6 +50,7 @@ impl Comments {
     pub fn extend(&mut self, other: Self) {
         self.types.extend(other.types);
         self.columns.extend(other.columns);
+        self.origins.extend(other.origins);
     }
 }
 
@@ -48,8 +71,10 @@ impl<'a> Documentation<'a> {
 
     /// What is said of a column of one.
     pub fn of_column(&self, of: &str, column: &str) -> Option<&'a str> {
-        let comment = || self.comments.columns.get(&(of.to_owned(), column.to_owned())).map(String::as_str);
-        self.told(of, Some(column)).or_else(comment)
+        let place = (of.to_owned(), column.to_owned());
+        let by_origin = || self.told(of, Some(self.comments.origins.get(&place)?));
+        let comment = || self.comments.columns.get(&place).map(String::as_str);
+        self.told(of, Some(column)).or_else(by_origin).or_else(comment)
     }
 
     fn told(&self, name: &str, column: Option<&str>) -> Option<&'a str> {
@@ -58,9 +83,13 @@ impl<'a> Documentation<'a> {
     }
 }
 
-/// The first text that is about nothing that a relation is made of, by the name of what it is about.
-pub fn about_nothing(told: &[DocPlan], relation: &Relation) -> Option<String> {
-    let mut known = vec![(relation.full_name(), relation.columns.iter().map(|column| column.name.as_str()).collect())];
+/// The first text that is about nothing that a relation is made of, by the name of what it is about; `comments` are those on
+/// the relation.
+pub fn about_nothing(told: &[DocPlan], relation: &Relation, comments: &Comments) -> Option<String> {
+    let columns = relation.columns.iter().map(|column| column.name.as_str());
+    let origins = comments.origins.iter().filter(|((of, _), _)| *of == relation.full_name());
+    let mut known =
+        vec![(relation.full_name(), columns.chain(origins.map(|(_, origin)| origin.as_str())).collect::<Vec<_>>())];
     for column in &relation.columns {
         collect(&column.sql_type, &mut known);
     }
@@ -119,14 +148,45 @@ mod tests {
     }
 
     #[test]
+    fn a_column_keeps_what_is_said_of_it_through_a_query() {
+        let mut comments = Comments::default();
+        comments.on_type("public.t", "comment on t");
+        for column in ["a", "b", "c"] {
+            comments.on_column("public.t", column, format!("comment on {column}"));
+        }
+        // SELECT a AS x, b AS a, upper(c) AS c FROM public.t
+        let through = comments.through("public.t", &[("x", Some("a")), ("a", Some("b")), ("c", None)]);
+        let all = Documentation { told: &[], comments: &through };
+        let said = ["x", "a", "b", "c"].map(|column| all.of_column("public.t", column));
+        assert_eq!(said, [Some("comment on a"), Some("comment on b"), None, None]);
+        assert_eq!(all.of_type("public.t"), Some("comment on t"));
+        let told = [doc("t", Some("b"), "told of b"), doc("t", Some("a"), "told of a")];
+        let all = Documentation { told: &told, comments: &through };
+        assert_eq!(all.of_column("public.t", "a"), Some("told of a"), "its own name goes before that in the table");
+        assert_eq!(all.of_column("public.t", "x"), Some("comment on a"), "a is another output");
+        let columns = ["x", "a", "c"].map(|name| Column::nullable(name, SqlType::Int4)).to_vec();
+        let relation = Relation { schema: "public".into(), name: "t".into(), columns };
+        assert_eq!(about_nothing(&told, &relation, &through), None);
+        let nothing = about_nothing(&[doc("t", Some("d"), "")], &relation, &through);
+        assert_eq!(nothing.as_deref(), Some("column public.t.d"));
+        let by_origin = comments.through("public.t", &[("x", Some("a"))]);
+        let all = Documentation { told: &told, comments: &by_origin };
+        assert_eq!(all.of_column("public.t", "x"), Some("told of a"));
+    }
+
+    #[test]
     fn texts_about_nothing() {
         let point = SqlType::Record { name: "public.point".into(), fields: vec![Column::nullable("x", SqlType::Int4)] };
         let columns =
             vec![Column::not_null("id", SqlType::Int4), Column::nullable("at", SqlType::Array(Box::new(point)))];
         let relation = Relation { schema: "public".into(), name: "t".into(), columns };
         let known = [doc("t", None, ""), doc("t", Some("id"), ""), doc("point", None, ""), doc("point", Some("x"), "")];
-        assert_eq!(about_nothing(&known, &relation), None);
-        assert_eq!(about_nothing(&[doc("u", None, "")], &relation).as_deref(), Some("type public.u"));
-        assert_eq!(about_nothing(&[doc("point", Some("y"), "")], &relation).as_deref(), Some("column public.point.y"));
+        let none = Comments::default();
+        assert_eq!(about_nothing(&known, &relation, &none), None);
+        assert_eq!(about_nothing(&[doc("u", None, "")], &relation, &none).as_deref(), Some("type public.u"));
+        assert_eq!(
+            about_nothing(&[doc("point", Some("y"), "")], &relation, &none).as_deref(),
+            Some("column public.point.y")
+        );
     }
 }

@@ -1,6 +1,6 @@
 //! Keys and values of messages: what the runtime compiles once per relation and calls once per row.
 
-use afterbay_crds::plan::{AvroPlan, Envelope, FormatPlan, SinkPlan};
+use afterbay_crds::plan::{AvroPlan, Envelope, FormatPlan, RelationPlan};
 use afterbay_crds::reason::Reason;
 use afterbay_crds::report::Problem;
 
@@ -70,12 +70,12 @@ pub enum CompileError {
 
 impl CompileError {
     /// As a user reads it.
-    pub fn problem(&self, sink: &SinkPlan) -> Problem {
+    pub fn problem(&self, sink: &RelationPlan) -> Problem {
         let hint = match self {
             Self::KeyColumn(_) => "this is a defect, please report it",
             Self::ManyColumns { part: "key", .. } => "use json or avro for keys, or a key of one column",
             Self::ManyColumns { .. } | Self::Envelope { .. } => {
-                "use json or avro for values, or carry a table of a single column"
+                "use json or avro for values, or carry a single column with source.query"
             }
             Self::NotScalar { .. } => "use text, json or avro",
         };

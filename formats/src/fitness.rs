@@ -3,13 +3,14 @@
 //! Pure: what the catalogue says comes in as a [`TableDescription`]. The rules are those of the reference ("Upsert key
 //! selection") and of logical replication (PostgreSQL documentation, "Replica Identity" and "Restrictions").
 
+mod derived;
 mod identity;
 mod key;
 
 #[cfg(test)]
 mod tests;
 
-use afterbay_crds::plan::{Envelope, SinkPlan, TableName};
+use afterbay_crds::plan::{Envelope, RelationPlan, TableName};
 use afterbay_crds::reason::Reason;
 use afterbay_crds::report::Problem;
 
@@ -18,6 +19,8 @@ use crate::encoders::{CompileError, Encoders, KeySpec, MessageSpec};
 use crate::headers;
 use crate::relation::{Column, Relation};
 use crate::table::{ColumnDescription, Persistence, TableDescription, TableKind};
+
+pub use derived::{Derived, DerivedColumn, Source};
 
 /// A table that can be carried.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,23 +33,34 @@ pub struct Fit {
     pub headers: Option<usize>,
 }
 
-/// Checks a table against what a Sink wants of it; all problems at once. `partition_by` are the columns that decide about
-/// the partition.
-pub fn check(table: &TableDescription, sink: &SinkPlan, partition_by: &[&str]) -> Result<Fit, Vec<Problem>> {
+/// Checks a table, or a query over one, against what a Sink wants of it; all problems at once. `partition_by` are the columns
+/// that decide about the partition.
+pub fn check<'t>(
+    source: impl Into<Source<'t>>,
+    sink: &RelationPlan,
+    partition_by: &[&str],
+) -> Result<Fit, Vec<Problem>> {
+    let source = source.into();
     // Of what is no table there is no use in telling more.
-    if let Some(problem) = unfit(table) {
+    if let Some(problem) = unfit(source.table) {
         return Err(vec![problem]);
     }
-    let relation = relation(table);
-    let (key, mut problems) = match key::find(table, &sink.key_columns) {
+    let seen = source.seen();
+    let relation = relation(seen);
+    let (key, mut problems) = match key::find(source, &sink.key_columns) {
         Ok(key) => (key, Vec::new()),
         Err(problems) => (Vec::new(), problems),
     };
     // A key that names no columns is not to be called not unique besides.
     if sink.envelope == Envelope::Upsert && !sink.key_not_enforced && problems.is_empty() {
-        problems.extend(key::prove_unique(table, &sink.key_columns));
+        problems.extend(key::prove_unique(source, &sink.key_columns));
     }
-    let headers = match sink.headers.as_deref().map(|column| headers(table, &relation, column)) {
+    if sink.key_format.is_some() && sink.key_columns.is_empty() && problems.is_empty() {
+        let message = format!("table {} has no key, and messages are to have one", sink.table);
+        let hint = format!("give it a primary key: ALTER TABLE {} ADD PRIMARY KEY (…)", sink.table);
+        problems.push(Reason::KeyNotUnique.problem(message, hint));
+    }
+    let headers = match sink.headers.as_deref().map(|column| headers(source, &relation, column)) {
         Some(Ok(column)) => Some(column),
         Some(Err(problem)) => {
             problems.push(problem);
@@ -54,17 +68,24 @@ pub fn check(table: &TableDescription, sink: &SinkPlan, partition_by: &[&str]) -
         }
         None => None,
     };
-    problems.extend(identity::check(table, &old_values(table, sink, partition_by), sink.envelope));
+    problems.extend(identity::check(source, &old_values(source, sink, partition_by), sink.envelope));
     let fit = Fit { relation, key, headers };
     if problems.is_empty() {
-        problems.extend(fit.encoders(&table.comments, sink).err().map(|error| error.problem(sink)));
+        // Whether there can be messages is no matter of what their types are called.
+        let encoders = fit.encoders(&seen.comments, sink, "");
+        problems.extend(encoders.err().map(|error| error.problem(sink)));
     }
     if problems.is_empty() { Ok(fit) } else { Err(problems) }
 }
 
 impl Fit {
-    /// The encoders of keys and values.
-    pub fn encoders(&self, comments: &Comments, sink: &SinkPlan) -> Result<Encoders, CompileError> {
+    /// The encoders of keys and values; `name_prefix` is the connection's.
+    pub fn encoders(
+        &self,
+        comments: &Comments,
+        sink: &RelationPlan,
+        name_prefix: &str,
+    ) -> Result<Encoders, CompileError> {
         let key = sink.key_format.as_ref().filter(|_| !self.key.is_empty());
         Encoders::compile(&MessageSpec {
             relation: &self.relation,
@@ -72,26 +93,29 @@ impl Fit {
             key: key.map(|format| KeySpec { columns: &self.key, format }),
             envelope: sink.envelope,
             value: &sink.value_format,
-            name_prefix: &sink.kafka.name_prefix,
+            name_prefix,
         })
     }
 }
 
 /// The Sink's documentation is about something that the table is not made of. It keeps no Sink from going on: the columns of
 /// a change may be those of another day.
-pub fn documents_nothing(table: &TableDescription, sink: &SinkPlan) -> Option<Problem> {
-    let relation = relation(table);
-    let nothing = sink.avro().find_map(|avro| documentation::about_nothing(&avro.docs, &relation))?;
+pub fn documents_nothing<'t>(source: impl Into<Source<'t>>, sink: &RelationPlan) -> Option<Problem> {
+    let source = source.into();
+    let (seen, relation) = (source.seen(), relation(source.seen()));
+    let nothing = sink.avro().find_map(|avro| documentation::about_nothing(&avro.docs, &relation, &seen.comments))?;
+    let what = if source.derived.is_some() { "query" } else { "table" };
     Some(Reason::FormatUnfit.problem(
-        format!("table {}: the documentation is about {nothing}, which the table is not made of", sink.table),
+        format!("table {}: the documentation is about {nothing}, which the {what} is not made of", sink.table),
         "correct the name, or leave the text out",
     ))
 }
 
 /// What has come to keep a table from being carried that was fit, and does not show in the stream. Columns and keys do
 /// show there, at their place.
-pub fn unfit_since(table: &TableDescription, sink: &SinkPlan, partition_by: &[&str]) -> Option<Problem> {
-    unfit(table).or_else(|| identity::check(table, &old_values(table, sink, partition_by), sink.envelope))
+pub fn unfit_since<'t>(source: impl Into<Source<'t>>, sink: &RelationPlan, partition_by: &[&str]) -> Option<Problem> {
+    let source = source.into();
+    unfit(source.table).or_else(|| identity::check(source, &old_values(source, sink, partition_by), sink.envelope))
 }
 
 /// The columns that the stream brings.
@@ -105,32 +129,29 @@ pub fn relation(table: &TableDescription) -> Relation {
     Relation { schema: table.schema.clone(), name: table.name.clone(), columns }
 }
 
-/// The columns whose values a deletion must tell, as far as the table has them, and what for.
+/// The columns of the table whose values a deletion must tell, as far as it has them, and what for.
 fn old_values<'s>(
-    table: &TableDescription,
-    sink: &'s SinkPlan,
+    source: Source<'s>,
+    sink: &'s RelationPlan,
     partition_by: &[&'s str],
 ) -> Vec<(&'s str, &'static str)> {
-    let is_there = |name: &str| table.streamed_columns().any(|column| column.name == name);
     let key = sink.key_columns.iter().map(|name| (name.as_str(), "key"));
     let headers = sink.headers.iter().map(|name| (name.as_str(), "headers"));
     let partition_by = partition_by.iter().map(|name| (*name, "partitionBy"));
-    key.chain(headers).chain(partition_by).filter(|(name, _)| is_there(name)).collect()
+    let of_outputs = key.chain(headers).chain(partition_by);
+    let of_tables = of_outputs.flat_map(|(name, what)| source.behind(name).into_iter().map(move |name| (name, what)));
+    of_tables.chain(source.filter().map(|name| (name, identity::CONDITION))).collect()
 }
 
-fn headers(table: &TableDescription, relation: &Relation, name: &str) -> Result<usize, Problem> {
+fn headers(source: Source<'_>, relation: &Relation, name: &str) -> Result<usize, Problem> {
     let Some(index) = relation.columns.iter().position(|column| column.name == name) else {
-        return Err(key::not_found(table, name, "headers"));
+        return Err(key::not_found(source, name, "headers"));
     };
     if headers::is_fit(&relation.columns[index].sql_type) {
         return Ok(index);
     }
     Err(Reason::TableUnfit.problem(
-        format!(
-            "headers column {} of table {} is not a map of text to text or bytea",
-            identifier(name),
-            display(&table.schema, &table.name)
-        ),
+        format!("headers column {} of {} is not a map of text to text or bytea", identifier(name), source.in_words()),
         "name a column of type hstore, or of type jsonb with an object of strings",
     ))
 }

@@ -60,6 +60,10 @@ pub struct RunArguments {
     /// With --until-caught-up: give up with 1 after this time (30s, 5m, 1h30m)
     #[arg(long, value_name = "DURATION", value_parser = duration, requires = "until_caught_up")]
     pub timeout: Option<Duration>,
+    /// Delete Sinks and SourceConnectors that have run from this state directory and are not declared any more, as their
+    /// deletionPolicy says: progress records, replication slots and managed publications; never topics of data
+    #[arg(long)]
+    pub prune: bool,
     /// How to tell what happens
     #[arg(short, long, value_enum, default_value_t)]
     pub output: Output,

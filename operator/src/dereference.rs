@@ -6,11 +6,13 @@ use std::path::{Path, PathBuf};
 use afterbay_clients::kafka::config::refused;
 use afterbay_crds::manifest::{ManifestError, ManifestFile, Manifests, Place, read};
 use afterbay_crds::validate::validate;
+use afterbay_queries::Query;
 
 use crate::cli::ManifestArguments;
 
-/// Reads the manifests; all that is wrong with them, each by its place.
-pub fn manifests(arguments: &ManifestArguments) -> (Manifests, Vec<ManifestError>) {
+/// Reads the manifests; all that is wrong with them, each by its place. Where the last Sink may be what is deleted
+/// (`may_lack_sinks`) there need be none, but something, which an empty file is not.
+pub fn manifests(arguments: &ManifestArguments, may_lack_sinks: bool) -> (Manifests, Vec<ManifestError>) {
     let (mut files, mut errors) = (Vec::new(), Vec::new());
     for path in &arguments.paths {
         gather(path, &mut files, &mut errors);
@@ -22,8 +24,10 @@ pub fn manifests(arguments: &ManifestArguments) -> (Manifests, Vec<ManifestError
     errors.extend(found);
     errors.extend(validate(&manifests, &arguments.instance));
     client_settings(&manifests, &mut errors);
+    queries(&mut manifests, &mut errors);
     errors.sort();
-    if errors.is_empty() && manifests.sinks.is_empty() {
+    let something = !manifests.kafka_connections.is_empty() || !manifests.sources.is_empty();
+    if errors.is_empty() && manifests.sinks.is_empty() && !(may_lack_sinks && something) {
         let place = Place::file(&shown(&arguments.paths));
         errors.push(place.error("", "there is no Sink in these manifests", "add one, or name its file with -f"));
     }
@@ -39,6 +43,25 @@ fn client_settings(manifests: &Manifests, errors: &mut Vec<ManifestError>) {
             if let Some(words) = refused(name, value).filter(|_| !is_told) {
                 let remedy = "write a setting of librdkafka as its CONFIGURATION.md has it, or leave it out";
                 errors.push(connection.place.error(field, words, remedy));
+            }
+        }
+    }
+}
+
+/// Queries that are none, or none that can be carried: what their text shows. Of others, the tables that they read.
+fn queries(manifests: &mut Manifests, errors: &mut Vec<ManifestError>) {
+    let field = "spec.source.query";
+    for sink in manifests.sinks.values().filter(|sink| sink.knows(field)) {
+        // That there is nothing is told already.
+        let Some(sql) = sink.spec.source.query.as_ref().filter(|sql| !sql.trim().is_empty()) else { continue };
+        match Query::parse(sql) {
+            Ok(query) => {
+                manifests.queried.insert(sql.clone(), query.table_name());
+            }
+            Err(error) => {
+                let remedy =
+                    error.hint.clone().unwrap_or_else(|| "see docs/sql.md for what a query may hold".to_owned());
+                errors.push(sink.place.error(field, error.to_string(), remedy));
             }
         }
     }

@@ -83,6 +83,11 @@ impl Teller {
         inner.say(&format!("warning: {}", render::problem(subject, problem)), &json);
     }
 
+    /// Of these subjects no warning of this reason is true any more but those: the others are news when they come again.
+    pub fn forget_warnings(&self, reason: &str, of: impl Fn(&str) -> bool) {
+        self.lock().warnings.retain(|(subject, its), _| its != reason || !of(subject));
+    }
+
     /// The problem of a subject is over; told where there was one.
     pub fn solved(&self, subject: &str) {
         let mut inner = self.lock();

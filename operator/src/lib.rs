@@ -11,5 +11,6 @@ pub mod provision;
 pub mod render;
 pub mod run;
 pub mod state;
+pub mod tables;
 pub mod topic_fit;
 pub mod transaction_fit;

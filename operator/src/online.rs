@@ -1,5 +1,7 @@
 //! `afterbay validate`: what is wrong with manifests, alone or held against the real systems.
 
+mod matching;
+
 use std::collections::BTreeSet;
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt as _;
@@ -13,7 +15,7 @@ use afterbay_clients::postgres::quote;
 use afterbay_clients::postgres::sql;
 use afterbay_clients::registry::RegistryClient;
 use afterbay_crds::manifest::{ManifestError, Manifests, Place};
-use afterbay_crds::plan::{Plan, SinkPlan, TableName};
+use afterbay_crds::plan::{Plan, RelationPlan, TableName};
 use afterbay_crds::reason::Reason;
 use afterbay_crds::report::Problem;
 use afterbay_crds::resolve::{
@@ -43,17 +45,30 @@ struct Finding {
     place: Place,
     field: &'static str,
     problem: Problem,
-    /// Whether it stops nothing.
-    warning: bool,
+    severity: Severity,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Severity {
+    Error,
+    /// It stops nothing.
+    Warning,
+    /// It is as it should be, and good to know.
+    Note,
 }
 
 impl Finding {
     fn new(place: &Place, field: &'static str, problem: Problem) -> Self {
-        Self { place: place.clone(), field, problem, warning: false }
+        Self { place: place.clone(), field, problem, severity: Severity::Error }
     }
 
     fn warning(place: &Place, field: &'static str, problem: Problem) -> Self {
-        Self { warning: true, ..Self::new(place, field, problem) }
+        Self { severity: Severity::Warning, ..Self::new(place, field, problem) }
+    }
+
+    fn note(place: &Place, field: &'static str, what: String) -> Self {
+        let problem = Problem { reason: String::new(), message: what, hint: String::new() };
+        Self { severity: Severity::Note, ..Self::new(place, field, problem) }
     }
 }
 
@@ -62,23 +77,25 @@ impl Finding {
 struct Verdict {
     errors: BTreeSet<ManifestError>,
     warnings: BTreeSet<ManifestError>,
+    notes: BTreeSet<ManifestError>,
 }
 
 impl Verdict {
     fn take_in(&mut self, finding: Finding) {
-        let message = format!("{}: {}", finding.problem.reason, finding.problem.message);
-        let said = finding.place.error(finding.field, message, finding.problem.hint);
-        if finding.warning {
-            self.warnings.insert(said)
-        } else {
-            self.errors.insert(said)
+        let Finding { place, field, problem: Problem { reason, message, hint }, severity } = finding;
+        let message = if severity == Severity::Note { message } else { format!("{reason}: {message}") };
+        let said = place.error(field, message, hint);
+        match severity {
+            Severity::Error => self.errors.insert(said),
+            Severity::Warning => self.warnings.insert(said),
+            Severity::Note => self.notes.insert(said),
         };
     }
 }
 
 /// Says what is wrong; exit status 1 where anything is.
 pub async fn validate(arguments: ValidateArguments) -> anyhow::Result<ExitCode> {
-    let (manifests, errors) = dereference::manifests(&arguments.manifests);
+    let (manifests, errors) = dereference::manifests(&arguments.manifests, false);
     let mut verdict = Verdict { errors: errors.into_iter().collect(), ..Verdict::default() };
     if verdict.errors.is_empty() && arguments.online {
         verdict = tokio::select! {
@@ -87,11 +104,11 @@ pub async fn validate(arguments: ValidateArguments) -> anyhow::Result<ExitCode> 
             () = signalled() => anyhow::bail!("interrupted"),
         };
     }
-    let Verdict { errors, warnings } = &verdict;
+    let Verdict { errors, warnings, notes } = &verdict;
     let said = errors.iter().map(|said| ("error", said)).chain(warnings.iter().map(|said| ("warning", said)));
     match arguments.output {
         Output::Json => {
-            for (severity, said) in said {
+            for (severity, said) in said.chain(notes.iter().map(|said| ("note", said))) {
                 let mut line = serde_json::to_value(said)?;
                 line["severity"] = severity.into();
                 cli::print(&format!("{line}\n"))?;
@@ -102,6 +119,9 @@ pub async fn validate(arguments: ValidateArguments) -> anyhow::Result<ExitCode> 
         }
         Output::Text => {
             said.for_each(|(severity, said)| eprintln!("{severity}: {said}"));
+            for note in notes {
+                cli::print(&format!("{}: {}: {}\n", note.place, note.field, note.what))?;
+            }
             match errors.len() {
                 0 => cli::print(&format!("{} valid\n", summary(&manifests)))?,
                 1 => eprintln!("1 error"),
@@ -136,15 +156,16 @@ async fn online(manifests: &Manifests, instance: &str) -> anyhow::Result<Verdict
     };
     let workers = resolve(manifests, &settings);
     let mut asked = JoinSet::new();
-    for worker in workers {
+    let mut verdict = Verdict::default();
+    for mut worker in workers {
         state.keep_secrets(&worker.secrets)?;
+        matching::find(&mut worker).await.into_iter().for_each(|finding| verdict.take_in(finding));
         for kafka in worker.provisioning.kafka.clone() {
             asked.spawn(kafka_findings(kafka, worker.plan.clone(), places(&worker)));
         }
         asked.spawn(registry_findings(worker.plan.clone(), places(&worker), registry_places(manifests)));
         asked.spawn(postgres_findings(worker));
     }
-    let mut verdict = Verdict::default();
     while let Some(findings) = asked.join_next().await {
         findings?.into_iter().for_each(|finding| verdict.take_in(finding));
     }
@@ -319,7 +340,13 @@ async fn ask_postgres(
     if source.failover_slot {
         findings.extend(facts.failover(&client).map(|problem| at_source("spec.postgres.slot.failover", problem)));
     }
-    let wanted = &worker.provisioning.publication;
+    let by_name = worker.plan.sinks.iter().filter(|sink| !sink.by_pattern);
+    let relations: Vec<_> = by_name.flat_map(|sink| sink.relations.iter().map(move |it| (sink, it))).collect();
+    // What cannot be published of what patterns match is left out, and told as that.
+    let mut tables: Vec<_> = relations.iter().map(|(_, relation)| relation.table.clone()).collect();
+    tables.sort();
+    tables.dedup();
+    let wanted = &PublicationSpec { tables, ..worker.provisioning.publication.clone() };
     let found = publication::find(&client, &wanted.name).await?;
     if let Some(problem) = publication_problem(&client, wanted, found.as_ref(), &facts.role).await? {
         findings.push(at_source("spec.postgres.publication", problem));
@@ -330,8 +357,8 @@ async fn ask_postgres(
         let message = format!("replication slot {} is not one of pgoutput", source.slot);
         findings.push(at_source("spec.postgres.slot", Reason::SlotUnfit.problem(message, "choose another name")));
     }
-    for sink in &worker.plan.sinks {
-        for (field, problem) in sink_problems(&client, &facts, sink).await? {
+    for (sink, relation) in relations {
+        for (field, problem) in relation_problems(&client, &facts, relation).await? {
             findings.push(Finding::new(&place_of(sinks, &sink.name), field, problem));
         }
     }
@@ -396,31 +423,38 @@ async fn others_tables(
     Ok(others)
 }
 
-async fn sink_problems(
+async fn relation_problems(
     client: &sql::SqlClient,
     facts: &server::ServerFacts,
-    sink: &SinkPlan,
+    relation: &RelationPlan,
 ) -> Result<Vec<(&'static str, Problem)>, afterbay_clients::postgres::PostgresError> {
-    let Some(description) = table::describe(client, &sink.table).await? else {
-        let similar = table::similar(client, &sink.table).await?;
-        return Ok(vec![("spec.source.table", fitness::table_not_found(&sink.table, &similar))]);
+    let Some(description) = table::describe(client, &relation.table).await? else {
+        let similar = table::similar(client, &relation.table).await?;
+        return Ok(vec![(carried_from(relation), fitness::table_not_found(&relation.table, &similar))]);
     };
     let mut problems = Vec::new();
     if let Some(access) = server::table_access(client, description.oid).await? {
-        problems.extend(access.problems(facts, &sink.table).into_iter().map(|problem| ("spec.source.table", problem)));
+        problems.extend(
+            access.problems(facts, &relation.table).into_iter().map(|problem| (carried_from(relation), problem)),
+        );
     }
-    if let Err(unfit) = carried::check_anew(&description, sink) {
+    if let Err(unfit) = carried::check_anew(&description, relation) {
         problems.extend(unfit.into_iter().map(|problem| {
             let field = match problem.reason.as_str() {
                 "ColumnNotFound" | "KeyNotUnique" => "spec.key.columns",
                 "FormatUnfit" => "spec.kafka.format",
                 "ExpressionInvalid" => "spec.kafka.partitionBy",
-                _ => "spec.source.table",
+                _ => carried_from(relation),
             };
             (field, problem)
         }));
     }
     Ok(problems)
+}
+
+/// The field that names the table.
+fn carried_from(relation: &RelationPlan) -> &'static str {
+    if relation.query.is_some() { "spec.source.query" } else { "spec.source.table" }
 }
 
 #[cfg(test)]

@@ -2,13 +2,15 @@
 
 use afterbay_clients::kafka::KafkaError;
 use afterbay_clients::kafka::admin::{Admin, TopicCreation, TopicMetadata};
-use afterbay_clients::postgres::catalogue::{publication, table as tables};
+use afterbay_clients::postgres::catalogue::publication::{self, Publication};
+use afterbay_clients::postgres::catalogue::table as tables;
 use afterbay_clients::postgres::{PostgresError, PostgresErrorKind, SqlClient, quote, sql};
-use afterbay_crds::plan::{PostgresConnectionPlan, SinkPlan, TableName};
+use afterbay_crds::plan::{PostgresConnectionPlan, RelationPlan, SinkPlan, TableName};
 use afterbay_crds::reason::Reason;
 use afterbay_crds::report::Problem;
 use afterbay_crds::resolve::{KafkaProvisioning, PublicationSpec, TopicKind, TopicSpec};
 use afterbay_crds::rights::{AclOperation, AclResource, Right};
+use afterbay_formats::table::TableDescription;
 use afterbay_queries::carried;
 use futures::stream::{self, StreamExt as _};
 
@@ -63,9 +65,7 @@ pub async fn kafka(provisioning: &KafkaProvisioning, outcome: &mut Outcome) {
     {
         outcome.problems.push((subject.clone(), error.problem()));
     }
-    let as_workers = provisioning.as_workers;
-    let topics: Vec<_> = provisioning.topics.iter().map(|spec| topic(&admin, spec, as_workers)).collect();
-    let fits: Vec<_> = stream::iter(topics).buffered(TOPICS_AT_ONCE).collect().await;
+    let fits = topics(&admin, &provisioning.topics, provisioning.as_workers).await;
     for (spec, fit) in provisioning.topics.iter().zip(fits) {
         let subject = spec.sink.as_ref().map_or(subject.clone(), |sink| format!("sink {sink}"));
         match fit {
@@ -77,6 +77,12 @@ pub async fn kafka(provisioning: &KafkaProvisioning, outcome: &mut Outcome) {
             Err(problem) => outcome.problems.push((subject, problem)),
         }
     }
+}
+
+/// Makes topics, or judges those that are there.
+pub async fn topics(admin: &Admin, specs: &[TopicSpec], as_workers: bool) -> Vec<Result<Fit, Problem>> {
+    let topics: Vec<_> = specs.iter().map(|spec| topic(admin, spec, as_workers)).collect();
+    stream::iter(topics).buffered(TOPICS_AT_ONCE).collect().await
 }
 
 /// Makes the topic, or judges the one that is there.
@@ -129,6 +135,8 @@ pub async fn settings(admin: &Admin, spec: &TopicSpec) -> Result<Settings, Kafka
 
 /// The publication holds its tables, or is told what keeps it from that. Tables that do not exist or are not fit are left
 /// out: their Sinks tell of them.
+///
+/// It only adds: what other pools of the SourceConnector, or others at all, have put into it stays there.
 pub async fn provide_publication(
     source: &str,
     connection: &PostgresConnectionPlan,
@@ -154,12 +162,11 @@ async fn managed_publication(
 ) -> Result<bool, Problem> {
     let told = |error: afterbay_clients::postgres::PostgresError| error.problem();
     let client = sql::connect(connection).await.map_err(told)?;
-    let mut wanted = Vec::new();
-    for table in &spec.tables {
-        if carried_by_one(&client, table, sinks).await.map_err(told)? {
-            wanted.push(table.clone());
-        }
-    }
+    let described = tables::describe_all(&client, &spec.tables).await.map_err(told)?;
+    let fit = spec.tables.iter().zip(described).filter(|(table, description)| {
+        description.as_ref().is_some_and(|description| carried_by_one(description, table, sinks))
+    });
+    let wanted: Vec<_> = fit.map(|(table, _)| table.clone()).collect();
     let pending = wanted.len() < spec.tables.len();
     let Some(found) = publication::find(&client, &spec.name).await.map_err(told)? else {
         let created = publication::create(&client, &spec.name, &wanted).await;
@@ -180,12 +187,91 @@ async fn managed_publication(
     added.map(|()| pending).map_err(|error| not_made(spec, &error))
 }
 
-/// Whether the table is there, and fit for a Sink. Of one that is not the database would refuse updates, if it lacks a
+/// Has the publication hold tables of a Sink by patterns, each of which is there and fit; what is refused. One that cannot
+/// join keeps no other from it. A publication that is not managed is only looked at.
+pub async fn publish(
+    client: &SqlClient,
+    spec: &PublicationSpec,
+    sink: &str,
+    wanted: &[TableName],
+    connection: &PostgresConnectionPlan,
+) -> Result<Vec<(TableName, Problem)>, PostgresError> {
+    let mut refused = Vec::new();
+    let mut found = publication::find_with(client, &spec.name, wanted).await?;
+    if spec.managed {
+        if found.is_none() {
+            // Without tables: those join one by one where they cannot join together.
+            if let Err(error) = publication::create(client, &spec.name, &[]).await {
+                return Ok(wanted.iter().map(|table| (table.clone(), not_made(spec, &error))).collect());
+            }
+            found = publication::find_with(client, &spec.name, wanted).await?;
+        }
+        let missing: Vec<_> = match &found {
+            Some(found) if !found.all_tables => wanted.iter().filter(|table| !holds(found, table)).cloned().collect(),
+            _ => Vec::new(),
+        };
+        match &found {
+            Some(found) if !found.owned => refused.extend(missing.into_iter().map(|table| {
+                let alone = std::slice::from_ref(&table);
+                let what = format!("publication {} does not hold it, and belongs to role {}", spec.name, found.owner);
+                let hint = other_owner_hint(spec, alone, &connection.username);
+                (table.clone(), Reason::PublicationNotOwned.problem(what, hint))
+            })),
+            _ => refused = add(client, spec, &missing).await,
+        }
+        found = publication::find_with(client, &spec.name, wanted).await?;
+    }
+    let whole = |table: &TableName| {
+        let mut held = found.iter().flat_map(|found| &found.tables);
+        held.any(|held| held.table == *table && held.columns.is_none() && held.row_filter.is_none())
+    };
+    let told: Vec<_> = refused.iter().map(|(table, _)| table.clone()).collect();
+    let lacking = wanted.iter().filter(|table| !told.contains(table) && !whole(table));
+    let incomplete = |table: &TableName| {
+        let (name, table) = (quote::identifier(&spec.name), quote::table(table));
+        let hint = format!(
+            "run ALTER PUBLICATION {name} ADD TABLE {table}; where it holds a part of it, DROP TABLE {table} first"
+        );
+        let message = format!("publication {} does not hold it, or not all of it, as Sink {sink} needs", spec.name);
+        Reason::PublicationIncomplete.problem(message, hint)
+    };
+    refused.extend(lacking.map(|table| (table.clone(), incomplete(table))));
+    Ok(refused)
+}
+
+/// Adds tables, all at once or, where that fails, one by one; what is refused.
+async fn add(client: &SqlClient, spec: &PublicationSpec, tables: &[TableName]) -> Vec<(TableName, Problem)> {
+    if tables.is_empty() {
+        return Vec::new();
+    }
+    let refusal = |table: &TableName, error: &PostgresError| {
+        let alone = PublicationSpec { tables: vec![table.clone()], ..spec.clone() };
+        (table.clone(), not_made(&alone, error))
+    };
+    match (publication::add_tables(client, &spec.name, tables, LOCK_TIMEOUT_MS).await, tables) {
+        (Ok(()), _) => return Vec::new(),
+        (Err(error), [table]) => return vec![refusal(table, &error)],
+        (Err(_), _) => {}
+    }
+    let mut refused = Vec::new();
+    for table in tables {
+        let alone = std::slice::from_ref(table);
+        if let Err(error) = publication::add_tables(client, &spec.name, alone, LOCK_TIMEOUT_MS).await {
+            refused.push(refusal(table, &error));
+        }
+    }
+    refused
+}
+
+fn holds(publication: &Publication, table: &TableName) -> bool {
+    publication.tables.iter().any(|held| held.table == *table)
+}
+
+/// Whether the table is fit for a Sink. Of one that is not the database would refuse updates, if it lacks a
 /// replica identity and is published: nobody's application is to fail for a Sink that cannot run anyway.
-async fn carried_by_one(client: &SqlClient, table: &TableName, sinks: &[SinkPlan]) -> Result<bool, PostgresError> {
-    let Some(description) = tables::describe(client, table).await? else { return Ok(false) };
-    let fit = |sink: &SinkPlan| carried::check(&description, sink).is_ok();
-    Ok(sinks.iter().filter(|sink| sink.table == *table).any(fit))
+fn carried_by_one(description: &TableDescription, table: &TableName, sinks: &[SinkPlan]) -> bool {
+    let fit = |relation: &RelationPlan| carried::check(description, relation).is_ok();
+    sinks.iter().flat_map(|sink| &sink.relations).filter(|relation| relation.table == *table).any(fit)
 }
 
 fn list(tables: &[afterbay_crds::plan::TableName]) -> String {

@@ -7,7 +7,9 @@ use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use afterbay_crds::names::ResourceName;
+use afterbay_crds::plan::Plan;
 use afterbay_crds::resolve::SecretFile;
+use afterbay_crds::resolve::retirement::Known;
 use anyhow::Context as _;
 use secrecy::ExposeSecret as _;
 
@@ -85,6 +87,27 @@ impl StateDir {
         write_whole(&self.path.join("begun.json"), &serde_json::to_vec(sinks)?)
     }
 
+    /// What has run from here.
+    pub fn known(&self) -> anyhow::Result<Known> {
+        let place = self.path.join("known.json");
+        let text = match fs::read(&place) {
+            Ok(text) => text,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Known::default()),
+            Err(error) => return Err(error).with_context(|| format!("cannot read {}", place.display())),
+        };
+        serde_json::from_slice(&text).with_context(|| {
+            format!(
+                "{} is damaged: it says what has run before; restore it, or remove it to have that forgotten",
+                place.display()
+            )
+        })
+    }
+
+    /// Keeps what has run from here.
+    pub fn keep_known(&self, known: &Known) -> anyhow::Result<()> {
+        write_whole(&self.path.join("known.json"), &serde_json::to_vec_pretty(known)?)
+    }
+
     /// Keeps what `afterbay status` shows.
     pub fn keep_status(&self, status: &impl serde::Serialize) -> anyhow::Result<()> {
         write_whole(&self.path.join("status.json"), &serde_json::to_vec(status)?)
@@ -100,6 +123,16 @@ impl StateDir {
             write_whole(&secret.path, secret.contents.expose_secret())?;
         }
         Ok(())
+    }
+
+    /// The plan that a worker was last started with, if there is one and this version can read it.
+    pub fn last_plan(&self, stem: &str) -> Option<Plan> {
+        serde_json::from_slice(&fs::read(self.path.join(plan_file(stem))).ok()?).ok()
+    }
+
+    /// Keeps the plan of a worker.
+    pub fn keep_plan(&self, stem: &str, plan: &Plan) -> anyhow::Result<PathBuf> {
+        self.keep(&plan_file(stem), &serde_json::to_vec_pretty(plan)?)
     }
 
     /// Writes a file of the run.
@@ -124,6 +157,10 @@ impl Drop for StateDir {
     fn drop(&mut self) {
         self.leave();
     }
+}
+
+fn plan_file(stem: &str) -> String {
+    format!("{stem}.plan.json")
 }
 
 /// The process that holds a state directory, if one does.

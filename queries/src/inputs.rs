@@ -84,6 +84,11 @@ impl Inputs {
         columns
     }
 
+    /// The column of the relation that an input is.
+    pub fn column(&self, input: usize) -> Option<usize> {
+        self.all.get(input).map(|input| input.column)
+    }
+
     /// The batch's schema. All can be NULL: what cannot be read is.
     pub fn schema(&mut self) -> SchemaRef {
         let inputs = &self.all;

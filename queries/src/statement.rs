@@ -1,5 +1,6 @@
 //! `source.query` as it is written: which table it reads, and that it is stateless.
 
+use afterbay_crds::plan::TableName;
 use sqlparser::ast::{
     Expr, GroupByExpr, Ident, Query as SqlQuery, Select, SelectItem, SetExpr, SetOperator, Spanned as _, Statement,
     TableFactor, TableWithJoins, WildcardAdditionalOptions,
@@ -74,6 +75,11 @@ impl Query {
     /// The schema and the name of the table that it reads, unquoted. Without a schema it is that of `public`.
     pub fn table(&self) -> (&str, &str) {
         (&self.schema, &self.name)
+    }
+
+    /// The same as a plan has it.
+    pub fn table_name(&self) -> TableName {
+        TableName { schema: self.schema.clone(), name: self.name.clone() }
     }
 
     pub(crate) fn alias(&self) -> Option<&str> {

@@ -3,6 +3,10 @@
 //! A batch holds the rows of one Sink in the source's text form, in one buffer: three growing vectors for as many rows
 //! as fit, no allocation per row or cell. `docs/design/0003-rows-travel-as-text.md` says why rows are not Arrow here.
 
+mod picked;
+
+pub use picked::Picks;
+
 use std::sync::Arc;
 
 use afterbay_clients::postgres::Lsn;
@@ -39,6 +43,8 @@ pub enum OldRow {
 /// One change.
 #[derive(Clone, Copy, Debug)]
 pub struct Change {
+    /// Which relation of its Sink it is of.
+    pub relation: usize,
     /// What it does.
     pub kind: ChangeKind,
     /// Its name.
@@ -54,8 +60,8 @@ pub struct Change {
 /// What a batch holds, in order.
 #[derive(Clone, Debug)]
 pub enum Item {
-    /// The columns of the rows that follow.
-    Shape(Arc<Shape>),
+    /// The columns of the rows of this relation of the Sink that follow.
+    Shape(usize, Arc<Shape>),
     /// A change.
     Change(Change),
     /// A row of the snapshot.
@@ -202,6 +208,13 @@ impl ChangeBatch {
     /// The column of a row whose value is not there, see [`Self::unchanged`].
     pub fn missing(&self, row: RowSpan) -> Option<usize> {
         self.span(row).iter().position(|cell| cell.len == CellSpan::UNCHANGED.len)
+    }
+
+    /// As [`Self::missing`], among some columns.
+    pub fn missing_of(&self, row: RowSpan, columns: &[usize]) -> Option<usize> {
+        let cells = self.span(row);
+        let is_missing = |column: &usize| cells.get(*column).is_some_and(|cell| cell.len == CellSpan::UNCHANGED.len);
+        columns.iter().copied().find(is_missing)
     }
 
     /// A row.

@@ -6,8 +6,11 @@
 pub mod change;
 pub mod fault;
 pub mod feed;
+pub mod history;
+pub mod kept_columns;
 pub mod position;
 pub mod protocol;
+pub mod retire;
 pub mod serve;
 pub mod sink;
 pub mod source;

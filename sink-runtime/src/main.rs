@@ -1,11 +1,15 @@
-//! `sink-runtime --plan FILE`: runs one worker.
+//! `sink-runtime --plan FILE`: runs one worker. `sink-runtime --retire FILE`: takes away what deleted Sinks and SourceConnectors
+//! leave, and says on standard output what came of it.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use afterbay_crds::plan::{PLAN_VERSION, Plan};
+use afterbay_crds::retirement::{RETIREMENT_VERSION, RetirementPlan};
 use anyhow::Context as _;
 use clap::Parser;
+use serde::de::DeserializeOwned;
+use sink_runtime::retire;
 use sink_runtime::worker::{self, Exit};
 use tokio::io::AsyncReadExt as _;
 use tokio::signal::unix::{SignalKind, signal};
@@ -24,23 +28,32 @@ const EXIT_PLAN: u8 = 4;
 #[command(version)]
 struct Arguments {
     /// The resolved plan of this worker (JSON)
-    #[arg(long, value_name = "FILE")]
-    plan: PathBuf,
+    #[arg(long, value_name = "FILE", required_unless_present = "retire")]
+    plan: Option<PathBuf>,
+    /// Take away what deleted Sinks and SourceConnectors leave: progress records, slots, publications (JSON)
+    #[arg(long, value_name = "FILE", conflicts_with = "plan")]
+    retire: Option<PathBuf>,
 }
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     log();
-    let plan = match read(&arguments.plan) {
-        Ok(plan) => plan,
+    // Of rustls' providers one is chosen, or it would not know which. It can only fail where one is chosen already.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let wanted = match (&arguments.plan, &arguments.retire) {
+        (Some(plan), _) => read(plan, PLAN_VERSION).map(|plan| Wanted::Worker(Box::new(plan))),
+        (None, Some(plan)) => read(plan, RETIREMENT_VERSION).map(Wanted::Retirement),
+        (None, None) => Err(anyhow::anyhow!("there is no plan")),
+    };
+    let plan = match wanted {
+        Ok(Wanted::Worker(plan)) => plan,
+        Ok(Wanted::Retirement(plan)) => return retire(plan),
         Err(error) => {
             tracing::error!(reason = "PlanInvalid", "{error:#}");
             return ExitCode::from(EXIT_PLAN);
         }
     };
-    // Of rustls' providers one is chosen, or it would not know which. It can only fail where one is chosen already.
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    match run(plan) {
+    match run(*plan) {
         Ok(Exit::Stopped) => ExitCode::SUCCESS,
         Ok(Exit::Fenced) => ExitCode::from(EXIT_FENCED),
         Ok(Exit::Broken) => ExitCode::FAILURE,
@@ -61,12 +74,18 @@ fn log() {
     }
 }
 
-fn read(path: &std::path::Path) -> anyhow::Result<Plan> {
+/// What it is started for.
+enum Wanted {
+    Worker(Box<Plan>),
+    Retirement(RetirementPlan),
+}
+
+fn read<P: DeserializeOwned>(path: &std::path::Path, of: u32) -> anyhow::Result<P> {
     let text = std::fs::read(path).with_context(|| format!("cannot read the plan {}", path.display()))?;
     let version: serde_json::Value = serde_json::from_slice(&text).context("the plan is not JSON")?;
     anyhow::ensure!(
-        version.get("version") == Some(&PLAN_VERSION.into()),
-        "the plan is not of version {PLAN_VERSION}: use programs of one version"
+        version.get("version") == Some(&of.into()),
+        "the plan is not of version {of}: use programs of one version"
     );
     serde_json::from_slice(&text).context("the plan is not understood")
 }
@@ -77,6 +96,35 @@ fn run(plan: Plan) -> anyhow::Result<Exit> {
     // What still blocks is waited for by nobody.
     runtime.shutdown_background();
     Ok(exit)
+}
+
+/// Ends with 0 where nothing stays behind. Told to end, it ends at once: what is not done can be done again.
+fn retire(plan: RetirementPlan) -> ExitCode {
+    let done = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().map(|runtime| {
+        let done = runtime.block_on(async {
+            tokio::select! {
+                done = retire::run(plan) => Some(done),
+                () = shutdown() => None,
+            }
+        });
+        // What still blocks is waited for by nobody.
+        runtime.shutdown_background();
+        done
+    });
+    let told = done.map_err(anyhow::Error::from).and_then(|done| {
+        let Some(done) = done else { return Ok(false) };
+        let whole = done.left.is_empty();
+        println!("{}", serde_json::to_string(&done)?);
+        Ok(whole)
+    });
+    match told {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            tracing::error!("{error:#}");
+            ExitCode::FAILURE
+        }
+    }
 }
 
 /// A signal to end, or the end of the program that started this one.

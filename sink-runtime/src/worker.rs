@@ -15,6 +15,8 @@ use crate::sink::status::SinkStatus;
 use crate::sink::thread::{self, Outcome};
 use crate::sink::{SinkContext, Stop};
 use crate::source::floors::Floors;
+use crate::source::histories::Histories;
+use crate::source::kept::Kept;
 use crate::source::manager::Manager;
 use crate::source::session::Context;
 use crate::source::status::SourceStatus;
@@ -77,6 +79,8 @@ fn start(plan: Plan, stop: &Stop) -> std::io::Result<(WorkerStatus, mpsc::Unboun
         plan: Arc::new(plan.source),
         sinks: plan.sinks.iter().cloned().collect(),
         floors: floors.clone(),
+        histories: Histories::default(),
+        kept: Kept::default(),
         status: SourceStatus::default(),
         queue_bytes: shares.queue_bytes,
         batch_bytes: shares.batch_bytes,

@@ -239,6 +239,12 @@ impl TransactionalProducer {
         count.map_err(|error| self.error(LOOKING_UP_PARTITIONS, name, error))
     }
 
+    /// What tells a topic from another one that had its name before; none where the brokers do not tell.
+    pub fn topic_id(&self, name: &str, timeout: Duration) -> Result<Option<String>, TransactionError> {
+        let found = self.client.native.describe_topic(name, timeout);
+        found.map(|found| found.id).map_err(|error| self.error(LOOKING_UP_PARTITIONS, name, error))
+    }
+
     /// Hands over a message; its bytes are copied. Waits while the queue is full.
     // Cloned for each try, and there is mostly one.
     #[allow(clippy::needless_pass_by_value)]

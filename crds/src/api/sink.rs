@@ -8,7 +8,8 @@ use serde::{Deserialize, Serialize};
 
 use super::format::Format;
 use super::source_connector::DesiredState;
-use crate::plan::{Compression, Envelope};
+use crate::names::DEFAULT_POOL;
+use crate::plan::{Compression, DeletionPolicy, Envelope, OnTruncate, SchemaChanges};
 
 /// A table, carried into a Kafka topic, every change once.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, CustomResource, KubeSchema)]
@@ -30,16 +31,28 @@ use crate::plan::{Compression, Envelope};
     validation = Rule::new("has(self.key) || !has(self.kafka.format.avro) || !has(self.kafka.format.avro.keyFullname)").message("keyFullname goes with a key"),
     validation = Rule::new("self.kafka.envelope == 'upsert' || !has(self.kafka.headers)").message("headers go with the upsert envelope"),
     validation = Rule::new("self.kafka.envelope == 'upsert' || !(has(self.kafka.format.text) || has(self.kafka.format.bytes) || has(self.kafka.format.value) && (has(self.kafka.format.value.text) || has(self.kafka.format.value.bytes)))").message("text and bytes hold one column, and the debezium envelope has before and after"),
-    validation = Rule::new("!has(self.key) || self.key.columns.size() == 1 || !(has(self.kafka.format.text) || has(self.kafka.format.bytes) || has(self.kafka.format.key) && (has(self.kafka.format.key.text) || has(self.kafka.format.key.bytes)))").message("text and bytes hold one column, and the key has more"),
+    validation = Rule::new("!has(self.key) || !has(self.key.columns) || self.key.columns.size() == 1 || !(has(self.kafka.format.text) || has(self.kafka.format.bytes) || has(self.kafka.format.key) && (has(self.kafka.format.key.text) || has(self.kafka.format.key.bytes)))").message("text and bytes hold one column, and the key has more"),
     validation = Rule::new("has(self.key) || !has(self.kafka.format.avro) || !has(self.kafka.format.avro.keyCompatibilityLevel)").message("keyCompatibilityLevel goes with a key"),
+    validation = Rule::new("!has(self.key) || self.key.primaryKey == has(self.source.tables)").message("with source.tables the key is primaryKey: true, as the columns differ from table to table; with source.table it is columns"),
+    validation = Rule::new("has(self.source.tables) == self.kafka.topic.name.contains('{table}')").message("with source.tables topic.name must contain {table}, and without it cannot"),
+    validation = Rule::new("has(self.source.tables) || !self.kafka.topic.name.contains('{schema}')").message("{schema} goes with source.tables"),
+    validation = Rule::new("!has(self.source.tables) || self.kafka.topic.name.contains('{schema}') || self.source.tables.filter(pattern, !pattern.startsWith('!')).all(pattern, pattern.matches('^(\"[^\"]*\"|[^\".*?])*[.]') && pattern.startsWith(self.source.tables.filter(first, !first.startsWith('!'))[0].find('^(\"[^\"]*\"|[^\".])*[.]')))").message("tables of more than one schema can match: topic.name must contain {schema}"),
+    validation = Rule::new("has(self.source.tables) == has(oldSelf.source.tables)").message("source.table and source.tables cannot take each other's place: make another Sink"),
     validation = Rule::new("has(self.kafka.transactionalIdPrefix) == has(oldSelf.kafka.transactionalIdPrefix) && (!has(self.kafka.transactionalIdPrefix) || self.kafka.transactionalIdPrefix == oldSelf.kafka.transactionalIdPrefix)").message("kafka.transactionalIdPrefix cannot change, as the Sink would not fence what runs under the old name: make another Sink"),
+    validation = Rule::new("!has(self.source.tables) || !has(self.retainHistory) && !has(self.source.startAt) && self.schemaChanges == 'Follow'").message("retainHistory, source.startAt and schemaChanges: Freeze do not go with source.tables, whose tables come and go"),
+    validation = Rule::new("!has(self.retainHistory) || duration(self.retainHistory) >= duration('1s') && duration(self.retainHistory) <= duration('720h')").message("retainHistory must be from 1s to 720h"),
     validation = Rule::new("self.source.name == oldSelf.source.name").message("source.name cannot change: make another Sink"),
+    validation = Rule::new("self.pool == oldSelf.pool").message("pool cannot change, as each pool has a place of its own in the source's log: make another Sink"),
     validation = Rule::new("self.kafka.connection == oldSelf.kafka.connection && self.kafka.topic.name == oldSelf.kafka.topic.name").message("kafka.connection and kafka.topic.name cannot change: make another Sink")
 )]
 pub struct SinkSpec {
     /// Whether it carries; paused it keeps its place, and the database keeps its log for it.
     #[serde(default)]
     pub state: DesiredState,
+    /// Which of the SourceConnector's workers carries it: Sinks of one pool share a worker and a replication slot.
+    #[serde(default = "default_pool")]
+    #[schemars(length(min = 1, max = 32), regex(pattern = r"^[a-z0-9]+$"))]
+    pub pool: String,
     /// What is carried.
     pub source: SinkSource,
     /// Whether the rows that the table holds at the start are sent.
@@ -50,6 +63,24 @@ pub struct SinkSpec {
     pub key: Option<Key>,
     /// Where it goes.
     pub kafka: KafkaSink,
+    /// What becomes of it when the table is truncated: it stalls, or goes on, and the rows that went stay in the topic.
+    #[serde(default)]
+    pub on_truncate: OnTruncate,
+    /// What becomes of its messages when the table's columns change: they follow, or keep the columns of the start.
+    #[serde(default)]
+    pub schema_changes: SchemaChanges,
+    /// For how long the source's log is kept behind what is committed, from `1s` to `720h`, so that this Sink can be set back,
+    /// or another one of the table started, within it (`source.startAt`); without it not at all.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 32), regex(pattern = r"^([0-9]+(ms|s|m|h))+$"))]
+    pub retain_history: Option<String>,
+    /// What goes with the Sink when it is deleted: its progress record, or nothing. The topic stays.
+    #[serde(default)]
+    pub deletion_policy: DeletionPolicy,
+}
+
+fn default_pool() -> String {
+    DEFAULT_POOL.to_owned()
 }
 
 fn default_snapshot() -> bool {
@@ -57,22 +88,76 @@ fn default_snapshot() -> bool {
 }
 
 /// What is carried.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[x_kube(
+    validation = Rule::new("[has(self.table), has(self.tables), has(self.query)].filter(given, given).size() == 1").message("give one of table, tables and query"),
+    validation = Rule::new("!has(self.tables) || self.tables.exists(pattern, !pattern.startsWith('!'))").message("a pattern with ! leaves tables out, and there is none that brings any")
+)]
 pub struct SinkSource {
     /// The SourceConnector, in the same namespace.
     pub name: String,
-    /// The table, `schema.table`; quoted as in SQL where needed.
-    pub table: String,
+    /// The table, `schema.table`; quoted as in SQL where needed. This, `tables` or `query`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 256))]
+    pub table: Option<String>,
+    /// Patterns of tables, `schema.table` with `*` and `?`, quoted as in SQL where needed; a pattern with `!` in front leaves
+    /// out what it matches. Tables that come to match join, with a topic each.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 64), inner(length(min = 1, max = 256)))]
+    pub tables: Option<Vec<String>>,
+    /// A stateless `SELECT` over one table. What the key, `partitionBy`, headers and docs name are the columns that it gives.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 16384))]
+    pub query: Option<String>,
+    /// A place of the log within what is retained: a new Sink begins there, without a snapshot; one that has begun is set back
+    /// to it, once.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub start_at: Option<StartAt>,
+}
+
+impl SinkSource {
+    /// The ways to say what is carried, each with whether it is taken; just one is to be.
+    pub fn ways(&self) -> [(&'static str, bool); 3] {
+        [("table", self.table.is_some()), ("tables", self.tables.is_some()), ("query", self.query.is_some())]
+    }
+}
+
+/// A place of the source's log: a time, or a position.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[x_kube(validation = Rule::new("has(self.time) != has(self.position)").message("give time or position"))]
+pub struct StartAt {
+    /// What committed at or after this time, e.g. `2026-11-21T10:00:00Z`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(
+        length(max = 64),
+        regex(
+            pattern = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}([.][0-9]{1,6})?(Z|[+-][0-9]{2}:[0-9]{2})$"
+        )
+    )]
+    pub time: Option<String>,
+    /// The transactions that commit from this position on, e.g. `0/16B3748`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 32), regex(pattern = r"^[0-9A-Fa-f]{1,8}/[0-9A-Fa-f]{1,8}$"))]
+    pub position: Option<String>,
 }
 
 /// The message key.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[x_kube(
+    validation = Rule::new("has(self.columns) != self.primaryKey").message("give columns, or with source.tables primaryKey: true"),
+    validation = Rule::new("!self.primaryKey || !self.notEnforced").message("a primary key is unique: notEnforced goes with columns")
+)]
 pub struct Key {
     /// Its columns, in order.
+    #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 256))]
-    pub columns: Vec<String>,
+    pub columns: Option<Vec<String>>,
+    /// With `source.tables`: the columns of each table's primary key, in its order.
+    #[serde(default)]
+    pub primary_key: bool,
     /// Takes the key without a proof that it is unique. Where it is not, the messages of several rows share a key.
     #[serde(default)]
     pub not_enforced: bool,
@@ -97,7 +182,7 @@ pub struct KafkaSink {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 512))]
     pub progress_group_id_prefix: Option<String>,
-    /// An SQL expression over the table's columns (with the debezium envelope: those of the key). Its value, modulo the
+    /// An SQL expression over the columns that are carried (with the debezium envelope: those of the key). Its value, modulo the
     /// number of partitions, is a message's partition; without it the hash of the key is.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 16384))]

@@ -5,9 +5,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::references::{CertificateRef, PasswordRef};
-use crate::plan::{OnSlotLoss, PostgresTlsMode, SnapshotMode};
+use crate::plan::{DeletionPolicy, OnSlotLoss, PostgresTlsMode, SnapshotMode};
 
-/// A database whose changes are carried; the Sinks that name it share one worker and one replication slot.
+/// A database whose changes are carried; the Sinks that name it and one pool share one worker and one replication slot.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, CustomResource, KubeSchema)]
 #[kube(
     group = "afterbay.dev",
@@ -30,6 +30,9 @@ pub struct SourceConnectorSpec {
     /// The worker.
     #[serde(default)]
     pub worker: Worker,
+    /// What goes with it when it is deleted: its replication slots and its managed publication, or nothing.
+    #[serde(default)]
+    pub deletion_policy: DeletionPolicy,
 }
 
 /// What is wanted of a Sink, or of all Sinks of a SourceConnector.
@@ -78,6 +81,14 @@ pub struct PostgresSource {
     /// How the rows that tables hold at the start are read.
     #[serde(default)]
     pub snapshot: Snapshot,
+}
+
+impl PostgresSource {
+    /// The servers that it names, with their ports.
+    pub fn servers(&self) -> impl Iterator<Item = (&str, i32)> {
+        let one = self.host.iter().map(|host| (host.as_str(), self.port.unwrap_or_else(default_port)));
+        one.chain(self.hosts.iter().map(|host| (host.host.as_str(), host.port)))
+    }
 }
 
 /// Postgres' usual port.
@@ -150,7 +161,8 @@ impl Default for Publication {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Slot {
-    /// Its name; by default `afterbay_` and the SourceConnector's name, with underscores for dashes.
+    /// Its name; by default `afterbay_` and the SourceConnector's name, with underscores for dashes. It is that of the pool
+    /// `default`; another pool's is this one with `_` and the pool behind it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
     /// What Sinks do whose next changes it cannot give any more, as it was dropped, invalidated or moved on.
@@ -188,7 +200,7 @@ impl Default for Snapshot {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Worker {
-    /// What its queues and buffers may hold in all: a number of bytes, or with `Ki`, `Mi`, `Gi`. At
+    /// What the queues and buffers of each worker, of which there is one for each pool, may hold in all: a number of bytes, or with `Ki`, `Mi`, `Gi`. At
     /// least `8Mi`, and `2Mi` for each Sink.
     #[serde(default = "default_memory")]
     pub memory: String,

@@ -19,6 +19,7 @@ pub use refused::Refused;
 
 use crate::api::{KafkaConnectionSpec, SchemaRegistryConnectionSpec, SinkSpec, SourceConnectorSpec};
 use crate::names::ResourceName;
+use crate::plan::TableName;
 
 /// A text that holds manifests.
 #[derive(Clone, Debug)]
@@ -124,6 +125,8 @@ pub struct Manifests {
     pub sinks: BTreeMap<ResourceName, Located<SinkSpec>>,
     /// Secrets.
     pub secrets: BTreeMap<ResourceName, Located<SecretData>>,
+    /// Of each query the table that it reads, by its text: told by who reads SQL.
+    pub queried: BTreeMap<String, TableName>,
     /// Resources that nothing can refer to.
     pub(crate) aside: Aside,
     /// What is known of documents of which kind or name are not.

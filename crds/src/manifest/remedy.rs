@@ -9,7 +9,7 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
 use serde_json::Value;
 
 /// Examples of fields, by the end of their path. Objects stand here where their schema's `required` is not all they need.
-const EXAMPLES: [(&str, &str); 24] = [
+const EXAMPLES: [(&str, &str); 30] = [
     ("spec.postgres", "{host: db, database: shop, authentication: {username: afterbay}}"),
     ("bootstrapServers", "kafka-0:9092"),
     ("certificate", "ca.crt"),
@@ -31,9 +31,15 @@ const EXAMPLES: [(&str, &str); 24] = [
     ("source.name", "shop"),
     ("table", "public.orders"),
     ("name", "orders"),
+    ("spec.source", "{name: shop, table: public.orders}"),
+    ("spec.key", "{columns: [id]}"),
+    ("tables", "[public.*]"),
+    ("tables[0]", "public.*"),
     ("usernameSecret.username", "username"),
     ("username", "afterbay"),
     ("url", "http://registry:8081"),
+    ("spec.source", "{name: shop, table: public.orders}"),
+    ("query", "SELECT id, total FROM public.orders"),
 ];
 
 /// Where nothing stands, though something has to.

@@ -264,7 +264,7 @@ fn errors_are_flat_in_json() {
         serde_json::to_value(&errors[0]).expect("it is JSON"),
         serde_json::json!({
             "file": "a.yaml", "document": 1, "resource": "Sink default/a", "field": "spec.source.x",
-            "what": "there is no field x", "remedy": "use one of name, table",
+            "what": "there is no field x", "remedy": "use one of name, query, startAt, table, tables",
         })
     );
 }

@@ -11,7 +11,7 @@ use crate::api::{
     SchemaRegistryConnectionSpec, default_port,
 };
 use crate::manifest::Manifests;
-use crate::names::ResourceName;
+use crate::names::{ResourceName, WorkerName};
 use crate::plan::{
     CertificatePlan, HostPort, KafkaAuthenticationPlan, KafkaConnectionPlan, KafkaTlsPlan, PostgresConnectionPlan,
     PostgresTlsMode, PostgresTlsPlan, RegistryBasicPlan, RegistryConnectionPlan,
@@ -20,14 +20,14 @@ use crate::plan::{
 /// Gives each secret of a worker a file.
 pub(super) struct Secrets<'a> {
     manifests: &'a Manifests,
-    /// `<secrets directory>/<namespace>.<SourceConnector>`: workers share no files.
+    /// `<secrets directory>/<the worker's file stem>`: workers share no files.
     dir: PathBuf,
     files: BTreeMap<PathBuf, SecretSlice<u8>>,
 }
 
 impl<'a> Secrets<'a> {
-    pub(super) fn new(manifests: &'a Manifests, dir: &Path, worker: &ResourceName) -> Self {
-        let dir = dir.join(format!("{}.{}", worker.namespace, worker.name));
+    pub(super) fn new(manifests: &'a Manifests, dir: &Path, worker: &WorkerName) -> Self {
+        let dir = dir.join(worker.file_stem());
         Self { manifests, dir, files: BTreeMap::new() }
     }
 

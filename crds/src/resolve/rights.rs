@@ -2,7 +2,7 @@
 
 use super::Grants;
 use crate::api::KafkaConnectionSpec;
-use crate::plan::{KafkaSinkPlan, SinkPlan};
+use crate::plan::SinkPlan;
 use crate::rights::AclOperation::{DescribeConfigs, Read, Write};
 use crate::rights::{AclResource, Right};
 
@@ -13,7 +13,8 @@ pub(super) fn to_be_given(connection: &KafkaConnectionSpec, plan: &SinkPlan) -> 
 }
 
 /// What the worker of a Sink needs. Create is not among it: topics are made by whoever provisions.
-pub(super) fn of_sink(sink: &KafkaSinkPlan, of_connection: &str) -> Vec<Right> {
+pub(super) fn of_sink(plan: &SinkPlan, of_connection: &str) -> Vec<Right> {
+    let sink = &plan.kafka;
     let progress = || AclResource::Topic(sink.progress_topic.clone());
     // One row for all Sinks of the connection, as far as their names begin alike.
     let is_alike = |name: &str| name.starts_with(of_connection);
@@ -27,13 +28,15 @@ pub(super) fn of_sink(sink: &KafkaSinkPlan, of_connection: &str) -> Vec<Right> {
     } else {
         AclResource::Group(sink.progress_group_id.clone())
     };
-    vec![
+    let mut rights = vec![
         Right::new(Read, progress()),
         Right::new(Write, progress()),
-        Right::new(Write, AclResource::Topic(sink.topic.clone())),
         Right::new(Write, id),
         Right::new(Read, group),
         // How long the brokers allow a transaction to be.
         Right::new(DescribeConfigs, AclResource::Cluster),
-    ]
+    ];
+    let topics = plan.relations.iter().map(|relation| AclResource::Topic(relation.topic.clone()));
+    rights.extend(topics.map(|topic| Right::new(Write, topic)));
+    rights
 }

@@ -112,8 +112,11 @@ fn sinks_stand_in_the_order_of_their_names() {
     assert_eq!(sinks[0].place.to_string(), "a.yaml: document 6 (Sink prod/a)");
     let a = &plan.sinks[0];
     assert_eq!(a.uid, "eu/prod/a");
-    assert_eq!(a.table, TableName { schema: "public".into(), name: "A.x".into() });
-    assert_eq!((a.snapshot, a.envelope, &a.key_columns[..]), (false, Envelope::Upsert, &["x".into(), "z".into()][..]));
+    assert_eq!(a.relations[0].table, TableName { schema: "public".into(), name: "A.x".into() });
+    assert_eq!(
+        (a.snapshot, a.relations[0].envelope, &a.relations[0].key_columns[..]),
+        (false, Envelope::Upsert, &["x".into(), "z".into()][..])
+    );
     assert_eq!(a.kafka.transactional_id, "materialize-eu-prod.events-prod.a");
     assert_eq!(a.kafka.progress_topic, "_materialize-progress-eu-prod.events");
     assert_eq!(a.kafka.progress_key, "materialize-sink-eu-prod.a");
@@ -222,8 +225,8 @@ fn the_workers_are_given_what_they_need_and_no_more() {
 
 #[test]
 fn a_name_that_begins_otherwise_has_a_right_of_its_own() {
-    let mut sink = worker().plan.sinks.remove(0).kafka;
-    sink.transactional_id = format!("own-{}", sink.transactional_id);
+    let mut sink = worker().plan.sinks.remove(0);
+    sink.kafka.transactional_id = format!("own-{}", sink.kafka.transactional_id);
     let rights = rights::of_sink(&sink, "materialize-eu-prod.events-");
     let told: Vec<_> = rights.iter().map(ToString::to_string).collect();
     assert!(
@@ -231,6 +234,35 @@ fn a_name_that_begins_otherwise_has_a_right_of_its_own() {
         "{told:?}"
     );
     assert!(told.contains(&"Read on groups that begin with \"materialize-eu-prod.events-\"".to_owned()), "{told:?}");
+}
+
+#[test]
+fn each_pool_has_a_worker_and_a_slot() {
+    let text = secured().replace(
+        "  source: {name: my-shop, table: public.b}",
+        "  pool: bulk\n  source: {name: my-shop, table: public.b}",
+    );
+    let workers = workers(&text, &[]);
+    let told: Vec<_> = workers
+        .iter()
+        .map(|Worker { plan, provisioning, .. }| {
+            let sinks: Vec<_> = plan.sinks.iter().map(|sink| sink.name.as_str()).collect();
+            (plan.worker.as_str(), plan.source.slot.as_str(), provisioning.publication.name.as_str(), sinks)
+        })
+        .collect();
+    let publication = "afterbay_my_shop";
+    let expected = [
+        ("prod/my-shop/bulk", "afterbay_my_shop_bulk", publication, vec!["prod/b"]),
+        ("prod/my-shop", "afterbay_my_shop", publication, vec!["prod/a"]),
+    ];
+    assert_eq!(told, expected);
+    let files = workers.iter().flat_map(|worker| &worker.secrets).map(|file| &file.path);
+    assert!(
+        files
+            .clone()
+            .all(|path| path.starts_with("/secrets/prod.my-shop") || path.starts_with("/secrets/prod.my-shop.bulk"))
+    );
+    assert_eq!(files.clone().collect::<BTreeSet<_>>().len(), files.count(), "workers share no files");
 }
 
 #[test]

@@ -53,11 +53,12 @@ pub(super) fn check(subject: &mut Subject<'_>, spec: &SinkSpec) {
     if is_debezium {
         debezium(subject, format);
     }
-    if let (Some(key), Some(columns)) = (key.as_ref().or(as_part(format).as_ref()), &spec.key)
-        && columns.columns.len() > 1
+    let columns = spec.key.as_ref().and_then(|key| key.columns.as_ref()).map_or(0, Vec::len);
+    if let Some(key) = key.as_ref().or(as_part(format).as_ref())
+        && columns > 1
         && let Some(word) = single(key)
     {
-        let what = format!("{word} holds one column, and the key has {}", columns.columns.len());
+        let what = format!("{word} holds one column, and the key has {columns}");
         subject.tell(
             format!("{FIELD}{}", if value.is_some() { ".key" } else { "" }),
             what,

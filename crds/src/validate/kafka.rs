@@ -247,7 +247,7 @@ pub(super) fn topic_name(subject: &mut Subject<'_>, field: &str, topic: &str) {
     if !names::is_topic(topic) {
         let remedy = "use up to 249 letters, digits, dots, underscores and dashes";
         subject.tell(field, format!("\"{topic}\" cannot name a topic"), remedy);
-    } else if topic == "__consumer_offsets" || topic == "__transaction_state" || topic == "__cluster_metadata" {
+    } else if names::is_of_brokers(topic) {
         let what = format!("\"{topic}\" belongs to the brokers");
         subject.tell(field, what, "give the topic another name");
     }

@@ -1,8 +1,9 @@
 //! SourceConnectors.
 
+use super::shared::pools;
 use super::subject::Subject;
 use crate::api::{PostgresSource, SinkSpec, SourceConnectorSpec};
-use crate::names::{self, ResourceName};
+use crate::names::{self, ResourceName, WorkerName};
 use crate::plan::PostgresTlsMode;
 use crate::quantity;
 
@@ -51,11 +52,13 @@ pub(super) fn check(mut subject: Subject<'_>, spec: &SourceConnectorSpec) {
 }
 
 fn memory(subject: &mut Subject<'_>, memory: &str) {
-    let name = subject.name;
-    let reads_it = |sink: &ResourceName, spec: &SinkSpec| sink.sibling(&spec.source.name) == *name;
-    let sinks = subject.manifests.sinks.iter();
-    let sinks =
-        sinks.filter(|(sink, each)| each.knows("spec.source.name") && reads_it(sink, &each.spec)).count() as u64;
+    let (name, manifests) = (subject.name, subject.manifests);
+    let is_of = |sink: &ResourceName, spec: &SinkSpec, pool: &WorkerName| {
+        sink.sibling(&spec.source.name) == *name && spec.pool == pool.pool
+    };
+    let known = || manifests.sinks.iter().filter(|(_, each)| each.knows("spec.source.name") && each.knows("spec.pool"));
+    let of_pool = |pool: &WorkerName| known().filter(|(sink, each)| is_of(sink, &each.spec, pool)).count() as u64;
+    let sinks = pools(manifests, name).iter().map(of_pool).max().unwrap_or_default();
     let mut tell = |what: String, remedy: &str| subject.tell("spec.worker.memory", what, remedy);
     let needed = sinks * MEMORY_MIN_OF_A_SINK_MIB;
     match quantity::bytes(memory) {

@@ -65,6 +65,7 @@ fn usual() -> Vec<Value> {
                     "snapshot": {"mode": "Auto", "chunkRows": 20_000},
                 },
                 "worker": {"memory": "64Mi"},
+                "deletionPolicy": "Retain",
             }),
         ),
         resource(
@@ -80,9 +81,14 @@ fn usual() -> Vec<Value> {
             "orders",
             &json!({
                 "state": "running",
-                "source": {"name": "shop", "table": "public.orders"},
+                "pool": "default",
+                "source": {"name": "shop", "table": "public.orders", "startAt": {"position": "0/16B3748"}},
+                "retainHistory": "24h",
                 "snapshot": true,
                 "key": {"columns": ["id", "part"]},
+                "onTruncate": "Ignore",
+                "schemaChanges": "Freeze",
+                "deletionPolicy": "Retain",
                 "kafka": {
                     "connection": "events",
                     "topic": {"name": "orders", "partitions": 4, "replicationFactor": 2, "config": {"cleanup.policy": "compact"}},
@@ -134,9 +140,22 @@ fn unusual() -> Vec<Value> {
             "Sink",
             "customers",
             &json!({
-                "source": {"name": "replicated", "table": "public.customers"},
+                "source": {
+                    "name": "replicated", "table": "public.customers", "startAt": {"time": "2026-11-21T10:00:00Z"},
+                },
                 "kafka": {
                     "connection": "mutual", "topic": {"name": "customers"}, "envelope": "debezium", "format": {"json": {}},
+                },
+            }),
+        ),
+        resource(
+            "Sink",
+            "everything",
+            &json!({
+                "source": {"name": "replicated", "tables": ["public.*", "!public.customers"]},
+                "key": {"primaryKey": true},
+                "kafka": {
+                    "connection": "events", "topic": {"name": "all.{table}"}, "envelope": "upsert", "format": {"json": {}},
                 },
             }),
         ),
@@ -147,6 +166,17 @@ fn unusual() -> Vec<Value> {
                 "nullDefaults": true, "keyCompatibilityLevel": "BACKWARD", "valueCompatibilityLevel": "FULL_TRANSITIVE",
                 "docs": [{"type": "public.orders", "for": "value", "text": "Orders"}],
             }}),
+        ),
+        resource(
+            "Sink",
+            "open-orders",
+            &json!({
+                "source": {"name": "replicated", "query": "SELECT id, total FROM public.orders WHERE status = 'open'"},
+                "key": {"columns": ["id"]},
+                "kafka": {
+                    "connection": "mutual", "topic": {"name": "open"}, "envelope": "upsert", "format": {"json": {}},
+                },
+            }),
         ),
         sink_of("texts", &json!({"text": {}})),
         sink_of("bytes", &json!({"bytes": {}})),

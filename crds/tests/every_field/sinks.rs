@@ -95,10 +95,108 @@ spec.kafka.format = {"json": {"values": "raw"}}
 spec.kafka.format.json = {}
 spec.kafka.format.avro = {}
 spec.kafka.format.avro.registry = "schema"
-spec.pool = "default"
+spec.pool = 1
+spec.pool = ""
+spec.pool = "Bulk"
+spec.pool = "a-b"
+spec.pools = ["default"]
 spec.kafka.topic.name = "progress"
 "#,
     );
+}
+
+#[test]
+fn queries() {
+    check(
+        "Sink/open-orders",
+        r#"
+spec.source.query (left out)
+spec.source.query = null
+spec.source.query = ["SELECT id FROM public.orders"]
+spec.source.query = ""
+spec.source.query = " \n"
+spec.source.table = "public.orders"
+spec.source.querry = "SELECT 1"
+"#,
+    );
+}
+
+#[test]
+fn patterns() {
+    check(
+        "Sink/everything",
+        r#"
+spec.source.tables (left out)
+spec.source.tables = []
+spec.source.tables = "public.*"
+spec.source.tables = ["public.*", "orders"]
+spec.source.tables = ["public.*", "!a.b.c"]
+spec.source.tables = ["public.\"x"]
+spec.source.tables = ["public.my-*"]
+spec.source.tables = ["!public.*"]
+spec.source.tables = ["public.*", "sales.*"]
+spec.source.tables = ["*.orders"]
+spec.source.tables = [1]
+spec.retainHistory = "1h"
+spec.source.startAt = {"position": "0/1"}
+spec.schemaChanges = "Freeze"
+spec.source.table = "public.orders"
+spec.source.query = "SELECT 1"
+spec.key (left out)
+spec.key = {}
+spec.key = {"columns": ["id"]}
+spec.key.primaryKey = false
+spec.key.primaryKey = "yes"
+spec.key.notEnforced = true
+spec.kafka.topic.name = "orders"
+spec.kafka.topic.name = "{schema}"
+spec.kafka.topic.name = "{table} {schema}"
+spec.kafka.topic.name = "{tables}.{table}"
+"#,
+    );
+}
+
+#[test]
+fn sinks_of_patterns_and_others_do_not_meet_in_a_topic() {
+    let mut manifests = good();
+    let first = manifests.iter().position(|it| it["metadata"]["name"] == "everything").expect("it is there");
+    let mut second = manifests[first].clone();
+    second["metadata"]["name"] = json!("more");
+    manifests.push(second);
+    let told = |manifests: &[Value]| -> Vec<String> {
+        errors_of(manifests).into_iter().map(|error| format!("{}: {}", error.field, error.what)).collect()
+    };
+    let meets = format!(
+        "spec.kafka.topic.name: Sink default/everything (document {} of shop.yaml) can come to fill a topic of the same name",
+        first + 1
+    );
+    assert_eq!(told(&manifests), std::slice::from_ref(&meets));
+    let last = manifests.len() - 1;
+    manifests[last]["spec"]["source"]["tables"] = json!(["public.customers"]);
+    assert_eq!(told(&manifests), [] as [&str; 0], "the other one leaves it out");
+    manifests[last]["spec"]["source"]["tables"] = json!(["sales.customers"]);
+    assert_eq!(told(&manifests), std::slice::from_ref(&meets), "in another schema it is another table");
+    manifests[last]["spec"]["kafka"]["topic"]["name"] = json!("others.{table}");
+    assert_eq!(told(&manifests), [] as [&str; 0]);
+    manifests[last]["spec"]["kafka"]["topic"]["name"] = json!("{table}");
+    assert_eq!(told(&manifests), [] as [&str; 0], "no table there can be named so");
+    manifests[last]["spec"]["source"]["tables"] = json!(["sales.\"all.\"*"]);
+    assert_eq!(told(&manifests), [meets]);
+    manifests[last]["spec"]["kafka"]["connection"] = json!("mutual");
+    assert_eq!(told(&manifests), [] as [&str; 0], "it is another cluster's");
+}
+
+#[test]
+fn snapshots_of_many_tables_are_taken_in_chunks() {
+    let mut manifests = good();
+    manifests[4]["spec"]["postgres"]["snapshot"] = json!({"mode": "Consistent"});
+    let errors = errors_of(&manifests);
+    let [error] = &errors[..] else { panic!("{errors:#?}") };
+    assert_eq!(error.field, "spec.source.tables");
+    assert!(error.what.contains("SourceConnector replicated takes snapshots all at once"), "{error:?}");
+    let sink = manifests.iter_mut().find(|it| it["metadata"]["name"] == "everything").expect("it is there");
+    sink["spec"]["snapshot"] = json!(false);
+    assert_eq!(errors_of(&manifests), []);
 }
 
 #[test]

@@ -100,10 +100,46 @@ fn two_sources_do_not_share_a_slot() {
 }
 
 #[test]
+fn a_pool_reads_no_slot_of_another_source() {
+    let mut manifests = good();
+    let mut second = manifests[3].clone();
+    second["metadata"]["name"] = json!("warehouse");
+    second["spec"]["postgres"]["slot"]["name"] = json!("afterbay_shop_bulk");
+    manifests.push(second);
+    assert_eq!(errors_of(&manifests), []);
+    manifests[5]["spec"]["pool"] = json!("bulk");
+    let errors = errors_of(&manifests);
+    let [error] = &errors[..] else { panic!("{errors:#?}") };
+    assert_eq!(error.field, "spec.postgres.slot.name");
+    assert!(error.what.contains("SourceConnector default/shop reads slot afterbay_shop_bulk"), "{errors:#?}");
+}
+
+#[test]
+fn the_slot_of_a_pool_has_a_name_that_postgres_takes() {
+    let with = |slot: &str| {
+        let mut manifests = good();
+        manifests[3]["spec"]["postgres"]["slot"]["name"] = json!(slot);
+        manifests[5]["spec"]["pool"] = json!("bulk");
+        errors_of(&manifests)
+    };
+    assert_eq!(with(&"s".repeat(58)), []);
+    let errors = with(&"s".repeat(59));
+    let [error] = &errors[..] else { panic!("{errors:#?}") };
+    assert_eq!(error.field, "spec.pool");
+    let slot = format!("{}_bulk", "s".repeat(59));
+    assert_eq!(error.what, format!("the slot of this pool would be {slot}, which is longer than 63 bytes"));
+}
+
+#[test]
 fn a_worker_has_memory_for_each_of_its_sinks() {
     let with = |memory: &str, sinks: usize| {
         let mut manifests = good();
         manifests[3]["spec"]["worker"]["memory"] = json!(memory);
+        // Those of another pool have a worker of their own.
+        let mut apart = manifests[5].clone();
+        apart["metadata"]["name"] = json!("apart");
+        (apart["spec"]["kafka"]["topic"]["name"], apart["spec"]["pool"]) = (json!("apart"), json!("bulk"));
+        manifests.push(apart);
         for number in 1..sinks {
             let mut sink = manifests[5].clone();
             sink["metadata"]["name"] = json!(format!("orders-{number}"));

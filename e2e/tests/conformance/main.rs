@@ -5,8 +5,10 @@
 
 mod avro;
 mod clauses;
+mod examples;
 mod formats;
 mod headers;
 mod keys;
 mod life;
 mod partitioning;
+mod views;

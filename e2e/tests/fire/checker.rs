@@ -1,6 +1,6 @@
 //! Compares what readers of the topics see with what the database says has happened.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use afterbay_e2e::{Database, Follower, Format, Message, Rig};
@@ -8,6 +8,8 @@ use serde_json::Value;
 
 use crate::expectation::{Envelope, Found, Start, Story, Verdict, short, stories};
 use crate::ledger::{Key, Ledger, Note, Table};
+use crate::order::{Name, Order};
+use crate::view::View;
 
 /// How long what was committed may take to be seen, after the world is well again.
 const PATIENCE: Duration = Duration::from_mins(2);
@@ -23,20 +25,31 @@ pub struct Topic {
     pub envelope: Envelope,
     pub format: Format,
     pub start: Start,
+    pub view: View,
+    pub carrier: Carrier,
+}
+
+/// Whose topic it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Carrier {
+    /// A Sink of its own.
+    Own,
+    /// The one that carries several tables.
+    Many,
 }
 
 /// Reads all topics, and remembers what may never come again.
 pub struct Checker {
     reader: Follower,
     ledger: Ledger,
-    /// The positions of all messages of a topic.
-    positions: BTreeMap<String, HashSet<String>>,
+    /// What is known of the messages of a topic by their names alone.
+    orders: BTreeMap<String, Order>,
 }
 
 impl Checker {
     /// For tables to which nobody writes now, and before any Sink of them has begun.
     pub async fn open(rig: &Rig, database: &Database) -> Self {
-        Self { reader: Follower::start(rig), ledger: Ledger::open(database).await, positions: BTreeMap::new() }
+        Self { reader: Follower::start(rig), ledger: Ledger::open(database).await, orders: BTreeMap::new() }
     }
 
     /// Waits until the topics tell all that was done since the last check, and nothing else; how long that took. Nobody
@@ -55,9 +68,9 @@ impl Checker {
             for account in &mut accounts {
                 let topic = &account.topic.name;
                 let messages = read.get(topic).map_or(&[][..], Vec::as_slice);
-                let positions = self.positions.entry(topic.clone()).or_default();
-                no_name_twice(topic, positions, messages)?;
-                account.take(messages)?;
+                let order = self.orders.entry(topic.clone()).or_default();
+                let names = order.take(messages).map_err(|error| format!("{topic}: {error}"))?;
+                account.take(messages, names)?;
             }
             if read.is_empty() {
                 tokio::time::sleep(INTERVAL).await;
@@ -72,14 +85,32 @@ impl Checker {
 struct Account<'a> {
     topic: &'a Topic,
     stories: BTreeMap<Key, Story>,
-    found: BTreeMap<Key, Vec<Found>>,
+    found: BTreeMap<Key, Telling>,
     /// The rows of whom something is still to be told.
     lacking: BTreeSet<Key>,
 }
 
+/// What the messages of a row say, in the order of their names: a row may move from partition to partition, and readers
+/// see one before the other.
+#[derive(Default)]
+struct Telling {
+    names: Vec<Name>,
+    found: Vec<Found>,
+    partitions: BTreeSet<i32>,
+}
+
+impl Telling {
+    fn add(&mut self, name: Name, partition: i32, found: Found) {
+        let place = self.names.partition_point(|known| *known < name);
+        self.names.insert(place, name);
+        self.found.insert(place, found);
+        self.partitions.insert(partition);
+    }
+}
+
 impl<'a> Account<'a> {
     fn of(topic: &'a Topic, ledger: &Ledger, notes: &[Note]) -> Self {
-        let stories = stories(topic.table, topic.envelope, topic.start, ledger.rows(topic.table), notes);
+        let stories = stories((topic.table, topic.view), topic.envelope, topic.start, ledger.rows(topic.table), notes);
         let mut account = Self { topic, stories, found: BTreeMap::new(), lacking: BTreeSet::new() };
         let keys = account.stories.keys();
         account.lacking = keys.filter(|key| account.verdict(key) != Some(Verdict::Whole)).cloned().collect();
@@ -89,19 +120,26 @@ impl<'a> Account<'a> {
     /// None where nothing happened to such a row.
     fn verdict(&self, key: &Key) -> Option<Verdict> {
         let Topic { table, envelope, start, .. } = self.topic;
-        let found = self.found.get(key).map_or(&[][..], Vec::as_slice);
-        Some(self.stories.get(key)?.verdict(*table, *envelope, *start, found))
+        let telling = self.found.get(key);
+        let found = telling.map_or(&[][..], |telling| telling.found.as_slice());
+        let verdict = self.stories.get(key)?.verdict(*table, *envelope, *start, found);
+        let moved = telling.is_some_and(|telling| telling.partitions.len() > 1);
+        // What is missing in between may stand in a partition that was read a moment earlier.
+        Some(if moved && verdict == Verdict::Wrong { Verdict::Lacking } else { verdict })
     }
 
     /// Takes in messages; an error where they can never become right.
-    fn take(&mut self, messages: &[Message]) -> Result<(), String> {
+    fn take(&mut self, messages: &[Message], names: Vec<Name>) -> Result<(), String> {
         let mut touched = BTreeSet::new();
-        for message in messages {
+        for (message, name) in messages.iter().zip(names) {
             let row = self.topic.table.key_of(row_of(message));
-            // `<LSN>:s<n>` are the rows of a snapshot.
-            let of_snapshot = message.position().contains(":s");
-            let found = Found { of_snapshot, key: message.key.clone(), value: message.value.clone() };
-            self.found.entry(row.clone()).or_default().push(found);
+            let found = Found {
+                of_snapshot: name.is_of_snapshot(),
+                key: message.key.clone(),
+                value: self.comparable(message.value.clone()),
+            };
+            self.headers_tell(message, &found.value)?;
+            self.found.entry(row.clone()).or_default().add(name, message.partition, found);
             touched.insert(row);
         }
         for key in touched {
@@ -115,6 +153,34 @@ impl<'a> Account<'a> {
         Ok(())
     }
 
+    /// The value, with rows as the ledger has them.
+    fn comparable(&self, mut value: Value) -> Value {
+        let table = self.topic.table;
+        if self.topic.view != View::Whole {
+            return value;
+        }
+        if self.topic.envelope == Envelope::Upsert {
+            return table.comparable(value);
+        }
+        for side in ["before", "after"] {
+            value[side] = table.comparable(value[side].take());
+        }
+        value
+    }
+
+    /// Where a column is sent as headers, too, both say the same.
+    fn headers_tell(&self, message: &Message, row: &Value) -> Result<(), String> {
+        let has_headers = self.topic.table == Table::Word && self.topic.view == View::Whole;
+        if !has_headers || self.topic.envelope != Envelope::Upsert || row.is_null() {
+            return Ok(());
+        }
+        let header = message.headers.iter().find(|(name, _)| name == "of").map(|(_, value)| value.as_str());
+        if header == row["labels"]["of"].as_str() {
+            return Ok(());
+        }
+        Err(format!("{}: the headers {:?} are not those of {row}", self.topic.name, message.headers))
+    }
+
     /// What is still to be told, for people.
     fn lacks(&self) -> Option<String> {
         let first = self.lacking.first()?;
@@ -122,7 +188,7 @@ impl<'a> Account<'a> {
     }
 
     fn told(&self, key: &Key) -> String {
-        let found = self.found.get(key).map_or(&[][..], Vec::as_slice);
+        let found = self.found.get(key).map_or(&[][..], |telling| telling.found.as_slice());
         let found: Vec<_> = found
             .iter()
             .map(|found| {
@@ -140,15 +206,5 @@ fn row_of(message: &Message) -> &Value {
         (Value::Null, Value::Null) => &message.value["after"],
         (Value::Null, before) => before,
         (key, _) => key,
-    }
-}
-
-fn no_name_twice(topic: &str, known: &mut HashSet<String>, messages: &[Message]) -> Result<(), String> {
-    match messages.iter().find(|message| !known.insert(message.position().to_owned())) {
-        None => Ok(()),
-        Some(twice) => {
-            let what = format!("{} {}", twice.key, short(&twice.value));
-            Err(format!("{topic}: two messages are named {}, the second is {what}", twice.position()))
-        }
     }
 }

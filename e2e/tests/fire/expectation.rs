@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use crate::ledger::{Key, Note, Row, Rows, Table};
+use crate::view::View;
 
 /// How changes become messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,16 +59,27 @@ pub enum Start {
     Snapshot { last: i64 },
 }
 
-/// The stories of all rows of a table, from these rows and notes.
-pub fn stories(table: Table, envelope: Envelope, start: Start, rows: &Rows, notes: &[Note]) -> BTreeMap<Key, Story> {
+/// The stories of all rows of a table, from these rows and notes, as a view shows them.
+pub fn stories(
+    (table, view): (Table, View),
+    envelope: Envelope,
+    start: Start,
+    rows: &Rows,
+    notes: &[Note],
+) -> BTreeMap<Key, Story> {
     let mut stories = BTreeMap::<Key, Story>::new();
     if start != Start::Streaming {
         for (key, rows) in rows {
-            stories.insert(key.clone(), Story { rows: rows.clone(), changes: Vec::new() });
+            let rows: Vec<_> = rows.iter().filter_map(|row| view.of(row)).collect();
+            if !rows.is_empty() {
+                stories.insert(key.clone(), Story { rows, changes: Vec::new() });
+            }
         }
     }
+    let seen = |row: &Option<Row>| row.as_ref().and_then(|row| view.of(row));
     for note in notes.iter().filter(|note| note.table == table) {
-        for (key, change) in changes(envelope, note) {
+        let note = Note { before: seen(&note.before), after: seen(&note.after), ..*note };
+        for (key, change) in changes(envelope, &note) {
             stories.entry(key).or_default().changes.push(change);
         }
     }

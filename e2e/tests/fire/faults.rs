@@ -31,11 +31,14 @@ pub enum Fault {
     RegistryCut,
     RegistryHung,
     RegistrySlow,
+    Paused,
+    TopicGrown,
+    ColumnJoined,
 }
 
 impl Fault {
     /// All.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 21] = [
         Self::WorkerKilled,
         Self::RunKilled,
         Self::WorkerFrozen,
@@ -54,6 +57,9 @@ impl Fault {
         Self::RegistryCut,
         Self::RegistryHung,
         Self::RegistrySlow,
+        Self::Paused,
+        Self::TopicGrown,
+        Self::ColumnJoined,
     ];
 
     /// For people.
@@ -77,6 +83,9 @@ impl Fault {
             Self::RegistryCut => "registry away as the worker starts",
             Self::RegistryHung => "registry silent as the worker starts",
             Self::RegistrySlow => "registry slow as the worker starts",
+            Self::Paused => "Sinks paused, and running again",
+            Self::TopicGrown => "a partition more",
+            Self::ColumnJoined => "a column more",
         }
     }
 
@@ -134,6 +143,32 @@ impl Fault {
             Self::PostgresCut => network(&proxies.postgres, Network::Cut, random.millis(100, 3_000)).await,
             Self::PostgresHung => network(&proxies.postgres, Network::Hung, random.millis(1_000, 8_000)).await,
             Self::PostgresSlow => network(&proxies.postgres, Network::Slow, random.millis(2_000, 4_000)).await,
+            Self::Paused => {
+                world.end(random).await;
+                world.run_with_pauses(random);
+                sleep(random.millis(500, 3_000)).await;
+                world.end(random).await;
+                world.run();
+            }
+            Self::TopicGrown => {
+                world.grow_a_topic(random).await;
+                // It is looked for now and then, and where a life begins.
+                if random.chance(50) {
+                    kill_worker(world);
+                }
+            }
+            Self::ColumnJoined => {
+                let (name, owner) = (random.below(u64::MAX), random.below(11));
+                let join = format!(
+                    "SET lock_timeout = '10s'; \
+                     ALTER TABLE word ADD COLUMN joined_{name} int; \
+                     UPDATE word SET joined_{name} = n, n = nextval('numbers') WHERE owner = {owner}"
+                );
+                world.scenario.database.run(&join).await;
+                if random.chance(50) {
+                    kill_worker(world);
+                }
+            }
             // Schemas are asked for at the begin of a life: one is made to begin.
             Self::RegistryCut | Self::RegistryHung | Self::RegistrySlow => {
                 let how = match self {

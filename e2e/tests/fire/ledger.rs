@@ -17,11 +17,12 @@ pub enum Table {
     Account,
     Line,
     Event,
+    Word,
 }
 
 impl Table {
     /// All.
-    pub const ALL: [Self; 3] = [Self::Account, Self::Line, Self::Event];
+    pub const ALL: [Self; 4] = [Self::Account, Self::Line, Self::Event, Self::Word];
 
     /// Its name.
     pub fn name(self) -> &'static str {
@@ -29,6 +30,7 @@ impl Table {
             Self::Account => "account",
             Self::Line => "line",
             Self::Event => "event",
+            Self::Word => "word",
         }
     }
 
@@ -37,12 +39,28 @@ impl Table {
         match self {
             Self::Account | Self::Event => &["id"],
             Self::Line => &["region", "number"],
+            Self::Word => &["code"],
         }
     }
 
     /// The key of its Sinks; none has one where the table has none.
     pub fn key(self) -> &'static [&'static str] {
         if self == Self::Event { &[] } else { self.names() }
+    }
+
+    /// The row as it can be compared. A table that gets columns while it is written to has rows from before, in which they
+    /// are missing, and Avro has no other form for a document than its text.
+    pub fn comparable(self, mut row: Row) -> Row {
+        if self == Self::Word
+            && let Some(columns) = row.as_object_mut()
+        {
+            columns.retain(|_, value| !value.is_null());
+            if let Some(Value::String(text)) = columns.get("labels") {
+                let document = serde_json::from_str(text).expect("a document is written as JSON");
+                columns.insert("labels".into(), document);
+            }
+        }
+        row
     }
 
     /// What names this row.
@@ -151,7 +169,7 @@ async fn tables(database: &Database) -> BTreeMap<Table, Rows> {
     for table in Table::ALL {
         let mut rows = Rows::new();
         for row in database.rows(&format!("SELECT to_jsonb(t) FROM {} t", table.name())).await {
-            let row = parse(row[0].as_deref()).expect("a row is not null");
+            let row = table.comparable(parse(row[0].as_deref()).expect("a row is not null"));
             rows.entry(table.key_of(&row)).or_default().push(row);
         }
         tables.insert(table, rows);
@@ -162,11 +180,13 @@ async fn tables(database: &Database) -> BTreeMap<Table, Rows> {
 fn note(columns: Vec<Option<String>>) -> Note {
     let [seq, relation, before, after] = columns.try_into().expect("four columns were asked for");
     let table = Table::ALL.into_iter().find(|table| Some(table.name()) == relation.as_deref());
+    let table = table.expect("only known tables have the trigger");
+    let row = |text: Option<String>| parse(text.as_deref()).map(|row| table.comparable(row));
     Note {
         seq: seq.and_then(|seq| seq.parse().ok()).expect("a sequence gives numbers"),
-        table: table.expect("only known tables have the trigger"),
-        before: parse(before.as_deref()),
-        after: parse(after.as_deref()),
+        table,
+        before: row(before),
+        after: row(after),
     }
 }
 

@@ -8,6 +8,11 @@ CREATE TABLE event (id int NOT NULL, n int NOT NULL, body text);
 CREATE INDEX ON event (id);
 ALTER TABLE event REPLICA IDENTITY FULL;
 
+-- A key of text, a composite value, headers, and columns that join while it is carried.
+CREATE TYPE spot AS (x int, label text);
+CREATE TABLE word (code text PRIMARY KEY, n int NOT NULL, place spot, owner int, labels jsonb);
+ALTER TABLE word REPLICA IDENTITY FULL;
+
 -- `n` is another number in each change.
 CREATE SEQUENCE numbers;
 -- Keys that were never there.
@@ -16,6 +21,10 @@ CREATE SEQUENCE fresh START 100000;
 INSERT INTO account SELECT i, nextval('numbers'), i % 7 FROM generate_series(1, 4000) i;
 INSERT INTO line SELECT i / 100, i % 100, nextval('numbers'), 'line ' || i FROM generate_series(0, 1999) i;
 INSERT INTO event SELECT i, nextval('numbers'), repeat('x', i % 50) FROM generate_series(1, 1000) i;
+INSERT INTO word
+    SELECT 'w' || i || chr(200 + i % 40), nextval('numbers'),
+           ROW(i, CASE WHEN i % 5 > 0 THEN 'at "' || i || '"' END)::spot, i % 11, jsonb_build_object('of', i::text)
+    FROM generate_series(1, 1500) i;
 
 -- What happened, written in the transaction of the change. Transactions that change a row wait for each other at its
 -- lock, which is held until their commit, and those that insert a key wait at the unique index: so the notes of one key
@@ -35,3 +44,4 @@ END $$;
 CREATE TRIGGER note AFTER INSERT OR UPDATE OR DELETE ON account FOR EACH ROW EXECUTE FUNCTION note();
 CREATE TRIGGER note AFTER INSERT OR UPDATE OR DELETE ON line FOR EACH ROW EXECUTE FUNCTION note();
 CREATE TRIGGER note AFTER INSERT OR UPDATE OR DELETE ON event FOR EACH ROW EXECUTE FUNCTION note();
+CREATE TRIGGER note AFTER INSERT OR UPDATE OR DELETE ON word FOR EACH ROW EXECUTE FUNCTION note();

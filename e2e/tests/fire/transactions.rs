@@ -57,10 +57,32 @@ fn part(random: &mut Random) -> Vec<Step> {
 
 /// Statements that change a few rows of one table.
 fn change(random: &mut Random) -> String {
-    match random.below(5) {
+    match random.below(7) {
         0 | 1 => account(random),
         2 | 3 => line(random),
+        4 | 5 => word(random),
         _ => event(random),
+    }
+}
+
+fn word(random: &mut Random) -> String {
+    let (number, owner) = (1 + random.below(1_800), random.below(30));
+    // Most are there.
+    let code = format!("'w{number}' || chr({})", 200 + number % 40);
+    match random.below(8) {
+        0 => format!(
+            "INSERT INTO word VALUES ('new \"' || nextval('fresh'), nextval('numbers'), NULL, {owner}, '{{\"of\": \"new\"}}')"
+        ),
+        1 | 2 => format!(
+            "INSERT INTO word VALUES ({code}, nextval('numbers'), ROW({owner}, 'set, \"quoted\"')::spot, {owner}) \
+             ON CONFLICT (code) DO UPDATE SET n = excluded.n, place = NULL, labels = '{{\"of\": \"{owner}\"}}'"
+        ),
+        3 => format!("DELETE FROM word WHERE code = {code}"),
+        4 => format!("UPDATE word SET code = code || '~', n = nextval('numbers') WHERE code = {code}"),
+        // It moves to another partition.
+        5 => format!("UPDATE word SET owner = {owner}, n = nextval('numbers') WHERE code = {code}"),
+        6 => format!("UPDATE word SET n = nextval('numbers'), place.x = {number} WHERE owner = {owner} AND n % 7 = 0"),
+        _ => format!("UPDATE word SET n = nextval('numbers'), owner = NULL WHERE code = {code}"),
     }
 }
 
@@ -147,6 +169,8 @@ pub fn markers() -> String {
          ON CONFLICT (id) DO UPDATE SET n = excluded.n; \
      INSERT INTO line SELECT -i, 0, nextval('numbers'), NULL FROM generate_series(1, 6) i \
          ON CONFLICT (region, number) DO UPDATE SET n = excluded.n; \
+     INSERT INTO word SELECT '-' || i, nextval('numbers'), NULL, i FROM generate_series(1, 6) i \
+         ON CONFLICT (code) DO UPDATE SET n = excluded.n; \
      INSERT INTO event SELECT -1, nextval('numbers'), 'marker'"
         .into()
 }

@@ -4,14 +4,16 @@ use std::time::{Duration, Instant};
 
 use afterbay_crds::report::{SinkReport, SinkState};
 use afterbay_e2e::proxy::{Network, Proxy};
-use afterbay_e2e::{Afterbay, Format, Manifests, Rig, Scenario, Sink};
+use afterbay_e2e::{Afterbay, Format, Manifests, Rig, Scenario, Sink, broker, manifests};
+use serde_json::json;
 use tokio_postgres::Config;
 
-use crate::checker::{Checker, Topic};
+use crate::checker::{Carrier, Checker, Topic};
 use crate::expectation::{Envelope, Start};
 use crate::ledger::{self, Table};
 use crate::random::Random;
 use crate::transactions::markers;
+use crate::view::View;
 
 /// `spec.kafka.commit.timeout` of every Sink: so short that a test can wait for it.
 pub const TRANSACTION_TIMEOUT: Duration = Duration::from_secs(5);
@@ -65,17 +67,27 @@ impl World {
             ("line", Table::Line, Envelope::Upsert, Format::Avro),
             ("line-changes", Table::Line, Envelope::Debezium, Format::Avro),
             ("event", Table::Event, Envelope::Debezium, Format::Json),
+            ("word", Table::Word, Envelope::Upsert, Format::Json),
+            ("word-changes", Table::Word, Envelope::Debezium, Format::Avro),
         ];
         let start = Start::Snapshot { last: i64::MAX };
-        let lasting = lasting.map(|(name, table, envelope, format)| Topic {
+        let of = |(name, table, envelope, format)| Topic {
             name: scenario.topic(name),
             table,
             envelope,
             format,
             start,
-        });
+            view: View::Whole,
+            carrier: Carrier::Own,
+        };
+        let mut lasting: Vec<_> = lasting.into_iter().map(of).collect();
+        let even = of(("even", Table::Word, Envelope::Upsert, Format::Json));
+        lasting.push(Topic { view: View::Even, ..even });
+        for (name, table) in [("many.account", Table::Account), ("many.line", Table::Line)] {
+            let one = of((name, table, Envelope::Upsert, Format::Json));
+            lasting.push(Topic { carrier: Carrier::Many, ..one });
+        }
         let proxies = Proxies { broker, postgres, registry };
-        let lasting = lasting.into();
         let mut world = Self { scenario, proxies, afterbay: None, checker, manifests, lasting, fresh: None, begun: 0 };
         world.run();
         world.scenario.database.run(&markers()).await;
@@ -103,30 +115,76 @@ impl World {
         self.scenario.run_elsewhere(&self.all_manifests())
     }
 
+    /// Ends `afterbay run`, one way or the other.
+    pub async fn end(&mut self, random: &mut Random) {
+        if let Some(afterbay) = self.afterbay.take() {
+            if random.chance(50) { afterbay.kill().await } else { drop(afterbay.stop().await) }
+        }
+    }
+
+    /// Starts `afterbay run` with some Sinks that stand still.
+    pub fn run_with_pauses(&mut self, random: &mut Random) {
+        let paused = |manifests: Manifests, topic: &Topic| {
+            let state = if random.chance(60) { "paused" } else { "running" };
+            manifests.set(&format!("Sink/{}", name_of(topic)), "spec.state", state)
+        };
+        let own = self.lasting.iter().chain(&self.fresh).filter(|topic| topic.carrier == Carrier::Own);
+        let manifests = own.fold(self.all_manifests(), paused);
+        self.afterbay = Some(self.scenario.run(&manifests));
+    }
+
+    /// Gives one of the topics that are there another partition.
+    pub async fn grow_a_topic(&self, random: &mut Random) {
+        let topic = random.pick(&self.lasting).name.as_str();
+        let count = broker::partitions(self.scenario.rig, topic);
+        broker::add_partitions(self.scenario.rig, topic, count + 1).await;
+    }
+
+    /// With the Sink that carries several tables.
+    fn with_many(&self) -> Manifests {
+        let topic = self.scenario.topic("many.{table}");
+        let timeout = format!("{}s", TRANSACTION_TIMEOUT.as_secs());
+        let spec = json!({
+            "source": {"name": "shop", "tables": ["public.*", "!public.word", "!public.event", "!public.audit"]},
+            "key": {"primaryKey": true},
+            "kafka": {
+                "connection": "events",
+                "topic": {"name": topic, "partitions": 2},
+                "envelope": "upsert",
+                "format": {"json": {}},
+                "commit": {"timeout": timeout},
+            },
+        });
+        self.manifests.clone().with(manifests::resource("Sink", "many", spec))
+    }
+
     fn all_manifests(&self) -> Manifests {
-        let topics = self.lasting.iter().chain(&self.fresh);
-        topics.fold(self.manifests.clone(), |manifests, topic| {
+        let own = self.lasting.iter().chain(&self.fresh).filter(|topic| topic.carrier == Carrier::Own);
+        own.fold(self.with_many(), |manifests, topic| {
             let resource = format!("Sink/{}", name_of(topic));
             let timeout = format!("{}s", TRANSACTION_TIMEOUT.as_secs());
-            manifests.with(sink(topic)).set(&resource, "spec.kafka.commit.timeout", timeout)
+            let manifests = manifests.with(sink(topic)).set(&resource, "spec.kafka.commit.timeout", timeout);
+            with_options(manifests, &resource, topic)
         })
     }
 
     /// Puts a Sink that has never begun in the place of the last such one, and starts `afterbay run` anew with it.
     pub async fn begin_a_sink(&mut self, random: &mut Random) {
-        if let Some(afterbay) = self.afterbay.take() {
-            if random.chance(50) { afterbay.kill().await } else { drop(afterbay.stop().await) }
-        }
+        self.end(random).await;
         self.begun += 1;
         let (table, envelope) = *random.pick(&[
             (Table::Account, Envelope::Upsert),
             (Table::Line, Envelope::Upsert),
             (Table::Line, Envelope::Debezium),
             (Table::Event, Envelope::Debezium),
+            (Table::Word, Envelope::Upsert),
+            (Table::Word, Envelope::Debezium),
         ]);
         let format = *random.pick(&[Format::Json, Format::Avro]);
         let name = self.scenario.topic(&format!("fresh-{}", self.begun));
-        self.fresh = Some(Topic { name, table, envelope, format, start: Start::Snapshot { last: i64::MAX } });
+        let start = Start::Snapshot { last: i64::MAX };
+        let (view, carrier) = (View::Whole, Carrier::Own);
+        self.fresh = Some(Topic { name, table, envelope, format, start, view, carrier });
         self.run();
     }
 
@@ -192,6 +250,29 @@ fn sink(topic: &Topic) -> Sink {
     match topic.envelope {
         Envelope::Upsert => sink,
         Envelope::Debezium => sink.debezium(),
+    }
+}
+
+/// What the Sinks of the table with all kinds of columns make use of.
+fn with_options(manifests: Manifests, resource: &str, topic: &Topic) -> Manifests {
+    if let Some(query) = topic.view.query() {
+        return manifests.set(resource, "spec.source", json!({"name": "shop", "query": query}));
+    }
+    if topic.table != Table::Word {
+        return manifests;
+    }
+    let manifests = match topic.format {
+        Format::Json => manifests.set(resource, "spec.kafka.format.json.values", "native"),
+        // Columns join, and the registry asks for a default.
+        Format::Avro => manifests.set(resource, "spec.kafka.format.avro.nullDefaults", true),
+    };
+    match topic.envelope {
+        Envelope::Upsert => manifests.set(resource, "spec.kafka.partitionBy", "seahash(owner::text)").set(
+            resource,
+            "spec.kafka.headers",
+            "labels",
+        ),
+        Envelope::Debezium => manifests.set(resource, "spec.kafka.partitionBy", "crc32(code)"),
     }
 }
 

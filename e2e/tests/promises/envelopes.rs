@@ -281,18 +281,34 @@ async fn headers_tell_when_and_where_a_change_was_committed() {
 #[tokio::test]
 async fn with_another_prefix_the_names_are_another_systems() {
     let scenario = Scenario::new("prefix").await;
-    scenario.database.run("CREATE TABLE t (id int PRIMARY KEY); INSERT INTO t VALUES (1)").await;
+    let table = "CREATE TABLE t (id int PRIMARY KEY, age interval, labels jsonb); ALTER TABLE t REPLICA IDENTITY FULL; \
+                 INSERT INTO t VALUES (1, '1 day', '{\"materialize-mine\": \"0\", \"afterbay-mine\": \"1\"}')";
+    scenario.database.run(table).await;
     let topic = scenario.topic("t");
-    let manifests =
-        scenario.manifests().with(upsert(&topic)).set("KafkaConnection/events", "spec.namePrefix", "materialize");
-    scenario.carry(&manifests).await;
-    let messages = scenario.messages(&topic, Format::Json).await;
-    messages[0].header("materialize-timestamp");
-    messages[0].header("materialize-position");
+    let manifests = scenario
+        .manifests()
+        .with(upsert(&topic).format(Format::Avro))
+        .set("Sink/t", "spec.kafka.headers", "labels")
+        .set("KafkaConnection/events", "spec.namePrefix", "materialize");
+    let afterbay = scenario.run(&manifests);
+    afterbay.caught_up(&scenario).await;
+    let messages = scenario.messages(&topic, Format::Avro).await;
+    let names: Vec<_> = messages[0].headers.iter().map(|(name, _)| name.as_str()).collect();
+    assert_eq!(names, ["materialize-timestamp", "materialize-position", "afterbay-mine"]);
     let progress = scenario.progress_topic().replace("afterbay", "materialize");
     let records = afterbay_e2e::reference::consume(scenario.rig.broker(), &progress, ("text", "json"), &[]).await;
     let key = scenario.progress_key("t").replace("afterbay", "materialize");
     assert!(records.iter().any(|record| record.contains(&key)), "no record under {key} in {records:?}");
+    let subject = format!("{}/subjects/{topic}-value/versions/latest", scenario.rig.registry());
+    let (_, schema) = afterbay_e2e::http::request("GET", &subject, "").await.expect("the registry answers");
+    assert!(schema.contains("com.materialize.sink") && !schema.contains("afterbay"), "{schema}");
+    let plan = afterbay_e2e::afterbay::plan_file(afterbay.workers()[0]).expect("a worker runs from a plan");
+    let plan: serde_json::Value = serde_json::from_slice(&std::fs::read(plan).unwrap()).unwrap();
+    let names = progress.trim_start_matches("_materialize-progress-");
+    let sink = key.trim_start_matches("materialize-sink-").split_once('-').map(|(_, sink)| sink).unwrap();
+    for id in ["transactionalId", "progressGroupId"] {
+        assert_eq!(plan["sinks"][0]["kafka"][id], format!("materialize-{names}-{sink}"));
+    }
 }
 
 #[tokio::test]

@@ -3,18 +3,26 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod chunks;
+mod cut_over;
 mod debezium;
+mod deletion;
 mod envelopes;
 mod errors;
 mod exactly_once;
+mod frozen_columns;
 mod interleavings;
 mod isolation;
 mod large;
+mod many_tables;
 mod one_table;
 mod operating;
+mod patterns;
+mod pools;
 mod progress;
+mod queries;
 mod refusals;
 mod rejoining;
+mod retained_history;
 mod rights;
 mod schema_publications;
 mod security;
@@ -23,4 +31,5 @@ mod table_changes;
 mod tables;
 mod telling;
 mod topics;
+mod truncation;
 mod types;

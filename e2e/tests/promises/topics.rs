@@ -1,7 +1,10 @@
 //! Topics that are there are used as they are, and what is not as wanted is told.
 
-use afterbay_e2e::afterbay;
-use afterbay_e2e::{Format, Manifests, Scenario, broker, reference};
+use std::time::Duration;
+
+use afterbay_crds::report::SinkState;
+use afterbay_e2e::afterbay::{self, PATIENCE};
+use afterbay_e2e::{Format, Manifests, Scenario, Sink, await_condition, broker, reference};
 use serde_json::json;
 
 use crate::one_table::{TABLE, scenario};
@@ -47,6 +50,52 @@ async fn a_topic_that_differs_is_used_as_it_is_and_told() {
     let is_it = |line: &&serde_json::Value| line["what"].as_str().is_some_and(|what| what.contains("TopicDiffers"));
     assert_eq!(told.iter().find(is_it).expect("it is told again: nothing was changed")["severity"], "warning");
     assert_eq!(scenario.messages(&topic, Format::Json).await.len(), 1);
+}
+
+/// Somebody deletes the topic, and makes another one of its name.
+async fn replace(scenario: &Scenario, topic: &str) {
+    broker::delete_topics(scenario.rig, vec![topic.to_owned()]);
+    await_condition("the topic is gone", PATIENCE, async || (!broker::has_topic(scenario.rig, topic)).then_some(()))
+        .await;
+    broker::create_topic(scenario.rig, topic, 1, &[]).await;
+}
+
+/// Its rows are gone with the topic that held them: to go on in another one of its name would hide that.
+#[tokio::test]
+async fn a_topic_that_somebody_makes_again_is_not_filled_from_the_middle() {
+    let (scenario, topic, manifests) = scenario("replaced", TABLE).await;
+    let afterbay = scenario.run(&manifests);
+    afterbay.caught_up(&scenario).await;
+    replace(&scenario, &topic).await;
+    afterbay.stop().await;
+    scenario.database.run("INSERT INTO t VALUES (2)").await;
+    for _ in 0..2 {
+        let afterbay = scenario.run(&manifests);
+        let (message, hint) = afterbay.stalled("t", "TopicReplaced").await;
+        check(&message, &[topic.as_str(), "was deleted and made again"]);
+        check(&hint, &["give the Sink a new name"]);
+        afterbay.stop().await;
+    }
+    assert_eq!(scenario.messages(&topic, Format::Json).await, []);
+    let anew = manifests.without("Sink/t").with(Sink::new("anew", "public.t", &topic).key(&["id"]));
+    scenario.carry(&anew).await;
+    assert_eq!(scenario.messages(&topic, Format::Json).await.len(), 2);
+}
+
+/// It need not begin anew to see it.
+#[tokio::test]
+async fn a_topic_that_is_made_again_under_a_running_sink_is_seen() {
+    let (scenario, topic, manifests) = scenario("replaced-running", TABLE).await;
+    let afterbay = scenario.run(&manifests);
+    afterbay.caught_up(&scenario).await;
+    replace(&scenario, &topic).await;
+    let is_stalled = async || {
+        scenario.database.run("UPDATE t SET n = 2").await;
+        let report = afterbay.report().await?;
+        (report.sinks[0].state == SinkState::Stalled).then_some(())
+    };
+    await_condition("the Sink sees that its topic is another one", Duration::from_mins(2), is_stalled).await;
+    afterbay.stalled("t", "TopicReplaced").await;
 }
 
 #[tokio::test]

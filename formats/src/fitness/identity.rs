@@ -4,7 +4,7 @@ use afterbay_crds::plan::Envelope;
 use afterbay_crds::reason::Reason;
 use afterbay_crds::report::Problem;
 
-use super::{display, identifier, quoted};
+use super::{Source, display, identifier, quoted};
 use crate::relation::SqlType;
 use crate::table::{ColumnDescription, ReplicaIdentity, TableDescription};
 
@@ -12,10 +12,14 @@ use crate::table::{ColumnDescription, ReplicaIdentity, TableDescription};
 /// (8 bytes of headers, 2 for each 4 digits).
 const NUMERIC_DIGITS_IN_ROW: u16 = 28;
 
+/// What the columns behind WHERE are needed for.
+pub const CONDITION: &str = "WHERE";
+
 /// The problem, unless the table (and each of its partitions: the root's identity does not extend to them, and theirs
 /// not to the root, by which the stream labels the old rows) has a sufficient replica identity. `old_values` are the columns
 /// that a deletion must tell, and what they are for.
-pub fn check(table: &TableDescription, old_values: &[(&str, &str)], envelope: Envelope) -> Option<Problem> {
+pub fn check(source: Source<'_>, old_values: &[(&str, &str)], envelope: Envelope) -> Option<Problem> {
+    let table = source.table;
     let whole = std::iter::once((&table.schema, &table.name, &table.replica_identity));
     let leaves = table.leaves.iter().map(|leaf| (&leaf.schema, &leaf.name, &leaf.replica_identity));
     let mut lacking = Vec::new();
@@ -25,7 +29,7 @@ pub fn check(table: &TableDescription, old_values: &[(&str, &str)], envelope: En
         if full_breaks && *identity == ReplicaIdentity::Full {
             return Some(generated(schema, name));
         }
-        if let Some(lack) = lack(table, identity, old_values, envelope) {
+        if let Some(lack) = lack(source, identity, old_values, envelope) {
             why.get_or_insert(lack);
             lacking.push((schema, name));
         }
@@ -74,7 +78,7 @@ fn without_full(table: &TableDescription, why: &str) -> Problem {
 
 /// What an identity lacks.
 fn lack(
-    table: &TableDescription,
+    source: Source<'_>,
     identity: &ReplicaIdentity,
     old_values: &[(&str, &str)],
     envelope: Envelope,
@@ -85,6 +89,7 @@ fn lack(
     if envelope == Envelope::Debezium {
         return Some("the debezium envelope tells the whole old row".to_owned());
     }
+    let table = source.table;
     let none = Vec::new();
     let held = match identity {
         ReplicaIdentity::Index { columns } => columns,
@@ -92,15 +97,21 @@ fn lack(
         ReplicaIdentity::Nothing | ReplicaIdentity::Full => &none,
     };
     if let Some((column, what)) = old_values.iter().find(|(column, _)| !held.iter().any(|held| held == column)) {
-        return Some(format!(
-            "a deletion does not tell the old value of {what} column {}, which its tombstone needs",
-            identifier(column)
-        ));
+        let column = identifier(column);
+        return Some(if *what == CONDITION {
+            format!(
+                "an update or a deletion does not tell the old value of column {column}, by which the query's WHERE says \
+                 whether the row was in the topic"
+            )
+        } else {
+            format!("a deletion does not tell the old value of {what} column {column}, which its tombstone needs")
+        });
     }
     if held.is_empty() {
         return Some("an update or a deletion does not tell which row it is".to_owned());
     }
-    table.streamed_columns().find(|column| leaves_its_row(column)).map(|column| {
+    let read = table.streamed_columns().filter(|column| source.reads(&column.name));
+    { read }.find(|column| leaves_its_row(column)).map(|column| {
         format!(
             "column {} can be stored out of line (TOAST), and an update that leaves such a value as it is does not \
              tell it otherwise",

@@ -1,4 +1,4 @@
-use afterbay_crds::plan::{CommitPlan, Compression, FormatPlan, JsonValues, KafkaConnectionPlan, KafkaSinkPlan};
+use afterbay_crds::plan::{FormatPlan, JsonValues};
 
 use super::*;
 use crate::relation::SqlType;
@@ -46,40 +46,19 @@ fn names(names: &[&str]) -> Vec<String> {
     names.iter().map(|name| (*name).to_owned()).collect()
 }
 
-fn sink(key: &[String], envelope: Envelope) -> SinkPlan {
+fn sink(key: &[String], envelope: Envelope) -> RelationPlan {
     let json = || FormatPlan::Json { values: JsonValues::Text };
-    SinkPlan {
-        name: "shop/orders".into(),
-        uid: "1".into(),
-        paused: false,
-        begun: false,
+    RelationPlan {
         table: TableName { schema: "public".into(), name: "orders".into() },
-        snapshot: true,
+        topic: "orders".into(),
         key_columns: key.to_vec(),
         key_not_enforced: false,
         envelope,
-        key_format: Some(json()),
+        key_format: (!key.is_empty()).then(json),
         value_format: json(),
+        query: None,
         partition_by: None,
         headers: None,
-        kafka: KafkaSinkPlan {
-            connection: KafkaConnectionPlan {
-                name: "shop/events".into(),
-                bootstrap_servers: "localhost:9092".into(),
-                tls: None,
-                authentication: None,
-                principal: None,
-                config: Vec::new(),
-            },
-            topic: "orders".into(),
-            progress_topic: "progress".into(),
-            progress_key: "orders".into(),
-            transactional_id: "orders".into(),
-            progress_group_id: "orders".into(),
-            name_prefix: "afterbay".into(),
-            compression: Compression::None,
-            commit: CommitPlan::default(),
-        },
     }
 }
 

@@ -12,9 +12,11 @@ use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, Command};
 use tokio::sync::watch::{Receiver, Sender};
 
+use super::joining::Joining;
 use super::reports::Finder;
 use super::{FAREWELL, Shared, watch};
 use crate::provision::{self, Outcome};
+use crate::tables::Choice;
 
 /// After this long a worker counts as stable, and its next restart is quick again.
 const STABLE: Duration = Duration::from_mins(1);
@@ -23,7 +25,8 @@ const EXIT_FENCED: i32 = 3;
 /// How a worker says that its plan cannot be run.
 const EXIT_PLAN: i32 = 4;
 
-fn patience() -> backon::ExponentialBackoff {
+/// How long to wait before each further try.
+pub fn patience() -> backon::ExponentialBackoff {
     ExponentialBuilder::default()
         .with_min_delay(Duration::from_millis(100))
         .with_max_delay(Duration::from_secs(30))
@@ -36,12 +39,17 @@ fn patience() -> backon::ExponentialBackoff {
 pub async fn run(
     shared: Arc<Shared>,
     index: usize,
-    worker: Worker,
+    mut worker: Worker,
     caught_up: Sender<bool>,
     mut stopping: Receiver<bool>,
 ) -> anyhow::Result<()> {
     let name = worker.name.to_string();
     shared.state.keep_secrets(&worker.secrets)?;
+    let mut tables = Joining::new(&shared, index, &worker);
+    tokio::select! {
+        choices = tables.at_first(&worker) => tables.carry(&mut worker, choices),
+        _ = stopping.wait_for(|stop| *stop) => return Ok(()),
+    }
     let log_end =
         async { if shared.until_caught_up { Some(watch::log_end(&shared, index, &worker).await) } else { None } };
     let both = async { tokio::join!(log_end, provide(&shared, index, &worker)) };
@@ -49,17 +57,25 @@ pub async fn run(
         both = both => both,
         _ = stopping.wait_for(|stop| *stop) => return Ok(()),
     };
-    // What is still missing is tried again beside the worker, which carries what it can meanwhile.
-    let beside = async {
-        if !provisioning.is_done() {
-            provide_until_done(&shared, index, &worker).await;
-        }
-        std::future::pending::<()>().await;
-    };
-    let supervised = supervise(&shared, index, &worker, &name, target, &caught_up, stopping.clone());
-    tokio::select! {
-        outcome = supervised => outcome,
-        () = beside => Ok(()),
+    let mut provided = provisioning.is_done();
+    loop {
+        // What is still missing is tried again beside the worker, which carries what it can meanwhile.
+        let beside = async {
+            if !provided {
+                provide_until_done(&shared, index, &worker).await;
+            }
+            std::future::pending::<()>().await;
+        };
+        let supervised =
+            supervise(&shared, index, &worker, &name, target, &caught_up, tables.change(&worker), stopping.clone());
+        let change = tokio::select! {
+            outcome = supervised => outcome?,
+            () = beside => return Ok(()),
+        };
+        let Some(choices) = change else { return Ok(()) };
+        tables.carry(&mut worker, choices);
+        // What the tables needed that joined is there; what there is to know of their topics is looked at in time.
+        provided = false;
     }
 }
 
@@ -88,7 +104,7 @@ async fn provide_until_done(shared: &Shared, index: usize, worker: &Worker) {
 fn subjects(worker: &Worker) -> impl Iterator<Item = String> {
     let connections = worker.provisioning.kafka.iter().map(|kafka| format!("connection {}", kafka.connection.name));
     let sinks = worker.sinks.iter().map(|sink| format!("sink {}", sink.name));
-    connections.chain([format!("source {}", worker.plan.source.name)]).chain(sinks)
+    connections.chain([format!("source {}", worker.name)]).chain(sinks)
 }
 
 async fn attempt(shared: &Shared, index: usize, worker: &Worker) -> Outcome {
@@ -96,9 +112,13 @@ async fn attempt(shared: &Shared, index: usize, worker: &Worker) -> Outcome {
     for kafka in &worker.provisioning.kafka {
         provision::kafka(kafka, &mut outcome).await;
     }
-    let source = &worker.plan.source;
+    let connection = &worker.plan.source.connection;
     let spec = &worker.provisioning.publication;
-    provision::provide_publication(&source.name, &source.connection, spec, &worker.plan.sinks, &mut outcome).await;
+    {
+        let _alone = shared.alone_at_publication(&worker.name.source).await;
+        let name = worker.name.to_string();
+        provision::provide_publication(&name, connection, spec, &worker.plan.sinks, &mut outcome).await;
+    }
     shared.reports.lacks(index, Finder::Provisioning, &outcome.problems);
     shared.reports.warns(index, &outcome.warnings);
     shared.keep_status();
@@ -114,6 +134,8 @@ async fn attempt(shared: &Shared, index: usize, worker: &Worker) -> Outcome {
     outcome
 }
 
+/// Keeps a process of the worker running. Gives what Sinks are to carry where that has changed, and the process has ended.
+#[expect(clippy::too_many_arguments, reason = "each is another thing that goes on meanwhile")]
 async fn supervise(
     shared: &Arc<Shared>,
     index: usize,
@@ -121,32 +143,40 @@ async fn supervise(
     name: &str,
     target: Option<u64>,
     caught_up: &Sender<bool>,
+    change: impl Future<Output = Vec<Choice>>,
     mut stopping: Receiver<bool>,
-) -> anyhow::Result<()> {
-    let stem = format!("{}.{}", worker.name.namespace, worker.name.name);
+) -> anyhow::Result<Option<Vec<Choice>>> {
+    let stem = worker.name.file_stem();
     let mut waits = patience();
+    // It goes on across the worker's restarts.
+    tokio::pin!(change);
     loop {
         let address_file = shared.state.path().join(format!("{stem}.address"));
         // That of the last worker says nothing about this one.
         let _ = std::fs::remove_file(&address_file);
         let plan = plan(shared, worker, &address_file);
-        let plan_file = shared.state.keep(&format!("{stem}.plan.json"), &serde_json::to_vec_pretty(&plan)?)?;
+        let plan_file = shared.state.keep_plan(&stem, &plan)?;
         let mut child = start(shared, &plan_file)?;
         // Taken out: waiting for a child closes what it still has of its pipe.
         let lifeline = child.stdin.take();
         shared.teller.worker(name, "started", child.id());
-        let log = tokio::spawn(pass_on(Arc::clone(shared), name.to_owned(), child.stderr.take()));
+        let (shared_with_log, whose, pipe) = (Arc::clone(shared), name.to_owned(), child.stderr.take());
+        let log = tokio::spawn(async move { pass_on(&shared_with_log, &whose, pipe).await });
         let begun = Instant::now();
         let ended = tokio::select! {
-            ended = child.wait() => Some(ended?),
-            () = watch::follow(shared, index, &address_file, target, caught_up) => None,
-            _ = stopping.wait_for(|stop| *stop) => None,
+            ended = child.wait() => Ended::ByItself(ended?),
+            () = watch::follow(shared, index, &address_file, target, caught_up) => Ended::AsAsked(None),
+            choices = &mut change => Ended::AsAsked(Some(choices)),
+            _ = stopping.wait_for(|stop| *stop) => Ended::AsAsked(None),
         };
-        let Some(status) = ended else {
-            // It commits what it holds, and ends.
-            drop(lifeline);
-            end(&mut child).await;
-            return Ok(());
+        let status = match ended {
+            Ended::ByItself(status) => status,
+            Ended::AsAsked(choices) => {
+                // It commits what it holds, and ends.
+                drop(lifeline);
+                end(&mut child).await;
+                return Ok(choices);
+            }
         };
         // Its last words come before what is said of its end.
         let _ = tokio::time::timeout(Duration::from_secs(1), log).await;
@@ -156,9 +186,17 @@ async fn supervise(
         }
         tokio::select! {
             () = tokio::time::sleep(waits.next().unwrap_or(STABLE)) => {}
-            _ = stopping.wait_for(|stop| *stop) => return Ok(()),
+            choices = &mut change => return Ok(Some(choices)),
+            _ = stopping.wait_for(|stop| *stop) => return Ok(None),
         }
     }
+}
+
+/// How a worker's process came to its end.
+enum Ended {
+    ByItself(ExitStatus),
+    /// It is to end; the tables that the next one is to carry, if that is why.
+    AsAsked(Option<Vec<Choice>>),
 }
 
 /// The plan as of now: Sinks may have begun since the manifests were resolved.
@@ -190,11 +228,12 @@ fn start(shared: &Shared, plan: &std::path::Path) -> anyhow::Result<Child> {
         })
 }
 
-async fn pass_on(shared: Arc<Shared>, worker: String, log: Option<tokio::process::ChildStderr>) {
+/// Tells the lines of a child's log.
+pub async fn pass_on(shared: &Shared, worker: &str, log: Option<tokio::process::ChildStderr>) {
     let Some(log) = log else { return };
     let mut lines = BufReader::new(log).lines();
     while let Ok(Some(line)) = lines.next_line().await {
-        shared.teller.log(&worker, &line);
+        shared.teller.log(worker, &line);
     }
 }
 

@@ -1,16 +1,19 @@
 //! `afterbay run`: every worker as a child process, until told to end.
 
 mod child;
+mod joining;
+mod prune;
 mod reports;
 pub mod status;
 mod watch;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use afterbay_crds::names::ResourceName;
 use afterbay_crds::resolve::{ResolveSettings, resolve};
 use serde_json::json;
 use tokio::signal::unix::{SignalKind, signal};
@@ -34,9 +37,16 @@ struct Shared {
     begun: Mutex<BTreeSet<String>>,
     reports: reports::Reports,
     http: reqwest::Client,
+    /// One for each SourceConnector: its pools share a publication, and two who see that it is not there would both make it.
+    publications: HashMap<ResourceName, tokio::sync::Mutex<()>>,
 }
 
 impl Shared {
+    /// Keeps the other pools of the SourceConnector from its publication as long as the guard lives.
+    async fn alone_at_publication(&self, source: &ResourceName) -> Option<tokio::sync::MutexGuard<'_, ()>> {
+        Some(self.publications.get(source)?.lock().await)
+    }
+
     /// Keeps what is known for `afterbay status`.
     fn keep_status(&self) {
         if let Err(error) = self.state.keep_status(&self.reports.all()) {
@@ -56,7 +66,7 @@ pub async fn run(arguments: RunArguments) -> anyhow::Result<ExitCode> {
 }
 
 async fn carry(arguments: RunArguments) -> anyhow::Result<ExitCode> {
-    let (manifests, errors) = dereference::manifests(&arguments.manifests);
+    let (manifests, errors) = dereference::manifests(&arguments.manifests, arguments.prune);
     if !errors.is_empty() {
         for error in &errors {
             match arguments.output {
@@ -82,6 +92,11 @@ async fn carry(arguments: RunArguments) -> anyhow::Result<ExitCode> {
         begun: begun.clone(),
     };
     let workers = resolve(&manifests, &settings);
+    let mut known = state.known()?;
+    let undeclared = known.undeclared(&manifests);
+    let retiring = arguments.prune.then(|| undeclared.retire(&manifests, &settings));
+    known.learn(&manifests, &workers);
+    state.keep_known(&known)?;
     let shared = Arc::new(Shared {
         state,
         teller: Teller::new(arguments.output),
@@ -89,6 +104,10 @@ async fn carry(arguments: RunArguments) -> anyhow::Result<ExitCode> {
         until_caught_up: arguments.until_caught_up,
         begun: Mutex::new(begun.iter().map(ToString::to_string).collect()),
         reports: reports::Reports::new(&workers),
+        publications: workers
+            .iter()
+            .map(|worker| (worker.name.source.clone(), tokio::sync::Mutex::default()))
+            .collect(),
         http: reqwest::Client::builder().timeout(Duration::from_secs(2)).build()?,
     });
     shared.keep_status();
@@ -100,8 +119,23 @@ async fn carry(arguments: RunArguments) -> anyhow::Result<ExitCode> {
         caught_up.push(is_done);
         running.spawn(child::run(Arc::clone(&shared), index, worker, done, stopping.clone()));
     }
+    // Beside the workers, which go on whatever comes of it.
+    let mut pruning = JoinSet::new();
+    match retiring {
+        Some(retiring) if !undeclared.is_empty() => {
+            let (done, is_done) = channel::channel(false);
+            caught_up.push(is_done);
+            pruning.spawn(prune::run(Arc::clone(&shared), retiring, known, done));
+        }
+        _ => {
+            for (subject, problem) in undeclared.warnings() {
+                shared.teller.warning(&subject, &problem);
+            }
+        }
+    }
     let code = wait(&shared, &arguments, caught_up, &mut running).await;
     stop.send_replace(true);
+    pruning.abort_all();
     let farewell = async { while running.join_next().await.is_some() {} };
     tokio::select! {
         _ = tokio::time::timeout(FAREWELL, farewell) => {}

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use afterbay_clients::postgres::Lsn;
 use afterbay_crds::reason::Reason;
 use afterbay_crds::report::{Problem, SinkReport, SinkState, WorkerReport};
 use afterbay_crds::resolve::Worker;
@@ -18,6 +19,8 @@ struct Known {
     lacks: HashMap<(Finder, String), Problem>,
     /// What there is to know around the worker, by subject.
     warnings: Vec<(String, Problem)>,
+    /// Tables that Sinks leave out, with these as subjects.
+    left_out: Vec<(String, Problem)>,
     /// Where the source's log ended at first, if somebody waits for it.
     target: Option<u64>,
 }
@@ -29,6 +32,8 @@ pub enum Finder {
     Provisioning,
     /// Who asks the source where its log ends.
     LogEnd,
+    /// Who asks the source for its tables.
+    Tables,
 }
 
 impl Reports {
@@ -37,15 +42,15 @@ impl Reports {
         let known = |worker: &Worker| {
             let sinks = worker.plan.sinks.iter().map(|sink| SinkReport {
                 name: sink.name.clone(),
-                table: sink.table.to_string(),
-                topic: sink.kafka.topic.clone(),
+                table: sink.table_in_words(),
+                topic: sink.topic_in_words(),
                 state: SinkState::Created,
                 begun: sink.begun,
                 ..SinkReport::default()
             });
             let report =
                 WorkerReport { worker: worker.name.to_string(), sinks: sinks.collect(), ..WorkerReport::default() };
-            Known { report, lacks: HashMap::new(), warnings: Vec::new(), target: None }
+            Known { report, lacks: HashMap::new(), warnings: Vec::new(), left_out: Vec::new(), target: None }
         };
         Self(Mutex::new(workers.iter().map(known).collect()))
     }
@@ -83,6 +88,26 @@ impl Reports {
         }
     }
 
+    /// What Sinks leave out, by subject.
+    pub fn leaves_out(&self, index: usize, left_out: Vec<(String, Problem)>) {
+        if let Some(known) = self.lock().get_mut(index) {
+            known.left_out = left_out;
+        }
+    }
+
+    /// Where the log of a worker's source ended when it was last heard of.
+    pub fn log_end(&self, index: usize) -> Option<u64> {
+        let end = self.lock().get(index)?.report.source.log_end.as_deref()?.parse::<Lsn>().ok()?;
+        Some(end.0)
+    }
+
+    /// Whether all Sinks by patterns of a worker have committed what commits before this place.
+    pub fn has_settled(&self, index: usize, target: u64) -> bool {
+        let all = self.lock();
+        let Some(known) = all.get(index) else { return true };
+        known.report.sinks.iter().filter(|sink| sink.tables.is_some()).all(|sink| has_settled(sink, target))
+    }
+
     /// All of them. Where a Sink itself tells of no error, what it lacks is one.
     pub fn all(&self) -> Vec<WorkerReport> {
         self.lock().iter().map(Known::with_lacks).collect()
@@ -112,14 +137,15 @@ impl Known {
     fn with_lacks(&self) -> WorkerReport {
         let mut report = self.report.clone();
         for sink in &mut report.sinks {
-            let of_sink = self.warnings.iter().filter(|(subject, _)| is_of(subject, sink));
+            let of_sink = self.warnings.iter().chain(&self.left_out).filter(|(subject, _)| is_of(subject, sink));
             let warnings: Vec<_> = of_sink.map(|(_, problem)| problem.clone()).collect();
             sink.warnings.extend(warnings);
             // That there is no topic says less than why it is not made.
             let says_more = |problem: &Problem| problem.reason == Reason::TopicNotFound.as_str();
             if sink.state != SinkState::Running && sink.error.as_ref().is_none_or(says_more) {
                 let by = |finder| self.lacks.get(&(finder, sink.name.clone()));
-                let lack = by(Finder::Provisioning).or_else(|| by(Finder::LogEnd)).cloned();
+                let lack =
+                    by(Finder::Provisioning).or_else(|| by(Finder::LogEnd)).or_else(|| by(Finder::Tables)).cloned();
                 sink.error = lack.or(sink.error.take());
             }
         }
@@ -134,7 +160,13 @@ mod tests {
     fn reports() -> Reports {
         let sink = |name: &str| SinkReport { name: name.into(), state: SinkState::Created, ..SinkReport::default() };
         let report = WorkerReport { sinks: vec![sink("default/a"), sink("default/b")], ..WorkerReport::default() };
-        Reports(Mutex::new(vec![Known { report, lacks: HashMap::new(), warnings: Vec::new(), target: None }]))
+        Reports(Mutex::new(vec![Known {
+            report,
+            lacks: HashMap::new(),
+            warnings: Vec::new(),
+            left_out: Vec::new(),
+            target: None,
+        }]))
     }
 
     fn reasons(reports: &Reports) -> Vec<Option<String>> {

@@ -18,7 +18,7 @@ const QUICK_INTERVAL: Duration = Duration::from_millis(100);
 
 /// The end of the source's log now; waits for the source.
 pub async fn log_end(shared: &Shared, index: usize, worker: &Worker) -> u64 {
-    let subject = format!("source {}", worker.plan.source.name);
+    let subject = format!("source {}", worker.name);
     loop {
         match ask_log_end(worker).await {
             Ok(end) => {
@@ -70,16 +70,16 @@ async fn ask(shared: &Shared, address: &str) -> Option<WorkerReport> {
 }
 
 fn take_in(shared: &Shared, index: usize, report: &WorkerReport) {
-    let begun = {
+    {
+        // Written while it is held: what another task has written of it since is not to be taken back.
         let mut known = shared.begun.lock().unwrap_or_else(PoisonError::into_inner);
         let before = known.len();
         known.extend(report.sinks.iter().filter(|sink| sink.begun).map(|sink| sink.name.clone()));
-        (known.len() > before).then(|| known.clone())
-    };
-    if let Some(begun) = begun
-        && let Err(error) = shared.state.keep_begun(&begun)
-    {
-        tracing::error!("{error:#}");
+        if known.len() > before
+            && let Err(error) = shared.state.keep_begun(&known)
+        {
+            tracing::error!("{error:#}");
+        }
     }
     let source = format!("source {}", report.worker);
     match &report.source.error {

@@ -53,6 +53,30 @@ fn the_quickstart_is_valid() {
 }
 
 #[test]
+fn the_queries_beside_the_quickstart_are_valid() {
+    let ended = afterbay(&["validate", "-f", "examples/quickstart", "examples/queries"]);
+    assert_eq!((ended.code, ended.log.as_str()), (Some(0), ""));
+    assert!(ended.out.starts_with("3 Sink(s), "), "{}", ended.out);
+}
+
+#[test]
+fn a_query_is_told_with_its_place_beside_all_else() {
+    let sink = |query: &str| {
+        format!(
+            "---\napiVersion: afterbay.dev/v1alpha1\nkind: Sink\nmetadata: {{name: t}}\nspec:\n  source: {{name: shop, query: \"{query}\"}}\n  \
+             key: {{columns: [id]}}\n  kafka: {{connection: event, topic: {{name: t}}, envelope: upsert, format: {{json: {{}}}}}}\n"
+        )
+    };
+    let text = |query: &str| format!("{SOURCE}---{KAFKA}{}", sink(query));
+    let told = afterbay_reading(&["validate", "-f", "-"], &text("SELECT id, sum(n) AS s FROM t"));
+    assert_eq!(told.code, Some(1));
+    check(&told.log, &["spec.kafka.connection: ", "spec.source.query: ", "sum", "(at character 12)", "what to do: "]);
+    let told = afterbay_reading(&["validate", "-f", "-"], &text(" "));
+    check(&told.log, &["spec.source.query: it is empty"]);
+    assert_eq!(told.log.matches("spec.source.query").count(), 1, "{}", told.log);
+}
+
+#[test]
 fn all_that_is_wrong_is_told_at_once_each_at_its_place() {
     let folder = tempfile::tempdir().expect("there is a place for files");
     let write = |name: &str, text: &str| fs::write(folder.path().join(name), text).expect("a file can be written");

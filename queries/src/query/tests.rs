@@ -1,4 +1,8 @@
+use afterbay_formats::relation::Column;
+
 use super::*;
+use crate::error::{Clause, QueryError};
+use crate::statement::Query;
 
 mod golden;
 
@@ -48,7 +52,10 @@ fn value(sql: &str) -> Result<(String, String), String> {
     let query = query.compile(&table, &[]).map_err(|error| error.to_string())?;
     let mut evaluated = Evaluated::default();
     let row = row.as_slice();
-    query.evaluate(&[row], &mut evaluated).map_err(|error| error.reason.to_owned())?;
+    query.evaluate(&[row], &mut evaluated);
+    if let Some(error) = evaluated.error(0) {
+        return Err(error.reason.to_owned());
+    }
     let output = query.output(&evaluated, 0, row);
     let cell = output.cell(0).map_or(NONE.to_owned(), |cell| String::from_utf8(cell.to_vec()).unwrap());
     Ok((cell, crate::types::name(&query.relation().columns[0].sql_type)))
@@ -95,7 +102,8 @@ fn alone_and_among_others() {
         let query = Query::parse(&format!("SELECT {sql} AS x FROM t")).unwrap().compile(&table, &[]).unwrap();
         let rows = [row.as_slice(), nulls.as_slice(), row.as_slice()];
         let mut evaluated = Evaluated::default();
-        assert_eq!(query.evaluate(&rows, &mut evaluated), Ok(()), "{sql}");
+        query.evaluate(&rows, &mut evaluated);
+        assert_eq!(evaluated.errors(), [], "{sql}");
         for at in [0, 2] {
             let output = query.output(&evaluated, at, rows[at]);
             let cell = output.cell(0).map_or(NONE.as_bytes(), |cell| cell);
@@ -137,14 +145,14 @@ fn order(id: &'static str, note: Option<&'static str>, amount: Option<&'static s
 
 fn evaluated(query: &CompiledQuery, rows: &[Cells], out: &mut Evaluated) -> Result<Vec<Option<Vec<String>>>, RowError> {
     let rows: Vec<&[Option<&str>]> = rows.iter().map(Vec::as_slice).collect();
-    let done = query.evaluate(&rows, out);
+    query.evaluate(&rows, out);
     let cells = |row: usize| {
         let output = query.output(out, row, rows[row]);
         let cell = |at| output.cell(at).map_or(NONE.to_owned(), |cell| String::from_utf8(cell.to_vec()).unwrap());
         (0..query.relation().columns.len()).map(cell).collect()
     };
     let all = (0..rows.len()).map(|row| out.passes(row).then(|| cells(row))).collect();
-    done.map(|()| all)
+    out.errors().first().map_or(Ok(all), |error| Err(error.clone()))
 }
 
 #[test]
@@ -253,13 +261,35 @@ fn errors_name_row_and_column() {
     let error = evaluated(&query, &ids(&["1", "9", "0"]), &mut out).unwrap_err();
     assert_eq!(error, RowError { row: 1, clause: Clause::Where, reason: "division by zero" });
     assert_eq!(error.to_string(), "the condition after WHERE cannot be computed: division by zero");
-    assert!(out.passes(0) && !out.passes(2));
+    // An error touches no other row, and of a row the first is told.
+    assert!(out.passes(0) && !out.passes(1) && out.passes(2));
+    assert_eq!(out.errors().iter().map(|error| error.row).collect::<Vec<_>>(), [1, 2]);
+    assert_eq!(out.error(2).map(|error| &error.clause), Some(&Clause::Column("share".to_owned())));
+    assert_eq!(out.error(0), None);
     // What does not pass is not computed.
     let query = compile("SELECT id, 12 / id AS share FROM shop.orders WHERE id <> 0").unwrap();
     assert!(evaluated(&query, &ids(&["0", "1"]), &mut out).is_ok());
     // One condition shields the other, also where only some rows need it.
     let query = compile("SELECT id FROM shop.orders WHERE id <> 0 AND 12 / id > 2").unwrap();
     assert_eq!(evaluated(&query, &ids(&["0", "1", "2", "0", "3"]), &mut out).unwrap().iter().flatten().count(), 3);
+}
+
+#[test]
+fn outputs_that_nobody_asks_for_are_not_computed() {
+    let sql = "SELECT upper(note) AS c, id AS k, 12 / id AS share, id + 1 AS next FROM shop.orders WHERE id < 9";
+    let table = orders();
+    let query = Query::parse(sql).unwrap().compile_only(&table, &[1, 3]).unwrap();
+    let whole = compile(sql).unwrap();
+    assert_eq!(query.relation(), whole.relation());
+    let names = |columns: &[usize]| columns.iter().map(|at| table.columns[*at].name.clone()).collect::<Vec<_>>();
+    assert_eq!(names(query.source_columns()), ["id"]);
+    assert_eq!(names(whole.source_columns()), ["id", "note"]);
+    assert_eq!(names(whole.behind(0)), ["note"]);
+    assert_eq!((names(whole.behind(1)), names(whole.behind(2))), (names(&[0]), names(&[0])));
+    let mut out = Evaluated::default();
+    let cells = evaluated(&query, &[order("0", None, None), order("9", None, None)], &mut out).unwrap();
+    let row = [NONE, "0", NONE, "1"].map(str::to_owned).to_vec();
+    assert_eq!(cells, [Some(row), None]);
 }
 
 #[test]

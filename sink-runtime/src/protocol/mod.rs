@@ -10,7 +10,8 @@ mod record;
 
 pub use machine::{Action, End, Event, Protocol, Start};
 pub use record::{
-    ProgressRecord, RECORD_VERSION, RecordError, RelationIdentity, SchemaIds, SnapshotProgress, SourceIdentity,
+    KeptColumn, ObeyedStart, OneTable, ProgressRecord, RecordError, RelationIdentity, SchemaIds, Skip,
+    SnapshotProgress, SourceIdentity, TableProgress, Tables,
 };
 
 #[cfg(test)]

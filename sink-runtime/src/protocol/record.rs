@@ -1,11 +1,16 @@
 //! The progress record: what a Sink has committed, as it stands in the progress topic.
 
+use afterbay_clients::postgres::Lsn;
+use afterbay_crds::plan::TableName;
 use serde::{Deserialize, Serialize};
 
+use crate::history::History;
 use crate::position::Position;
 
 /// The newest version of the record's shape that this build reads.
-pub const RECORD_VERSION: u32 = 2;
+pub const RECORD_VERSION: u32 = 4;
+/// The version of the records of Sinks by pattern.
+const PATTERN_VERSION: u32 = 4;
 
 /// The database that positions belong to.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -53,11 +58,40 @@ pub struct SnapshotProgress {
     pub key: Vec<String>,
 }
 
-/// A Sink's progress record; written in the Kafka transaction of the data that it speaks of.
+/// A column that a Sink keeps, whatever becomes of its table.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeptColumn {
+    /// Its name.
+    pub name: String,
+    /// The oid of its type.
+    #[serde(rename = "type")]
+    pub type_oid: u32,
+    /// The type's modifier; -1: none.
+    pub modifier: i32,
+}
+
+/// A start that the manifest asked for, and that was obeyed: once is enough.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ObeyedStart {
+    /// What was asked for.
+    pub asked: String,
+    /// What is not to be sent of what comes.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub skip: Option<Skip>,
+}
+
+/// Transactions that are not to be sent: those before a time, as far as there can be any.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Skip {
+    /// Those that committed before, in microseconds since 1970.
+    pub before_us: i64,
+    /// Where no more of them can come: clocks may be set back.
+    pub until: Lsn,
+}
+
+/// A Sink's progress record; written in the Kafka transaction of the data that it speaks of.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ProgressRecord {
-    /// Shape of this document.
-    pub version: u32,
     /// The Sink, `<namespace>/<name>`.
     pub sink: String,
     /// Identity of the Sink's life.
@@ -66,16 +100,109 @@ pub struct ProgressRecord {
     pub position: Position,
     /// Where the position holds.
     pub source: SourceIdentity,
+    /// What it carries.
+    pub tables: Tables,
+}
+
+/// What a Sink carries.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Tables {
+    /// The one relation that its manifest names.
+    One(OneTable),
+    /// All that its patterns match, as far as it has begun to carry them.
+    ByPattern(Vec<TableProgress>),
+}
+
+/// The relation of a Sink that has one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OneTable {
     /// The relation.
     pub relation: RelationIdentity,
     /// The topic that it fills.
     pub topic: String,
+    /// What tells the topic from another one that had its name before, where the brokers tell.
+    pub topic_id: Option<String>,
+    /// Schemas of the messages.
+    pub schemas: SchemaIds,
+    /// The snapshot, until its last row is committed.
+    pub snapshot: Option<SnapshotProgress>,
+    /// The columns that messages keep, where they do not follow those of the table.
+    pub columns: Option<Vec<KeptColumn>>,
+    /// What is retained of the source's log behind the position. A build that does not know of it retains less.
+    pub history: History,
+    /// The start that was obeyed last.
+    pub start_at: Option<ObeyedStart>,
+}
+
+/// A table of a Sink by pattern. One that is not told of has no message in its topic yet.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TableProgress {
+    /// Its name.
+    pub table: TableName,
+    /// The relation.
+    pub relation: RelationIdentity,
+    /// The topic that it fills.
+    pub topic: String,
+    /// What tells the topic from another one that had its name before, where the brokers tell.
+    #[serde(rename = "topicId", skip_serializing_if = "Option::is_none", default)]
+    pub topic_id: Option<String>,
     /// Schemas of the messages.
     #[serde(default)]
     pub schemas: SchemaIds,
     /// The snapshot, until its last row is committed.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub snapshot: Option<SnapshotProgress>,
+    /// Rows of a snapshot that is through.
+    #[serde(skip_serializing_if = "is_zero", default)]
+    pub rows: u64,
+    /// Whether it is carried no more: what stands in the topic is of the past.
+    #[serde(skip_serializing_if = "is_false", default)]
+    pub left: bool,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
+fn is_zero(rows: &u64) -> bool {
+    *rows == 0
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "as above")]
+fn is_false(left: &bool) -> bool {
+    !left
+}
+
+/// Versions 1 to 3 of the shape.
+#[derive(Serialize, Deserialize)]
+struct OneShape {
+    version: u32,
+    sink: String,
+    uid: String,
+    position: Position,
+    source: SourceIdentity,
+    relation: RelationIdentity,
+    topic: String,
+    #[serde(rename = "topicId", skip_serializing_if = "Option::is_none", default)]
+    topic_id: Option<String>,
+    #[serde(default)]
+    schemas: SchemaIds,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    snapshot: Option<SnapshotProgress>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    columns: Option<Vec<KeptColumn>>,
+    #[serde(skip_serializing_if = "History::is_empty", default)]
+    history: History,
+    #[serde(rename = "startAt", skip_serializing_if = "Option::is_none", default)]
+    start_at: Option<ObeyedStart>,
+}
+
+/// Version 4 of the shape.
+#[derive(Serialize, Deserialize)]
+struct PatternShape {
+    version: u32,
+    sink: String,
+    uid: String,
+    position: Position,
+    source: SourceIdentity,
+    tables: Vec<TableProgress>,
 }
 
 /// Why a progress record cannot be used.
@@ -93,15 +220,54 @@ pub enum RecordError {
 }
 
 impl ProgressRecord {
-    /// The version of a record: a build that knows of no snapshots under way must not go on from one, as it would leave out
-    /// the rows to come.
-    pub fn version_of(snapshot: Option<&SnapshotProgress>) -> u32 {
-        if snapshot.is_some() { 2 } else { 1 }
+    /// The version of a record. A build that knows of no snapshots under way, or of no patterns, must not go on from one with
+    /// them, as it would leave out the rows to come; nor from one with columns or changes that are to be left out, as it would
+    /// send them.
+    fn version(&self) -> u32 {
+        match &self.tables {
+            Tables::ByPattern(_) => PATTERN_VERSION,
+            Tables::One(
+                OneTable { columns: Some(_), .. } | OneTable { start_at: Some(ObeyedStart { skip: Some(_), .. }), .. },
+            ) => 3,
+            Tables::One(OneTable { snapshot: Some(_), .. }) => 2,
+            Tables::One(_) => 1,
+        }
+    }
+
+    /// What it says of the relation of a Sink that has one.
+    pub fn one(&self) -> Option<&OneTable> {
+        match &self.tables {
+            Tables::One(one) => Some(one),
+            Tables::ByPattern(_) => None,
+        }
     }
 
     /// The record as a Kafka value.
     pub fn to_bytes(&self) -> Result<Vec<u8>, RecordError> {
-        Ok(serde_json::to_vec(self)?)
+        let version = self.version();
+        let Self { sink, uid, position, source, tables } = self.clone();
+        Ok(match tables {
+            Tables::One(OneTable { relation, topic, topic_id, schemas, snapshot, columns, history, start_at }) => {
+                serde_json::to_vec(&OneShape {
+                    version,
+                    sink,
+                    uid,
+                    position,
+                    source,
+                    relation,
+                    topic,
+                    topic_id,
+                    schemas,
+                    snapshot,
+                    columns,
+                    history,
+                    start_at,
+                })
+            }
+            Tables::ByPattern(tables) => {
+                serde_json::to_vec(&PatternShape { version, sink, uid, position, source, tables })
+            }
+        }?)
     }
 
     /// The record of a Kafka value.
@@ -114,57 +280,133 @@ impl ProgressRecord {
         if version > RECORD_VERSION {
             return Err(RecordError::Newer { found: version });
         }
-        Ok(serde_json::from_slice(bytes)?)
+        if version == PATTERN_VERSION {
+            let PatternShape { sink, uid, position, source, tables, .. } = serde_json::from_slice(bytes)?;
+            return Ok(Self { sink, uid, position, source, tables: Tables::ByPattern(tables) });
+        }
+        let OneShape {
+            sink,
+            uid,
+            position,
+            source,
+            relation,
+            topic,
+            topic_id,
+            schemas,
+            snapshot,
+            columns,
+            history,
+            start_at,
+            ..
+        } = serde_json::from_slice(bytes)?;
+        let tables = Tables::One(OneTable { relation, topic, topic_id, schemas, snapshot, columns, history, start_at });
+        Ok(Self { sink, uid, position, source, tables })
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use afterbay_clients::postgres::Lsn;
-
     use super::*;
     use crate::position::ChangeId;
 
-    fn record(position: Position) -> ProgressRecord {
+    fn record(position: Position, snapshot: Option<SnapshotProgress>) -> ProgressRecord {
         ProgressRecord {
-            version: 1,
             sink: "default/orders".into(),
             uid: "u".into(),
             position,
             source: SourceIdentity { system: "7".into(), timeline: 1, database: "shop".into(), slot: "s".into() },
-            relation: RelationIdentity { oid: 16_400, entry: 16_411 },
-            topic: "orders".into(),
-            schemas: SchemaIds { key: None, value: Some(3) },
-            snapshot: None,
+            tables: Tables::One(OneTable {
+                relation: RelationIdentity { oid: 16_400, entry: 16_411 },
+                topic: "orders".into(),
+                topic_id: None,
+                schemas: SchemaIds { key: None, value: Some(3) },
+                snapshot,
+                columns: None,
+                history: History::default(),
+                start_at: None,
+            }),
         }
+    }
+
+    fn snapshot() -> SnapshotProgress {
+        SnapshotProgress { after: Some(vec!["7".into()]), rows: 3, key: vec!["id Integer".into()] }
+    }
+
+    fn text(record: &ProgressRecord) -> String {
+        let bytes = record.to_bytes().unwrap();
+        assert_eq!(&ProgressRecord::from_bytes(&bytes).unwrap(), record);
+        String::from_utf8(bytes).unwrap()
     }
 
     #[test]
     fn the_shape_is_stable() {
-        let done = record(Position::Done(Lsn(0x16_B374)));
+        let done = record(Position::Done(Lsn(0x16_B374)), None);
         assert_eq!(
-            String::from_utf8(done.to_bytes().unwrap()).unwrap(),
+            text(&done),
             r#"{"version":1,"sink":"default/orders","uid":"u","position":{"done":"0/16B374"},"source":{"system":"7","timeline":1,"database":"shop","slot":"s"},"relation":{"oid":16400,"entry":16411},"topic":"orders","schemas":{"value":3}}"#
         );
-        assert_eq!(ProgressRecord::from_bytes(&done.to_bytes().unwrap()).unwrap(), done);
-        let within = record(Position::Within(ChangeId { commit: Lsn(9), change: Lsn(5), index: 2, ordinal: 4 }));
-        assert_eq!(ProgressRecord::from_bytes(&within.to_bytes().unwrap()).unwrap(), within);
-        let snapshot =
-            Some(SnapshotProgress { after: Some(vec!["7".into()]), rows: 3, key: vec!["id Integer".into()] });
-        let version = ProgressRecord::version_of(snapshot.as_ref());
-        let chunk = ProgressRecord { version, snapshot, ..done };
-        assert_eq!(chunk.version, 2);
-        let text = String::from_utf8(chunk.to_bytes().unwrap()).unwrap();
+        let id = ChangeId { commit: Lsn(9), change: Lsn(5), index: 2, ordinal: 4 };
+        text(&record(Position::Within(id), None));
+        let chunk = text(&record(Position::Done(Lsn(0x16_B374)), Some(snapshot())));
+        assert!(chunk.starts_with(r#"{"version":2,"#), "{chunk}");
         assert!(
-            text.ends_with(r#""schemas":{"value":3},"snapshot":{"after":["7"],"rows":3,"key":["id Integer"]}}"#),
+            chunk.ends_with(r#""schemas":{"value":3},"snapshot":{"after":["7"],"rows":3,"key":["id Integer"]}}"#),
+            "{chunk}"
+        );
+    }
+
+    #[test]
+    fn the_shape_of_many_tables_is_stable() {
+        let table = |name: &str| TableProgress {
+            table: TableName { schema: "public".into(), name: name.into() },
+            relation: RelationIdentity { oid: 7, entry: 8 },
+            topic: format!("shop.{name}"),
+            topic_id: (name == "a").then(|| "dG9waWM".into()),
+            schemas: SchemaIds::default(),
+            snapshot: None,
+            rows: 0,
+            left: false,
+        };
+        let tables = vec![
+            TableProgress { rows: 5, ..table("a") },
+            TableProgress { snapshot: Some(snapshot()), ..table("b") },
+            TableProgress { left: true, ..table("c") },
+        ];
+        let record =
+            ProgressRecord { tables: Tables::ByPattern(tables), ..record(Position::Done(Lsn(0x16_B374)), None) };
+        assert_eq!(
+            text(&record),
+            r#"{"version":4,"sink":"default/orders","uid":"u","position":{"done":"0/16B374"},"source":{"system":"7","timeline":1,"database":"shop","slot":"s"},"tables":[{"table":{"schema":"public","name":"a"},"relation":{"oid":7,"entry":8},"topic":"shop.a","topicId":"dG9waWM","schemas":{},"rows":5},{"table":{"schema":"public","name":"b"},"relation":{"oid":7,"entry":8},"topic":"shop.b","schemas":{},"snapshot":{"after":["7"],"rows":3,"key":["id Integer"]}},{"table":{"schema":"public","name":"c"},"relation":{"oid":7,"entry":8},"topic":"shop.c","schemas":{},"left":true}]}"#
+        );
+    }
+
+    #[test]
+    fn kept_columns_are_for_builds_that_know_of_them() {
+        let mut keeps = record(Position::Done(Lsn(9)), None);
+        let Tables::One(one) = &mut keeps.tables else { panic!("it has one table") };
+        one.columns = Some(vec![KeptColumn { name: "id".into(), type_oid: 23, modifier: -1 }]);
+        let text = text(&keeps);
+        assert!(text.starts_with(r#"{"version":3,"#), "{text}");
+        assert!(
+            text.ends_with(r#""schemas":{"value":3},"columns":[{"name":"id","type":23,"modifier":-1}]}"#),
             "{text}"
         );
-        assert_eq!(ProgressRecord::from_bytes(text.as_bytes()).unwrap(), chunk);
+    }
+
+    #[test]
+    fn changes_that_are_left_out_are_for_builds_that_know_of_them() {
+        let mut set_back = record(Position::Done(Lsn(9)), None);
+        let Tables::One(one) = &mut set_back.tables else { panic!("it has one table") };
+        one.start_at = Some(ObeyedStart { asked: "position 0/7".into(), skip: None });
+        assert!(text(&set_back).starts_with(r#"{"version":1,"#), "nothing is left out");
+        let Tables::One(one) = &mut set_back.tables else { panic!("it has one table") };
+        one.start_at = Some(ObeyedStart { asked: "time t".into(), skip: Some(Skip { before_us: 7, until: Lsn(8) }) });
+        assert!(text(&set_back).starts_with(r#"{"version":3,"#));
     }
 
     #[test]
     fn a_newer_record_is_refused_whatever_its_shape() {
-        let error = ProgressRecord::from_bytes(br#"{"version":3,"place":"elsewhere"}"#).unwrap_err();
-        assert_eq!(error.to_string(), "the progress record has version 3, this build reads up to 2");
+        let error = ProgressRecord::from_bytes(br#"{"version":5,"place":"elsewhere"}"#).unwrap_err();
+        assert_eq!(error.to_string(), "the progress record has version 5, this build reads up to 4");
     }
 }

@@ -8,6 +8,8 @@ use crate::change::{ChangeBatch, Item, OldRow, RowRef, RowSpan};
 #[derive(Debug)]
 pub struct Hashes {
     expression: HashExpression,
+    /// Whose rows they are: which relation of the Sink.
+    relation: usize,
     /// How many columns a row has that it is meant for.
     columns: usize,
     /// Which batch the values are of: where its items are. All that are at hand at the same time differ in it.
@@ -21,23 +23,28 @@ pub struct Hashes {
 }
 
 impl Hashes {
-    /// Of rows with so many columns.
-    pub fn new(expression: HashExpression, columns: usize) -> Self {
-        Self { expression, columns, batch: 0, places: Vec::new(), values: Vec::new(), last: 0 }
+    /// Of rows of this relation of the Sink, with so many columns.
+    pub fn new(expression: HashExpression, relation: usize, columns: usize) -> Self {
+        Self { expression, relation, columns, batch: 0, places: Vec::new(), values: Vec::new(), last: 0 }
     }
 
-    /// Computes the hashes of a batch that comes. Rows of another width, from before the table's columns changed, are left
-    /// out.
-    pub fn prepare(&mut self, batch: &ChangeBatch) {
+    /// Another batch comes, which may lie where an earlier one lay.
+    pub fn forget(&mut self) {
+        self.batch = 0;
+    }
+
+    /// Computes the hashes of a batch. Rows of another width, from before the table's columns changed, are left out. The rows
+    /// of a snapshot are all of one relation.
+    fn prepare(&mut self, batch: &ChangeBatch) {
         self.batch = batch.items().as_ptr().addr();
         self.last = 0;
         let spans = batch.items().iter().flat_map(|item| match item {
             Item::SnapshotRow(row) => [Some(*row), None],
-            Item::Change(change) => match change.old {
+            Item::Change(change) if change.relation == self.relation => match change.old {
                 OldRow::Absent => [change.new, None],
                 OldRow::Identity(old) | OldRow::Full(old) => [Some(old), change.new],
             },
-            Item::Shape(_) | Item::Boundary(_) => [None, None],
+            Item::Change(_) | Item::Shape(..) | Item::Boundary(_) => [None, None],
         });
         let mut spans: Vec<RowSpan> = spans.flatten().filter(|span| span.width() == self.columns).collect();
         // Rows stand in the batch as they came; that they do is no promise of the batch.
@@ -50,7 +57,7 @@ impl Hashes {
 
     /// The hash of a row, out of what was computed if it is of that batch.
     pub fn of(&mut self, batch: &ChangeBatch, span: RowSpan) -> u64 {
-        // A chunk's rows came in between, or the columns have changed.
+        // It is the first of its batch, a chunk's rows came in between, or the columns have changed.
         if batch.items().as_ptr().addr() != self.batch {
             self.prepare(batch);
         }

@@ -3,12 +3,12 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use afterbay_clients::kafka::{ErrorClass, TopicHandle, TransactionError, TransactionalProducer};
+use afterbay_clients::kafka::{ErrorClass, TransactionError, TransactionalProducer};
 use afterbay_clients::postgres::Lsn;
 use afterbay_crds::report::{Problem, SinkState};
 
-use super::begin::{Begun, KAFKA_TIMEOUT, begin, messages};
-use super::messages::Messages;
+use super::begin::{Begun, begin, tell_differing};
+use super::carried::Carried;
 use super::relation::{self, SinkRelation};
 use super::snapshot::Snapshot;
 use super::transaction::Transaction;
@@ -16,11 +16,14 @@ use super::{SinkContext, problems};
 use crate::change::{Change, ChangeBatch, Item, RowSpan, Shape};
 use crate::fault;
 use crate::feed::{Delivery, Feed, Nothing};
-use crate::protocol::{Action, End, Event, Protocol, RelationIdentity, SchemaIds, SourceIdentity};
+use crate::history::History;
+use crate::kept_columns::KeptColumns;
+use crate::protocol::{Action, End, Event, ObeyedStart, Protocol, SourceIdentity, TableProgress};
 use crate::source::{Attached, checks};
 
 mod chunks;
 mod commit;
+mod retain;
 mod stage;
 
 /// How long a transaction stays open though nothing waits behind it: a breath, so that small source transactions that
@@ -38,8 +41,6 @@ const POSITION_INTERVAL: Duration = Duration::from_secs(10);
 const MARKERS: Duration = Duration::from_millis(5);
 /// With as many messages a transaction is no small one.
 const MANY_MESSAGES: u64 = 1_000;
-/// How often the topic's partitions are counted.
-const PARTITIONS_INTERVAL: Duration = Duration::from_secs(30);
 
 /// How a life ends.
 #[derive(Debug)]
@@ -93,9 +94,22 @@ pub fn live(context: &SinkContext) -> (Ending, bool) {
 enum Arrived<'b> {
     Nothing,
     Change(&'b ChangeBatch, &'b Change),
-    Row(&'b ChangeBatch, RowSpan),
+    /// A row of the snapshot of this relation.
+    Row(usize, &'b ChangeBatch, RowSpan),
 }
 
+impl Arrived<'_> {
+    /// Which relation of the Sink it is of.
+    fn relation(self) -> usize {
+        match self {
+            Self::Nothing => 0,
+            Self::Change(_, change) => change.relation,
+            Self::Row(relation, ..) => relation,
+        }
+    }
+}
+
+#[expect(clippy::struct_excessive_bools, reason = "each says something of its own, and none goes with another")]
 struct Life<'a> {
     context: &'a SinkContext,
     producer: TransactionalProducer,
@@ -104,23 +118,17 @@ struct Life<'a> {
     fresh: bool,
     start: Lsn,
     identity: SourceIdentity,
-    /// What the progress record says of the relation.
-    recorded: RelationIdentity,
     /// Where the source's log ended when this life began.
     log_end: Lsn,
     snapshot_time_us: i64,
-    relation: SinkRelation,
-    /// Columns of what comes that the relation is not held against yet.
-    shape: Option<Arc<Shape>>,
-    /// Columns of the stream, as it has told them last.
-    streamed: Option<Arc<Shape>>,
-    messages: Messages,
-    schemas: SchemaIds,
-    topic: TopicHandle,
-    partitions_counted: Instant,
+    /// Its relations, by the numbers that changes bear; none for one that is left out.
+    relations: Vec<Option<Carried<'a>>>,
+    /// What the record tells of tables that are not among them.
+    past: Vec<TableProgress>,
     transaction: Transaction,
-    snapshot_rows: u64,
     last_commit: Instant,
+    /// Whether something was asked of a broker or a registry for what is staged.
+    has_asked: bool,
     /// No transaction begins before.
     begin_from: Instant,
     has_committed: bool,
@@ -130,12 +138,29 @@ struct Life<'a> {
     timeout_ms: u64,
     /// The snapshot beside the stream, if one is under way.
     snapshot: Option<Snapshot>,
+    /// The relation that it is of.
+    in_chunks: usize,
+    /// The columns that messages keep, where they are known by now.
+    kept: Option<KeptColumns>,
+    /// From here on the stream's columns are those of the relation, or newer.
+    described_at: Option<Lsn>,
+    /// Whether the relation is known to be what comes in the stream.
+    confirmed: bool,
+    /// Whether the record that was written last is the first to say which columns are kept.
+    has_frozen: bool,
+    /// What is retained of the log.
+    history: History,
+    /// When it was looked last from where on.
+    retained_at: Instant,
+    /// The start that the record is to say was obeyed.
+    start_at: Option<ObeyedStart>,
 }
 
 impl<'a> Life<'a> {
-    fn new(context: &'a SinkContext, begun: Begun) -> Self {
+    fn new(context: &'a SinkContext, begun: Begun<'a>) -> Self {
         let now = Instant::now();
-        let Attached { feed, relation: recorded, start, identity, log_end, snapshot_time_us, .. } = begun.attached;
+        let Attached { feed, start, identity, log_end, snapshot_time_us, .. } = begun.attached;
+        let (in_chunks, snapshot) = begun.snapshot.unzip();
         Self {
             context,
             producer: begun.producer,
@@ -144,24 +169,26 @@ impl<'a> Life<'a> {
             fresh: begun.fresh,
             start,
             identity,
-            recorded,
             log_end,
             snapshot_time_us,
-            relation: begun.relation,
-            shape: None,
-            streamed: None,
-            messages: begun.messages,
-            schemas: begun.schemas,
-            topic: begun.topic,
-            partitions_counted: now,
+            relations: begun.relations,
+            past: begun.past,
             transaction: Transaction::new(now),
-            snapshot_rows: begun.snapshot.as_ref().map_or(0, |snapshot| snapshot.progress.rows),
             last_commit: now,
             begin_from: now,
+            has_asked: false,
             has_committed: false,
             commit_tried: false,
             timeout_ms: begun.timeout_ms,
-            snapshot: begun.snapshot,
+            snapshot,
+            in_chunks: in_chunks.unwrap_or_default(),
+            kept: begun.kept,
+            described_at: begun.described_at,
+            confirmed: begun.fresh,
+            has_frozen: false,
+            history: begun.history,
+            retained_at: now,
+            start_at: begun.start_at,
         }
     }
 }
@@ -176,6 +203,10 @@ impl Life<'_> {
             let delivered = self.feed.delivered.get();
             match self.feed.next(self.patience()) {
                 Ok(Delivery::Changes(batch, room)) => {
+                    let batch = match &mut self.kept {
+                        Some(kept) => kept.pick(batch),
+                        None => batch,
+                    };
                     self.take_in(&batch)?;
                     drop(room);
                 }
@@ -185,6 +216,7 @@ impl Life<'_> {
                 Err(Nothing::Yet) => self.rest(delivered)?,
                 Err(Nothing::Anymore) => return Err(problems::source_gone().into()),
             }
+            self.let_go();
             // Beside a snapshot, changes that are left out may keep it from ever coming to rest.
             if self.is_due() || self.is_position_due() {
                 self.drive(Event::CommitDue, Arrived::Nothing)?;
@@ -265,31 +297,62 @@ impl Life<'_> {
     }
 
     fn take_in(&mut self, batch: &ChangeBatch) -> Result<(), Ending> {
-        self.messages.prepare(batch);
+        self.begin_batch();
         for item in batch.items() {
             match item {
+                Item::Change(change) if self.skips(change) => {}
+                Item::Change(change) if !self.carries(change.relation) => self.pass_by(batch, change)?,
                 Item::Change(change) if self.snapshot.is_some() => self.beside_snapshot(batch, change)?,
                 Item::Change(change) => self.drive(Event::Change(change.id), Arrived::Change(batch, change))?,
-                Item::SnapshotRow(row) => self.drive(Event::SnapshotRow, Arrived::Row(batch, *row))?,
+                Item::SnapshotRow(row) => self.drive(Event::SnapshotRow, Arrived::Row(0, batch, *row))?,
                 Item::Boundary(end) => self.drive(Event::Boundary(*end), Arrived::Nothing)?,
                 // Looked at when a change of it is to be sent: what is passed over may have had other columns.
-                Item::Shape(shape) => {
-                    self.streamed = Some(Arc::clone(shape));
-                    self.shaped(shape);
+                Item::Shape(relation, shape) => {
+                    if let Some(Some(carried)) = self.relations.get_mut(*relation) {
+                        carried.streamed = Some(Arc::clone(shape));
+                    }
+                    self.shaped(*relation, shape);
                 }
             }
-            if self.is_large() {
+            // What many tables need at their first messages may take long, all together.
+            if self.is_large() || (std::mem::take(&mut self.has_asked) && self.is_due()) {
                 self.drive(Event::CommitDue, Arrived::Nothing)?;
             }
         }
         Ok(())
     }
 
-    /// What follows has these columns.
-    fn shaped(&mut self, shape: &Arc<Shape>) {
-        self.shape = Some(Arc::clone(shape));
-        if let Some(snapshot) = &mut self.snapshot {
+    /// What follows of a relation has these columns.
+    fn shaped(&mut self, relation: usize, shape: &Arc<Shape>) {
+        if let Some(Some(carried)) = self.relations.get_mut(relation) {
+            carried.shape = Some(Arc::clone(shape));
+        }
+        if let Some(snapshot) = &mut self.snapshot
+            && relation == self.in_chunks
+        {
             snapshot.shaped(shape);
+        }
+    }
+
+    fn carries(&self, relation: usize) -> bool {
+        matches!(self.relations.get(relation), Some(Some(_)))
+    }
+
+    /// A change of a relation that has left, or is left out. The Sink may stand behind just this one, and then it must come
+    /// again.
+    fn pass_by(&mut self, batch: &ChangeBatch, change: &Change) -> Result<(), Ending> {
+        if self.protocol.has(&change.id) {
+            return self.drive(Event::Change(change.id), Arrived::Change(batch, change));
+        }
+        Ok(())
+    }
+
+    /// Rows of another batch come.
+    fn begin_batch(&mut self) {
+        for carried in self.relations.iter_mut().flatten() {
+            if let Some(messages) = &mut carried.messages {
+                messages.begin_batch();
+            }
         }
     }
 
@@ -305,47 +368,65 @@ impl Life<'_> {
         !self.fresh && (staged.bytes >= commit.bytes || staged.messages >= commit.records)
     }
 
-    /// The columns of the changes that follow.
-    fn follow(&mut self, shape: &Shape) -> Result<(), Ending> {
-        if self.relation.is(shape) {
+    /// The columns of the changes of a relation that follow.
+    fn follow(&mut self, number: usize, shape: &Shape) -> Result<(), Ending> {
+        let Some(Some(carried)) = self.relations.get_mut(number) else { return Ok(()) };
+        if carried.relation.is(shape) {
             return Ok(());
         }
-        let plan = &self.context.plan;
-        let table = self.context.source.describe(&plan.table)?;
-        if table.oid != self.recorded.oid {
-            return Err(checks::made_again(&plan.table, table.oid, self.recorded.oid).into());
+        let plan = carried.plan;
+        if let Some(problem) = self.kept.as_ref().and_then(|kept| kept.against(&plan.table, shape)) {
+            return Err(problem.into());
         }
+        let table = self.context.source.describe(&plan.table)?;
+        if table.oid != carried.recorded.oid {
+            return Err(checks::made_again(&plan.table, table.oid, carried.recorded.oid).into());
+        }
+        let table = match &self.kept {
+            Some(kept) => kept.of(table),
+            None => table,
+        };
         // The catalogue is of now, the change of then.
         let table = if relation::is(&table, shape) {
             table
         } else {
-            self.context.source.describe_then(&table, shape)?.ok_or_else(|| problems::types_gone(self.context))?
+            let then = self.context.source.describe_then(&table, shape)?;
+            then.ok_or_else(|| problems::types_gone(&plan.table))?
         };
-        self.relation = SinkRelation::new(plan, table)?;
-        tracing::info!(sink = %plan.name, table = %plan.table, "columns changed, following");
-        self.compile()
+        carried.relation = SinkRelation::new(plan, table).map_err(|problem| {
+            if self.context.plan.by_pattern { problems::of_table(&plan.table, problem) } else { problem }
+        })?;
+        tracing::info!(sink = %self.context.plan.name, table = %plan.table, "columns changed, following");
+        self.compile(number)
     }
 
-    fn compile(&mut self) -> Result<(), Ending> {
-        let (messages, schemas) = messages(self.context, &self.relation, self.topic.clone(), self.messages.partitions)?;
-        self.messages = messages;
-        self.schemas = schemas;
+    /// Makes ready what messages of a relation need.
+    fn compile(&mut self, number: usize) -> Result<(), Ending> {
+        self.has_asked = true;
+        if let Some(Some(carried)) = self.relations.get_mut(number) {
+            carried.compile(self.context, &self.producer, number)?;
+        }
+        tell_differing(self.context, &self.relations);
         Ok(())
     }
 
     /// Tells the protocol what happened, and does what it asks for until it waits again.
     fn drive(&mut self, event: Event, arrived: Arrived<'_>) -> Result<(), Ending> {
+        if self.leaves_out(arrived)? {
+            return Ok(());
+        }
         let mut action = self.protocol.step(event);
         loop {
             let event = match action {
                 Action::Await | Action::PassOver => return Ok(()),
                 Action::Begin => {
-                    self.count_partitions()?;
+                    for carried in self.relations.iter_mut().flatten() {
+                        carried.begin_transaction();
+                    }
                     std::thread::sleep(self.begin_from.saturating_duration_since(Instant::now()));
                     self.producer.begin().map_err(|error| self.failed(error))?;
                     fault::point("begun");
                     self.transaction = Transaction::new(Instant::now());
-                    self.messages.begin_transaction();
                     Event::Begun
                 }
                 Action::Stage => {
@@ -367,7 +448,8 @@ impl Life<'_> {
                 Action::Acknowledge(position) => {
                     self.acknowledge(position);
                     fault::point("acknowledged");
-                    return Ok(());
+                    // What comes may have other columns already: the next life leaves them out from its beginning.
+                    return if self.has_frozen { Err(Ending::Again) } else { Ok(()) };
                 }
                 Action::End(End::Started(position)) => {
                     self.acknowledge(position);
@@ -379,22 +461,6 @@ impl Life<'_> {
             };
             action = self.protocol.step(event);
         }
-    }
-
-    /// Keys go to the partitions that there are, also when the topic grows. Between transactions, so that a replayed one
-    /// may fall otherwise, but never in part.
-    fn count_partitions(&mut self) -> Result<(), Ending> {
-        if self.partitions_counted.elapsed() < PARTITIONS_INTERVAL {
-            return Ok(());
-        }
-        let topic = &self.context.plan.kafka.topic;
-        let count = self.producer.partition_count(topic, KAFKA_TIMEOUT)?;
-        let before = std::mem::replace(&mut self.messages.partitions, count);
-        if count != before {
-            tracing::warn!(sink = %self.context.plan.name, "topic {topic} has {count} partitions now, it had {before}: keys move");
-        }
-        self.partitions_counted = Instant::now();
-        Ok(())
     }
 
     /// Commits what is there, if that can be done in time.

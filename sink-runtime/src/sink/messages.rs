@@ -9,10 +9,12 @@ use afterbay_formats::encoders::{EncodeError, Encoders};
 use afterbay_formats::headers::{Headers, HeadersPlan};
 use afterbay_formats::partition::{default_hash, of_hash, partition};
 use afterbay_formats::row::Row;
-use afterbay_queries::HashExpression;
+use afterbay_queries::carried::Projection;
+use afterbay_queries::{HashExpression, RowError};
 
 use super::hashes::Hashes;
 use super::keys_seen::KeysSeen;
+use super::projected::Projecting;
 use crate::change::{Change, ChangeBatch, ChangeKind, OldRow, RowRef, RowSpan};
 
 /// Why a change does not become a message.
@@ -33,6 +35,9 @@ pub enum MessageError {
     /// The source did not send the old row.
     #[error("the old row was not sent")]
     OldRowMissing,
+    /// The query has no result for a row.
+    #[error(transparent)]
+    NotComputable(RowError),
     /// The row has other columns than the table.
     #[error("a row has {found} columns instead of {expected}")]
     Width {
@@ -54,6 +59,28 @@ pub struct Staged {
     pub largest: u64,
 }
 
+/// What a change is to the topic: with a query it may be another than to the table.
+#[derive(Clone, Copy, Debug)]
+pub enum Effect<R> {
+    /// A row comes.
+    Come(R),
+    /// A row changes; what was sent of the one before, if that was needed.
+    Change(Option<(R, OldValues)>, R),
+    /// A row goes.
+    Go(R, OldValues),
+    /// Neither the row before nor the one after is in the topic.
+    Nothing,
+}
+
+/// How much is known of an old row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OldValues {
+    /// All.
+    All,
+    /// The columns of the replica identity; the others are NULL without meaning it.
+    OfIdentity,
+}
+
 /// Turns the changes of one relation into messages of one topic. Buffers are reused from message to message.
 pub struct Messages {
     encoders: Encoders,
@@ -63,8 +90,11 @@ pub struct Messages {
     headers: Option<HeadersPlan>,
     keys_seen: Option<KeysSeen>,
     hashes: Option<Hashes>,
+    /// The query, where there is one.
+    projecting: Option<Box<Projecting>>,
     envelope: Envelope,
-    topic: TopicHandle,
+    /// The topic.
+    pub topic: TopicHandle,
     /// How many partitions the topic has.
     pub partitions: i32,
     timestamp_header: String,
@@ -99,6 +129,8 @@ struct Header {
 
 /// What [`Messages`] is made of.
 pub struct MessagesSpec {
+    /// Which relation of the Sink it is.
+    pub relation: usize,
     /// Encoders of the relation as it is now.
     pub encoders: Encoders,
     /// Columns of the key, in its order.
@@ -109,7 +141,9 @@ pub struct MessagesSpec {
     pub keys_seen: Option<KeysSeen>,
     /// What chooses the partition, where it is not the key.
     pub partition_by: Option<HashExpression>,
-    /// How many columns a row has.
+    /// What makes the rows; none: they are those of the table.
+    pub projection: Option<Projection>,
+    /// How many columns a row of the table has.
     pub columns: usize,
     /// How a change becomes a message.
     pub envelope: Envelope,
@@ -124,13 +158,20 @@ pub struct MessagesSpec {
 impl Messages {
     /// See [`MessagesSpec`].
     pub fn new(spec: MessagesSpec) -> Self {
+        let (hashes, projecting) = match spec.projection {
+            Some(projection) => {
+                (None, Some(Projecting::new(projection, spec.envelope, spec.partition_by, spec.relation, spec.columns)))
+            }
+            None => (spec.partition_by.map(|expression| Hashes::new(expression, spec.relation, spec.columns)), None),
+        };
         Self {
             encoders: spec.encoders,
             key: spec.key,
             columns: spec.columns,
             headers: spec.headers,
             keys_seen: spec.keys_seen,
-            hashes: spec.partition_by.map(|expression| Hashes::new(expression, spec.columns)),
+            hashes,
+            projecting: projecting.map(Box::new),
             envelope: spec.envelope,
             topic: spec.topic,
             partitions: spec.partitions,
@@ -142,11 +183,20 @@ impl Messages {
         }
     }
 
-    /// The rows of this batch come next.
-    pub fn prepare(&mut self, batch: &ChangeBatch) {
+    /// The rows of another batch come next.
+    pub fn begin_batch(&mut self) {
         if let Some(hashes) = &mut self.hashes {
-            hashes.prepare(batch);
+            hashes.forget();
         }
+        if let Some(projecting) = &mut self.projecting {
+            projecting.forget();
+        }
+    }
+
+    /// Whether a change becomes no message. Why one cannot be computed is told where it is staged.
+    pub fn leaves_out(&mut self, batch: &ChangeBatch, change: &Change) -> bool {
+        let Some(projecting) = &mut self.projecting else { return false };
+        projecting.filters() && matches!(projecting.change(batch, change), Ok((Effect::Nothing, _)))
     }
 
     /// Another transaction begins.
@@ -161,7 +211,8 @@ impl Messages {
         self.keys_seen.as_mut().and_then(KeysSeen::news)
     }
 
-    /// Hands a row of the snapshot to Kafka: an insertion, named by the position of the start and its number.
+    /// Hands a row of the snapshot to Kafka: an insertion, named by the position of the start and its number. One that does
+    /// not pass the query gives no message.
     pub fn stage_snapshot_row(
         &mut self,
         producer: &TransactionalProducer,
@@ -170,56 +221,90 @@ impl Messages {
         time_us: i64,
         (start, number): (Lsn, u64),
     ) -> Result<Staged, MessageError> {
-        self.message.hash = self.hash(batch, Some(row));
-        let row = self.whole(batch, row)?;
-        self.encode_new(None, row)?;
-        self.count_key(false, true);
         self.header.timestamp(time_us);
         self.header.position(start, "s", number, "");
-        self.send(producer, &self.message)
+        self.with_projecting(|this, projecting| {
+            let Some(projecting) = projecting else {
+                this.message.hash = this.hash(batch, Some(row));
+                let row = this.whole(batch, row)?;
+                return this.come(producer, row);
+            };
+            let (effect, hash) = projecting.row(batch, row)?;
+            this.message.hash = hash;
+            if let Effect::Come(row) = effect { this.come(producer, row) } else { Ok(Staged::default()) }
+        })
     }
 
-    /// Hands the messages of a change to Kafka. All are encoded before the first is sent: an error in between leaves
-    /// nothing half done.
+    /// Hands the messages of a change to Kafka; where it has none, there is nothing to hand over. All are encoded before the
+    /// first is sent: an error in between leaves nothing half done.
     pub fn stage(
         &mut self,
         producer: &TransactionalProducer,
         batch: &ChangeBatch,
         change: &Change,
     ) -> Result<Staged, MessageError> {
-        let (old, old_is_whole) = match change.old {
-            OldRow::Absent => (None, false),
-            OldRow::Identity(old) => (Some(batch.row(old)), false),
-            OldRow::Full(old) => (Some(batch.row(old)), true),
-        };
-        let (commit, ordinal) = (change.id.commit, change.id.ordinal);
-        self.message.hash = self.hash(batch, change.new);
-        self.gone.hash = match change.old {
-            OldRow::Absent => None,
-            OldRow::Identity(old) | OldRow::Full(old) => self.hash(batch, Some(old)),
-        };
         self.header.timestamp(change.time_us);
-        self.header.position(commit, "", ordinal, "");
-        match (change.kind, change.new) {
-            (ChangeKind::Insert, Some(new)) => {
-                let new = self.whole(batch, new)?;
-                self.encode_new(None, new)?;
-                self.count_key(false, true);
-                self.send(producer, &self.message)
-            }
-            (ChangeKind::Update, Some(new)) => {
-                let new = self.whole(batch, new)?;
-                if self.envelope == Envelope::Debezium && !old_is_whole {
+        self.header.position(change.id.commit, "", change.id.ordinal, "");
+        self.with_projecting(|this, projecting| {
+            let Some(projecting) = projecting else {
+                this.message.hash = this.hash(batch, change.new);
+                this.gone.hash = match change.old {
+                    OldRow::Absent => None,
+                    OldRow::Identity(old) | OldRow::Full(old) => this.hash(batch, Some(old)),
+                };
+                let effect = this.effect(batch, change)?;
+                return this.emit(producer, change, effect);
+            };
+            let (effect, hashes) = projecting.change(batch, change)?;
+            [this.message.hash, this.gone.hash] = hashes;
+            this.emit(producer, change, effect)
+        })
+    }
+
+    /// Rows that a query gives are lent by it.
+    fn with_projecting<T>(&mut self, work: impl FnOnce(&mut Self, Option<&mut Projecting>) -> T) -> T {
+        let mut projecting = self.projecting.take();
+        let done = work(self, projecting.as_deref_mut());
+        self.projecting = projecting;
+        done
+    }
+
+    /// What a change of the table as it is is to the topic.
+    fn effect<'a>(&self, batch: &'a ChangeBatch, change: &Change) -> Result<Effect<RowRef<'a>>, MessageError> {
+        let old = match change.old {
+            OldRow::Absent => None,
+            OldRow::Identity(old) => Some((batch.row(old), OldValues::OfIdentity)),
+            OldRow::Full(old) => Some((batch.row(old), OldValues::All)),
+        };
+        Ok(match (change.kind, change.new, old) {
+            (ChangeKind::Insert, Some(new), _) => Effect::Come(self.whole(batch, new)?),
+            (ChangeKind::Update, Some(new), old) => Effect::Change(old, self.whole(batch, new)?),
+            (ChangeKind::Delete, _, Some((old, values))) => Effect::Go(old, values),
+            _ => return Err(MessageError::OldRowMissing),
+        })
+    }
+
+    fn emit<R: Row + Copy>(
+        &mut self,
+        producer: &TransactionalProducer,
+        change: &Change,
+        effect: Effect<R>,
+    ) -> Result<Staged, MessageError> {
+        match effect {
+            Effect::Come(new) => self.come(producer, new),
+            Effect::Change(old, new) => {
+                if self.envelope == Envelope::Debezium && !matches!(old, Some((_, OldValues::All))) {
                     return Err(MessageError::OldRowMissing);
                 }
-                let Some(old) = old.filter(|old| self.is_another(old, &new)) else {
-                    self.encode_new(old, new)?;
+                let Some((gone, values)) = old.filter(|(old, _)| self.is_another(old, &new)) else {
+                    self.encode_new(old.as_ref().map(|(old, _)| old), &new)?;
                     return self.send(producer, &self.message);
                 };
                 // Another key, or none to pair the two by: the old row goes, then the new one comes.
-                self.encode_old(old, old_is_whole)?;
-                self.encode_new(None, new)?;
+                self.encode_old(&gone, values)?;
+                self.encode_new(None, &new)?;
                 self.count_key(true, true);
+                let (commit, ordinal) = (change.id.commit, change.id.ordinal);
                 self.header.position(commit, "", ordinal, ".0");
                 let gone = self.send(producer, &self.gone)?;
                 self.header.position(commit, "", ordinal, ".1");
@@ -230,51 +315,58 @@ impl Messages {
                     largest: gone.largest.max(come.largest),
                 })
             }
-            (ChangeKind::Delete, _) => {
-                self.encode_old(old.ok_or(MessageError::OldRowMissing)?, old_is_whole)?;
+            Effect::Go(old, values) => {
+                self.encode_old(&old, values)?;
                 self.count_key(true, false);
                 self.send(producer, &self.gone)
             }
-            _ => Err(MessageError::OldRowMissing),
+            Effect::Nothing => Ok(Staged::default()),
         }
     }
 
+    /// An insertion.
+    fn come<R: Row>(&mut self, producer: &TransactionalProducer, new: R) -> Result<Staged, MessageError> {
+        self.encode_new(None, &new)?;
+        self.count_key(false, true);
+        self.send(producer, &self.message)
+    }
+
     /// An insertion, or an update under one key.
-    fn encode_new(&mut self, before: Option<RowRef<'_>>, new: RowRef<'_>) -> Result<(), MessageError> {
+    fn encode_new<R: Row>(&mut self, before: Option<&R>, new: &R) -> Result<(), MessageError> {
         let Encoded { key, value, tombstone, headers, .. } = &mut self.message;
         key.clear();
         value.clear();
         *tombstone = false;
         match self.envelope {
-            Envelope::Upsert => self.encoders.value.encode_row(&new, value)?,
-            Envelope::Debezium => self.encoders.value.encode_change(before.as_ref(), Some(&new), value)?,
+            Envelope::Upsert => self.encoders.value.encode_row(new, value)?,
+            Envelope::Debezium => self.encoders.value.encode_change(before, Some(new), value)?,
         }
         if let Some(encoder) = &self.encoders.key {
-            encoder.encode(&new, key)?;
+            encoder.encode(new, key)?;
         }
         if let Some(plan) = &self.headers {
-            plan.read(&new, headers)?;
+            plan.read(new, headers)?;
         }
         Ok(())
     }
 
     /// A deletion.
-    fn encode_old(&mut self, old: RowRef<'_>, is_whole: bool) -> Result<(), MessageError> {
+    fn encode_old<R: Row>(&mut self, old: &R, values: OldValues) -> Result<(), MessageError> {
         let Encoded { key, value, tombstone, headers, .. } = &mut self.gone;
         key.clear();
         value.clear();
         *tombstone = self.envelope == Envelope::Upsert;
         if self.envelope == Envelope::Debezium {
-            if !is_whole {
+            if values != OldValues::All {
                 return Err(MessageError::OldRowMissing);
             }
-            self.encoders.value.encode_change::<RowRef<'_>>(Some(&old), None, value)?;
+            self.encoders.value.encode_change(Some(old), None, value)?;
         }
         if let Some(encoder) = &self.encoders.key {
-            encoder.encode(&old, key)?;
+            encoder.encode(old, key)?;
         }
         if let Some(plan) = &self.headers {
-            plan.read(&old, headers)?;
+            plan.read(old, headers)?;
         }
         Ok(())
     }
@@ -296,7 +388,7 @@ impl Messages {
 
     /// Whether the new row is not the old one changed, but another: its key differs, or there is no key. Different texts
     /// may still be one key, so they are encoded.
-    fn is_another(&mut self, old: &RowRef<'_>, new: &RowRef<'_>) -> bool {
+    fn is_another<R: Row>(&mut self, old: &R, new: &R) -> bool {
         let Some(encoder) = &self.encoders.key else { return true };
         if self.key.iter().all(|&column| old.cell(column) == new.cell(column)) {
             return false;

@@ -1,10 +1,11 @@
-//! A Sink: a thread that carries the changes of one relation into one topic.
+//! A Sink: a thread that carries the changes of its relations, most often of one, each into a topic.
 //!
 //! [`thread`] lives one [`life`] after the other. A life begins in [`begin`] and does what the [`crate::protocol`] says, with a producer and a
 //! feed of its own, and ends with the first thing that goes wrong.
 
 pub mod batches;
 pub mod begin;
+pub mod carried;
 pub mod doors;
 pub mod hashes;
 pub mod keys_seen;
@@ -12,9 +13,12 @@ pub mod life;
 pub mod messages;
 pub mod patience;
 pub mod problems;
+mod projected;
 pub mod relation;
 pub mod snapshot;
+pub mod start_at;
 pub mod status;
+pub mod tables;
 pub mod thread;
 pub mod transaction;
 

@@ -1,6 +1,7 @@
 //! What a Sink says when it cannot go on.
 
 use afterbay_clients::postgres::error::unreachable;
+use afterbay_crds::plan::{RelationPlan, TableName};
 use afterbay_crds::reason::Reason;
 use afterbay_crds::report::Problem;
 
@@ -8,13 +9,90 @@ use super::SinkContext;
 use crate::change::Change;
 use crate::position::ChangeId;
 
+/// How many tables a text names.
+const TOLD_MAX: usize = 5;
+
 /// The record speaks of another topic than the manifest.
-pub fn topic_changed(context: &SinkContext, begun: &str) -> Problem {
+pub fn topic_changed(plan: &RelationPlan, begun: &str) -> Problem {
     Reason::TopicChanged.problem(
-        format!("the Sink has begun to fill topic {begun}, its manifest now names {}", context.plan.kafka.topic),
+        format!("the Sink has begun to fill topic {begun}, its manifest now names {}", plan.topic),
         format!(
             "set spec.kafka.topic.name back to {begun}, or give the Sink a new name to start afresh in the new topic"
         ),
+    )
+}
+
+/// The record speaks of one table and the manifest of patterns, or the other way round.
+pub fn source_changed(by_pattern: bool) -> Problem {
+    let (begun, now) = if by_pattern { ("one table", "patterns") } else { ("patterns", "one table") };
+    Reason::TopicChanged.problem(
+        format!("the Sink has begun with {begun}, its manifest now names {now}"),
+        "set spec.source back, or give the Sink a new name to start afresh in new topics",
+    )
+}
+
+/// Another table bears the name of one whose rows are in the topic.
+pub fn another_table(plan: &RelationPlan) -> Problem {
+    Reason::SchemaChanged.problem(
+        format!(
+            "table {} was dropped and made again, and topic {} holds the rows of the first",
+            plan.table, plan.topic
+        ),
+        "exclude it with !pattern and carry it by a Sink of its own, into a topic of another name",
+    )
+}
+
+/// A problem of one of many tables, which it names.
+pub fn of_table(table: &TableName, problem: Problem) -> Problem {
+    if problem.message.contains(&table.to_string()) {
+        return problem;
+    }
+    Problem { message: format!("table {table}: {}", problem.message), ..problem }
+}
+
+/// What matches and is not carried, in one text.
+pub fn left_out(tables: &[(TableName, Problem)]) -> Option<Problem> {
+    let (_, first) = tables.first()?;
+    // What follows the first line is for who looks at one of them.
+    let told = tables.iter().take(TOLD_MAX).map(|(_, problem)| problem.message.lines().next().unwrap_or_default());
+    let told = told.collect::<Vec<_>>().join("; ");
+    let rest = tables.len().saturating_sub(TOLD_MAX);
+    let rest = if rest > 0 { format!("; and {rest} more") } else { String::new() };
+    let hint = match tables {
+        [_] => first.hint.clone(),
+        _ => format!("the status has each with what to do; of the first: {}", first.hint),
+    };
+    Some(Reason::TablesLeftOut.problem(format!("not carried, though the patterns match: {told}{rest}"), hint))
+}
+
+/// Tables that were carried and are no more.
+pub fn tables_left(tables: &[String]) -> Option<Problem> {
+    (!tables.is_empty()).then(|| {
+        Reason::TablesLeft.problem(
+            format!("carried no more, the topics stay as they are: {}", tables.join("; ")),
+            "nothing, if that is meant. What was changed last and not carried yet when a table was dropped is not in its \
+             topic; one that is to be carried again begins anew",
+        )
+    })
+}
+
+/// Tables that were carried once, left, and are carried again.
+pub fn tables_returned(tables: &[String], snapshot: bool) -> Option<Problem> {
+    let what = if snapshot { "all rows are sent again" } else { "only changes from now on are sent" };
+    (!tables.is_empty()).then(|| {
+        Reason::TablesReturned.problem(
+            format!("carried again into the topics that hold their former rows, {what}: {}", tables.join(", ")),
+            "rows that were deleted, or changed their key, in the meantime may still stand in the topics: that can no longer \
+             be told",
+        )
+    })
+}
+
+/// The topic that was begun with is gone, and there is another one of its name.
+pub fn topic_replaced(topic: &str) -> Problem {
+    Reason::TopicReplaced.problem(
+        format!("topic {topic} was deleted and made again: what the Sink had sent is not in it"),
+        "give the Sink a new name to start afresh, with all rows again; the topic may bear its name then, if it is empty",
     )
 }
 
@@ -59,17 +137,18 @@ pub fn out_of_order(context: &SinkContext) -> Problem {
 }
 
 /// All rows went at once.
-pub fn truncated(context: &SinkContext, change: &Change) -> Problem {
+pub fn truncated(table: &TableName, change: &Change) -> Problem {
     Reason::SourceTruncated.problem(
-        format!("table {} was truncated at {}", context.plan.table, change.id.commit),
-        "a topic cannot say which rows are gone: give the Sink a new name and topic to start afresh",
+        format!("table {table} was truncated at {}", change.id.commit),
+        "a topic cannot say which rows are gone: give the Sink a new name and topic to start afresh, or go on with \
+         spec.onTruncate: Ignore and let them stay in the topic",
     )
 }
 
 /// A change of then has a type that there is none of now.
-pub fn types_gone(context: &SinkContext) -> Problem {
+pub fn types_gone(table: &TableName) -> Problem {
     Reason::SchemaChanged.problem(
-        format!("a column of table {} had a type at this place of the log that was dropped since", context.plan.table),
+        format!("a column of table {table} had a type at this place of the log that was dropped since"),
         "the Sink cannot tell how its values were written: give it a new name and topic",
     )
 }
@@ -95,7 +174,7 @@ pub fn snapshot_too_long(context: &SinkContext, rows: u64, timeout_ms: u64) -> P
     Reason::SnapshotTooLong.problem(
         format!(
             "table {} has about {rows} rows, which cannot be sent within the broker's longest transaction ({} s)",
-            context.plan.table,
+            context.plan.table_in_words(),
             timeout_ms / 1_000
         ),
         "raise the broker's transaction.max.timeout.ms, or set snapshot: false",
@@ -104,7 +183,7 @@ pub fn snapshot_too_long(context: &SinkContext, rows: u64, timeout_ms: u64) -> P
 
 /// The broker has ended the Sink's own transaction for its age.
 pub fn timed_out(context: &SinkContext, timeout_ms: u64, snapshot: bool) -> Problem {
-    let table = &context.plan.table;
+    let table = context.plan.table_in_words();
     let seconds = timeout_ms / 1_000;
     if snapshot {
         return Reason::SnapshotTooLong.problem(

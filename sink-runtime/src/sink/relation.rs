@@ -1,19 +1,30 @@
 //! A relation as a Sink carries it: its columns, its encoders, its schemas in the registry.
 
 use afterbay_clients::registry::RegistryClient;
-use afterbay_crds::plan::{FormatPlan, SinkPlan};
+use afterbay_crds::plan::{FormatPlan, RelationPlan};
 use afterbay_crds::reason::Reason;
 use afterbay_crds::report::Problem;
+use afterbay_formats::documentation::Comments;
 use afterbay_formats::encoders::Encoders;
 use afterbay_formats::fitness::Fit;
 use afterbay_formats::headers::HeadersPlan;
 use afterbay_formats::table::TableDescription;
 use afterbay_queries::HashExpression;
-use afterbay_queries::carried::{self, Carried};
+use afterbay_queries::carried::{self, Carried, Projection};
 
 use super::SinkContext;
 use crate::change::Shape;
 use crate::protocol::SchemaIds;
+
+/// Encoders whose schemas are registered.
+pub struct Encoded {
+    /// The encoders.
+    pub encoders: Encoders,
+    /// Their schemas.
+    pub ids: SchemaIds,
+    /// The subjects whose compatibility level is another than the one that was asked for, in words.
+    pub differing: Vec<String>,
+}
 
 /// What a Sink knows of its relation.
 pub struct SinkRelation {
@@ -21,24 +32,39 @@ pub struct SinkRelation {
     pub table: TableDescription,
     /// As messages are made of it. A column may be nullable though the catalogue says otherwise: an older row held a NULL.
     pub fit: Fit,
+    /// What the database says of what messages are made of.
+    comments: Comments,
+    /// What makes the rows; none: they are those of the table.
+    pub projection: Option<Projection>,
     /// What chooses the partition.
     pub partition_by: Option<HashExpression>,
 }
 
 impl SinkRelation {
     /// The relation, if it is fit for the Sink.
-    pub fn new(plan: &SinkPlan, table: TableDescription) -> Result<Self, Problem> {
-        let Carried { fit, partition_by } = carried::check(&table, plan).map_err(|problems| {
+    pub fn new(plan: &RelationPlan, table: TableDescription) -> Result<Self, Problem> {
+        let Carried { fit, comments, projection, partition_by } = carried::check(&table, plan).map_err(|problems| {
             problems.into_iter().next().unwrap_or_else(|| {
                 Reason::TableUnfit.problem(format!("table {} cannot be carried", plan.table), "see the log")
             })
         })?;
-        Ok(Self { table, fit, partition_by })
+        Ok(Self { table, fit, comments, projection, partition_by })
     }
 
-    /// How many columns its rows have.
+    /// How many columns the table's rows have.
     pub fn width(&self) -> usize {
-        self.fit.relation.columns.len()
+        self.table.streamed_columns().count()
+    }
+
+    /// The columns of the key that are columns of the table as they are: where they stand in its rows, and their names.
+    pub fn key_in_rows(&self) -> impl Iterator<Item = (usize, String)> {
+        self.fit.key.iter().filter_map(|&column| {
+            let place = match &self.projection {
+                Some(projection) => projection.rows.column_origin(column)?,
+                None => column,
+            };
+            Some((place, self.column(column)))
+        })
     }
 
     /// Whether the stream describes the same columns and the same replica identity.
@@ -62,16 +88,16 @@ impl SinkRelation {
     }
 
     /// How the headers of its rows are read, if there are any.
-    pub fn headers(&self, plan: &SinkPlan) -> Option<HeadersPlan> {
-        self.fit.headers.and_then(|column| HeadersPlan::compile(&self.fit.relation, column, &plan.kafka.name_prefix))
+    pub fn headers(&self, name_prefix: &str) -> Option<HeadersPlan> {
+        self.fit.headers.and_then(|column| HeadersPlan::compile(&self.fit.relation, column, name_prefix))
     }
 
     /// Encoders for messages of this relation, their schemas registered.
-    pub fn encoders(&self, context: &SinkContext) -> Result<(Encoders, SchemaIds), Problem> {
-        let plan = &context.plan;
-        let mut encoders = self.fit.encoders(&self.table.comments, plan).map_err(|error| error.problem(plan))?;
-        let ids = context.runtime.block_on(register(context, &mut encoders))?;
-        Ok((encoders, ids))
+    pub fn encoders(&self, context: &SinkContext, plan: &RelationPlan) -> Result<Encoded, Problem> {
+        let encoders = self.fit.encoders(&self.comments, plan, &context.plan.kafka.name_prefix);
+        let mut encoders = encoders.map_err(|error| error.problem(plan))?;
+        let (ids, differing) = context.runtime.block_on(register(plan, &mut encoders))?;
+        Ok(Encoded { encoders, ids, differing })
     }
 }
 
@@ -87,8 +113,7 @@ pub fn is(table: &TableDescription, shape: &Shape) -> bool {
 }
 
 /// Registers the schemas, the key's first, under the subjects `<topic>-key` and `<topic>-value`.
-async fn register(context: &SinkContext, encoders: &mut Encoders) -> Result<SchemaIds, Problem> {
-    let plan = &context.plan;
+async fn register(plan: &RelationPlan, encoders: &mut Encoders) -> Result<(SchemaIds, Vec<String>), Problem> {
     let mut ids = SchemaIds::default();
     let mut differing = Vec::new();
     if let (Some(key), Some(format)) = (&mut encoders.key, &plan.key_format)
@@ -103,18 +128,11 @@ async fn register(context: &SinkContext, encoders: &mut Encoders) -> Result<Sche
         encoders.value.set_schema_id(id);
         ids.value = Some(id);
     }
-    let warning = (!differing.is_empty()).then(|| {
-        Reason::CompatibilityDiffers.problem(
-            differing.join("; "),
-            "it is left as it is: change it in the registry, or what the manifest asks for",
-        )
-    });
-    context.status.warning(Reason::CompatibilityDiffers, warning);
-    Ok(ids)
+    Ok((ids, differing))
 }
 
 async fn register_one(
-    plan: &SinkPlan,
+    plan: &RelationPlan,
     part: &str,
     format: &FormatPlan,
     schema: &str,
@@ -124,7 +142,7 @@ async fn register_one(
         return Err(Reason::RegistryFailed.problem("a schema without a registry", "this is a defect, please report it"));
     };
     let client = RegistryClient::new(&avro.registry).map_err(|error| error.problem())?;
-    let subject = format!("{}-{part}", plan.kafka.topic);
+    let subject = format!("{}-{part}", plan.topic);
     // Before the schema: it is to be judged by the level that is asked for.
     if let Some(wanted) = avro.compatibility_level {
         let other = client.compatibility(&subject, wanted).await.map_err(|error| error.problem())?;

@@ -109,6 +109,13 @@ impl Snapshot {
         Self { located: Some(key.clone()), key, progress, last_change, asked: None, pause_until: None, heard }
     }
 
+    /// The snapshot of another relation of the same Sink, behind this one.
+    #[must_use]
+    pub fn next(self, key: ChunkKey) -> Self {
+        let progress = SnapshotProgress { key: key.words(), ..SnapshotProgress::default() };
+        Self { located: Some(key.clone()), key, progress, asked: None, pause_until: None, ..self }
+    }
+
     /// What comes before the changes of the transaction with this commit LSN; all that committed before it is worked off.
     pub fn turn(&mut self, commit: Lsn, log_end: Lsn) -> Result<Turn, Problem> {
         self.look()?;

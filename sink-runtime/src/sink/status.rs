@@ -5,11 +5,20 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use afterbay_clients::postgres::Lsn;
-use afterbay_crds::plan::SinkPlan;
+use afterbay_crds::plan::{SinkPlan, TableName};
 use afterbay_crds::reason::Reason;
-use afterbay_crds::report::{Problem, SinkReport, SinkState};
+use afterbay_crds::report::{LeftOutReport, Problem, SinkReport, SinkState, TablesReport};
 
 use crate::position::Position;
+
+/// How many tables a Sink carries.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// All of them.
+    pub carried: usize,
+    /// Those whose snapshot is not through.
+    pub waiting: usize,
+}
 
 /// Shared by the Sink's thread, which writes it, and the status page.
 #[derive(Clone, Debug)]
@@ -20,6 +29,7 @@ struct Inner {
     name: String,
     table: String,
     topic: String,
+    by_pattern: bool,
     messages_staged: AtomicU64,
     bytes_staged: AtomicU64,
     snapshot_rows: AtomicU64,
@@ -42,6 +52,11 @@ struct Slow {
     /// At the most one of each reason.
     warnings: Vec<Problem>,
     keys_repeated: u64,
+    tables: (Counts, Vec<(TableName, Problem)>),
+    truncations: u64,
+    retained_bytes: Option<u64>,
+    /// The start that was obeyed, and is committed as that.
+    obeyed: Option<String>,
     /// The position that was lost last, and how many were.
     lost: (Option<Position>, u64),
     /// What was told when the source's log was found to end before what is committed.
@@ -53,8 +68,9 @@ impl SinkStatus {
     pub fn new(plan: &SinkPlan) -> Self {
         Self(Arc::new(Inner {
             name: plan.name.clone(),
-            table: plan.table.to_string(),
-            topic: plan.kafka.topic.clone(),
+            table: plan.table_in_words(),
+            topic: plan.topic_in_words(),
+            by_pattern: plan.by_pattern,
             messages_staged: AtomicU64::new(0),
             bytes_staged: AtomicU64::new(0),
             snapshot_rows: AtomicU64::new(0),
@@ -118,9 +134,47 @@ impl SinkStatus {
         }
     }
 
+    /// How many tables it carries, and what it leaves out.
+    pub fn tables(&self, counts: Counts, left_out: Vec<(TableName, Problem)>) {
+        self.slow().tables = (counts, left_out);
+    }
+
+    /// How many tables it carries.
+    pub fn counts(&self, counts: Counts) {
+        self.slow().tables.0 = counts;
+    }
+
     /// Keys came again that were there.
     pub fn keys_repeated(&self, times: u64) {
         self.slow().keys_repeated += times;
+    }
+
+    /// So many bytes of the log are kept behind what it has committed.
+    pub fn retains(&self, bytes: Option<u64>) {
+        self.slow().retained_bytes = bytes;
+    }
+
+    /// The start that was asked for is committed as obeyed.
+    pub fn obeys(&self, asked: &str) {
+        let mut slow = self.slow();
+        if slow.obeyed.as_deref() != Some(asked) {
+            slow.obeyed = Some(asked.to_owned());
+        }
+    }
+
+    /// The start that this process has committed as obeyed.
+    pub fn obeyed(&self) -> Option<String> {
+        self.slow().obeyed.clone()
+    }
+
+    /// What commits from this place on is sent again.
+    pub fn set_back_to(&self, lsn: Lsn) {
+        self.0.settled.store(lsn.0, Ordering::Relaxed);
+    }
+
+    /// It has gone past so many truncations of its table.
+    pub fn truncated(&self, times: u64) {
+        self.slow().truncations += times;
     }
 
     /// The Sink begins anew, as what follows this position is lost; tells of it, once for each position.
@@ -213,6 +267,7 @@ impl SinkStatus {
             snapshot_rows: self.0.snapshot_rows.load(Ordering::Relaxed),
             snapshot_rows_estimated: slow.rows_estimated,
             begun_anew: slow.lost.1,
+            retained_bytes: slow.retained_bytes,
             messages_staged: self.0.messages_staged.load(Ordering::Relaxed),
             messages_committed: slow.messages_committed,
             bytes_staged: self.0.bytes_staged.load(Ordering::Relaxed),
@@ -220,6 +275,19 @@ impl SinkStatus {
             error: slow.error.clone(),
             warnings: slow.warnings.clone(),
             keys_repeated: slow.keys_repeated,
+            tables: self.0.by_pattern.then(|| {
+                let (counts, left_out) = &slow.tables;
+                let out = |(table, problem): &(TableName, Problem)| LeftOutReport {
+                    table: table.to_string(),
+                    problem: problem.clone(),
+                };
+                TablesReport {
+                    carried: counts.carried as u64,
+                    in_snapshot: counts.waiting as u64,
+                    left_out: left_out.iter().map(out).collect(),
+                }
+            }),
+            truncations: slow.truncations,
         }
     }
 

@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use super::messages::Staged;
+use crate::change::Change;
 use crate::position::ChangeId;
 
 /// What the open transaction holds.
@@ -15,6 +16,8 @@ pub struct Transaction {
     pub oldest_us: Option<i64>,
     /// The largest message.
     pub largest: Largest,
+    /// How often the table was truncated in what it holds, and where it was last.
+    pub truncated: Option<(u64, Change)>,
 }
 
 /// The largest message of a transaction: what to tell where one is too large.
@@ -62,6 +65,6 @@ impl std::fmt::Display for Place {
 impl Transaction {
     /// One that is begun now.
     pub fn new(now: Instant) -> Self {
-        Self { begun: now, staged: Staged::default(), oldest_us: None, largest: Largest::default() }
+        Self { begun: now, staged: Staged::default(), oldest_us: None, largest: Largest::default(), truncated: None }
     }
 }

@@ -79,7 +79,7 @@ async fn follow(
     while !session.router.is_empty() {
         let at_boundary = session.router.is_at_boundary();
         if at_boundary && let Some((feed, from)) = joined.take_if(|(_, from)| session.boundary() >= *from) {
-            tracing::debug!(table = %newcomer.table, %from, "caught up");
+            tracing::debug!(sink = newcomer.sink, %from, "caught up");
             return Ok(Some(feed));
         }
         if at_boundary && joining.is_none() && joined.is_none() && session.boundary().0 + NEAR >= main.get().0 {

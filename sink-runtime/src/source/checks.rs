@@ -2,14 +2,16 @@
 
 use afterbay_clients::postgres::SqlClient;
 use afterbay_clients::postgres::catalogue::publication::{self, Operations, Publication, PublishedTable};
+use afterbay_clients::postgres::catalogue::server::{self, ServerFacts};
 use afterbay_clients::postgres::catalogue::slot::SlotStatus;
 use afterbay_clients::postgres::catalogue::table as tables;
 use afterbay_clients::postgres::wire::{ReplicationConnection, SystemIdentity, TimelineSwitch};
 use afterbay_clients::postgres::{Lsn, PostgresError, quote};
-use afterbay_crds::plan::{PostgresPlan, TableName};
+use afterbay_crds::plan::{PostgresPlan, RelationPlan, TableName};
 use afterbay_crds::reason::Reason;
 use afterbay_crds::report::Problem;
 use afterbay_formats::table::TableDescription;
+use afterbay_queries::carried;
 
 use super::not_found;
 use crate::position::Position;
@@ -157,6 +159,39 @@ pub async fn standing(
                 still_stands(publication, found.as_ref(), table, *record, described.oid).map(|()| described)
             }
             None => Err(not_found(client, table).await?),
+        });
+    }
+    Ok(verdicts)
+}
+
+/// Of each table that a Sink by pattern is to carry from now on: the table, and what its record is to say of it; else what
+/// stands against that. One look for all of them, but for the rights.
+pub async fn joining(
+    client: &SqlClient,
+    facts: &ServerFacts,
+    publication: &str,
+    tables: &[(&TableName, Option<&RelationPlan>)],
+) -> Result<Vec<Result<(TableDescription, RelationIdentity), Problem>>, PostgresError> {
+    let names: Vec<_> = tables.iter().map(|(table, _)| (*table).clone()).collect();
+    let found = publication::find_with(client, publication, &names).await?;
+    let described = tables::describe_all(client, &names).await?;
+    let mut verdicts = Vec::new();
+    for ((table, relation), described) in tables.iter().zip(described) {
+        let Some(described) = described else {
+            verdicts.push(Err(not_found(client, table).await?));
+            continue;
+        };
+        let access = server::table_access(client, described.oid).await?;
+        // The table itself first: one that is not fit is not published.
+        let unfit = relation.and_then(|relation| carried::check_anew(&described, relation).err()).unwrap_or_default();
+        let refused = access.map(|access| access.problems(facts, table)).unwrap_or_default();
+        let problem = unfit.into_iter().chain(refused).next();
+        verdicts.push(match (problem, publication_holds(publication, found.as_ref(), table)) {
+            (Some(problem), _) | (None, Err(problem)) => Err(problem),
+            (None, Ok(published)) => {
+                let identity = RelationIdentity { oid: described.oid, entry: published.entry };
+                Ok((described, identity))
+            }
         });
     }
     Ok(verdicts)

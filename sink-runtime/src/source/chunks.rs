@@ -7,11 +7,12 @@ use std::time::Duration;
 
 use afterbay_clients::postgres::catalogue::{collation, slot, table as tables};
 use afterbay_clients::postgres::{Lsn, SqlClient, quote};
-use afterbay_crds::plan::{SinkPlan, SnapshotMode, TableName};
+use afterbay_crds::plan::{RelationPlan, SnapshotMode, TableName};
 use afterbay_crds::reason::Reason;
 use afterbay_crds::report::Problem;
 use afterbay_formats::chunk_key::ChunkKey;
 use afterbay_formats::table::TableDescription;
+use afterbay_queries::carried;
 use tokio::sync::oneshot;
 
 use super::session::Context;
@@ -68,26 +69,32 @@ impl Chunks {
     }
 
     /// The key by which a snapshot of the Sink's table is to be taken in chunks, if it is.
-    pub async fn key(&self, sink: &SinkPlan) -> Result<Option<ChunkKey>, Problem> {
+    pub async fn key(&self, relation: &RelationPlan) -> Result<Option<ChunkKey>, Problem> {
         match self.context.plan.snapshot.mode {
             SnapshotMode::Consistent => Ok(None),
-            SnapshotMode::Auto => self.possible_key(sink).await,
+            SnapshotMode::Auto => self.possible_key(relation).await,
             SnapshotMode::Chunked => {
-                self.possible_key(sink).await?.map_or_else(|| Err(no_key(&sink.table)), |key| Ok(Some(key)))
+                self.possible_key(relation).await?.map_or_else(|| Err(no_key(&relation.table)), |key| Ok(Some(key)))
             }
         }
     }
 
     /// The key by which one that has begun in chunks goes on, whatever the plan says by now.
-    pub async fn key_under_way(&self, sink: &SinkPlan) -> Result<ChunkKey, Problem> {
-        self.possible_key(sink).await?.ok_or_else(|| key_changed(&sink.table))
+    pub async fn key_under_way(&self, relation: &RelationPlan) -> Result<ChunkKey, Problem> {
+        self.possible_key(relation).await?.ok_or_else(|| key_changed(&relation.table))
     }
 
-    async fn possible_key(&self, sink: &SinkPlan) -> Result<Option<ChunkKey>, Problem> {
+    /// The key of a table of a Sink by pattern, which is read in chunks or not at all.
+    pub async fn key_by_pattern(&self, relation: &RelationPlan) -> Result<ChunkKey, Problem> {
+        self.possible_key(relation).await?.ok_or_else(|| no_key_by_pattern(&relation.table))
+    }
+
+    async fn possible_key(&self, relation: &RelationPlan) -> Result<Option<ChunkKey>, Problem> {
         let look = async {
             let client = self.context.ask().await?;
-            let table = describe(&client, &sink.table).await?;
-            key_of(&client, &table, &sink.key_columns).await
+            let table = describe(&client, &relation.table).await?;
+            let key = carried::key_of_table(&table, relation).map_err(SourceError::Refused)?;
+            key_of(&client, &table, &key).await
         };
         look.await.map_err(|error: SourceError| error.problem())
     }
@@ -241,6 +248,12 @@ fn no_key(table: &TableName) -> Problem {
         ),
         "set spec.postgres.snapshot.mode of the SourceConnector to Auto or Consistent, or snapshot: false",
     )
+}
+
+fn no_key_by_pattern(table: &TableName) -> Problem {
+    let Problem { reason, message, .. } = no_key(table);
+    let hint = "exclude it with !pattern and carry it by a Sink of its own, or set snapshot: false";
+    Problem { reason, message, hint: hint.to_owned() }
 }
 
 fn another_server() -> Problem {

@@ -11,6 +11,8 @@ pub struct Floors(Arc<Mutex<Inner>>);
 #[derive(Debug)]
 struct Inner {
     floors: Vec<Floor>,
+    /// From where on each Sink wants the log retained, though it has committed more.
+    retained: Vec<Option<Lsn>>,
     /// What was acknowledged last.
     told: Lsn,
 }
@@ -32,7 +34,11 @@ enum Floor {
 impl Floors {
     /// Floors of this many Sinks, none of them known.
     pub fn new(sinks: usize) -> Self {
-        Self(Arc::new(Mutex::new(Inner { floors: vec![Floor::Unknown; sinks], told: Lsn(0) })))
+        Self(Arc::new(Mutex::new(Inner {
+            floors: vec![Floor::Unknown; sinks],
+            retained: vec![None; sinks],
+            told: Lsn(0),
+        })))
     }
 
     /// A Sink has committed all transactions that commit before `lsn`; never taken back.
@@ -75,6 +81,30 @@ impl Floors {
         });
     }
 
+    /// A Sink that has committed wants the log retained from there on; none: no more than it needs.
+    pub fn retain(&self, sink: usize, from: Option<Lsn>) {
+        if let Some(retained) = self.inner().retained.get_mut(sink) {
+            *retained = from;
+        }
+    }
+
+    /// A Sink is to be fed from `lsn` on, wherever it stood; false where the server may have forgotten that by now.
+    pub fn set_back(&self, sink: usize, lsn: Lsn) -> bool {
+        let mut inner = self.inner();
+        if lsn < inner.told {
+            return false;
+        }
+        if let Some(floor) = inner.floors.get_mut(sink) {
+            *floor = Floor::At(lsn);
+        }
+        true
+    }
+
+    /// It is not, after all: it stands where it had committed, if it had.
+    pub fn give_up(&self, sink: usize, committed: Option<Lsn>) {
+        self.change(sink, |_, _| committed.map_or(Floor::Free, Floor::At));
+    }
+
     /// What a Sink has committed, as far as this process knows.
     pub fn of(&self, sink: usize) -> Option<Lsn> {
         match self.inner().floors.get(sink) {
@@ -97,8 +127,10 @@ impl Floors {
         if inner.floors.contains(&Floor::Unknown) {
             return None;
         }
-        let places = inner.floors.iter().filter_map(|floor| match floor {
-            Floor::At(lsn) | Floor::Held(lsn) => Some(*lsn),
+        let places = inner.floors.iter().zip(&inner.retained).filter_map(|(floor, retained)| match floor {
+            // What the server has been told is forgotten, whatever somebody wants.
+            Floor::At(lsn) => Some(retained.map_or(*lsn, |from| from.max(inner.told).min(*lsn))),
+            Floor::Held(lsn) => Some(*lsn),
             _ => None,
         });
         let lowest = places.min().filter(|lowest| *lowest >= inner.told)?;
@@ -146,6 +178,24 @@ mod tests {
         assert_eq!((floors.of(0), floors.lowest()), (None, Some(Lsn(8))), "its old record, once more");
         floors.raise(0, Lsn(9));
         assert_eq!((floors.of(0), floors.lowest()), (Some(Lsn(9)), Some(Lsn(9))));
+    }
+
+    #[test]
+    fn what_is_retained_is_not_acknowledged() {
+        let floors = Floors::new(2);
+        floors.raise(0, Lsn(9));
+        floors.retain(1, Some(Lsn(3)));
+        floors.raise(1, Lsn(8));
+        assert_eq!((floors.lowest(), floors.of(1)), (Some(Lsn(3)), Some(Lsn(8))));
+        floors.retain(1, Some(Lsn(5)));
+        assert_eq!(floors.lowest(), Some(Lsn(5)));
+        floors.retain(1, Some(Lsn(4)));
+        assert_eq!(floors.lowest(), Some(Lsn(5)), "it is forgotten, and holds up nobody");
+        assert!(!floors.set_back(0, Lsn(4)) && floors.set_back(0, Lsn(5)));
+        floors.retain(1, None);
+        assert_eq!(floors.lowest(), Some(Lsn(5)));
+        floors.give_up(0, Some(Lsn(9)));
+        assert_eq!(floors.lowest(), Some(Lsn(8)));
     }
 
     #[test]

@@ -57,7 +57,7 @@ pub fn slot_serves(
 
 fn under_resnapshot(lost: Problem, sink: &SinkPlan, position: &Position) -> Refusal {
     let Problem { reason, message, .. } = lost;
-    let topic = &sink.kafka.topic;
+    let (table, topic) = (sink.table_in_words(), sink.topic_in_words());
     if !sink.snapshot {
         // It would go on from now, and nothing in the topic would tell of the gap.
         return Refusal::Lost(Problem {
@@ -68,7 +68,7 @@ fn under_resnapshot(lost: Problem, sink: &SinkPlan, position: &Position) -> Refu
     }
     Refusal::BeginAnew(Problem {
         reason,
-        message: format!("{message}; slot.onLoss is Resnapshot: all rows of table {} are sent again", sink.table),
+        message: format!("{message}; slot.onLoss is Resnapshot: all rows of table {table} are sent again"),
         hint: format!(
             "find out why the slot was lost. Rows that were deleted, or left their key, behind {position} and before the \
              new snapshot may still stand in topic {topic}: that can no longer be told"

@@ -6,21 +6,21 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use afterbay_clients::postgres::catalogue::server::ServerFacts;
 use afterbay_clients::postgres::catalogue::slot::SlotStatus;
 use afterbay_clients::postgres::catalogue::{server, slot};
 use afterbay_clients::postgres::wire::{ReplicationConnection, ReplicationReader, StatusWriter};
-use afterbay_clients::postgres::{Lsn, sql};
-use afterbay_crds::plan::TableName;
+use afterbay_clients::postgres::{Lsn, PostgresError, SqlClient, sql};
 use afterbay_crds::reason::Reason;
 use afterbay_crds::report::Problem;
-use afterbay_formats::table::TableDescription;
 use tokio::runtime::Handle;
 use tokio::sync::{Mutex, mpsc, oneshot};
 use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
 
+use super::claim::{self, Claim, ClaimKind, Grant};
 use super::loss::{self, Refusal};
-use super::router::{Member, Router};
+use super::router::{Member, MemberRelation, Router};
 use super::session::{self, Context, Queues, Session};
 use super::turns::KEEP;
 use super::watch::Watch;
@@ -28,7 +28,7 @@ use super::{Attached, Origin, Request, SourceError, catch_up, checks, own_thread
 use crate::fault;
 use crate::feed::{Delivered, FeedSender, feed};
 use crate::position::Position;
-use crate::protocol::{RelationIdentity, SourceIdentity};
+use crate::protocol::SourceIdentity;
 
 /// How long a session waits for the next of the Sinks that have not asked yet, and how long for all of them, with something
 /// for each; they can catch up later, one or two at a time, at a higher price.
@@ -43,10 +43,10 @@ const SLOT_RELEASE: Duration = Duration::from_secs(10);
 pub struct Newcomer {
     /// Which Sink of the plan.
     pub sink: usize,
-    /// Its relation.
-    pub table: TableName,
-    /// What its record says of it.
-    pub relation: RelationIdentity,
+    /// Its tables.
+    pub claims: Vec<Claim>,
+    /// What the router is to know of them, once they are looked at.
+    pub relations: Vec<MemberRelation>,
     /// How far it has come.
     pub position: Position,
     /// Where that holds.
@@ -56,7 +56,7 @@ pub struct Newcomer {
 impl Newcomer {
     /// As the router wants it.
     pub fn member(&self) -> Member {
-        Member::new(self.sink, self.table.clone(), self.relation, self.position.replay_from())
+        Member::new(self.sink, self.relations.clone())
     }
 }
 
@@ -167,8 +167,14 @@ impl Manager {
                 self.shared.spawn(start::run(context, request, snapshot, slot));
                 None
             }
-            Origin::Record { position, identity, relation } => Some(Waiting {
-                newcomer: Newcomer { sink: request.sink, table: request.table, relation, position, identity },
+            Origin::Record { position, identity } => Some(Waiting {
+                newcomer: Newcomer {
+                    sink: request.sink,
+                    claims: request.claims,
+                    relations: Vec::new(),
+                    position,
+                    identity,
+                },
                 reply: request.reply,
             }),
         }
@@ -247,8 +253,7 @@ impl Fit {
         let (sender, feed) = feed(context.queue_bytes, delivered);
         let attached = Attached {
             feed,
-            table: self.sound.table,
-            relation: self.newcomer.relation,
+            grants: self.sound.grants,
             start: self.newcomer.position.replay_from(),
             identity: self.sound.identity,
             log_end: self.sound.log_end,
@@ -314,7 +319,8 @@ fn refuse_all(waiting: Vec<Waiting>, error: SourceError) -> SourceError {
 
 /// What speaks for a newcomer.
 struct Sound {
-    table: TableDescription,
+    grants: Vec<Grant>,
+    relations: Vec<MemberRelation>,
     identity: SourceIdentity,
     log_end: Lsn,
 }
@@ -325,7 +331,11 @@ fn sort(waiting: Vec<Waiting>, verdicts: Vec<Verdict>) -> Vec<Fit> {
     let mut fit = Vec::new();
     for (waiting, verdict) in waiting.into_iter().zip(verdicts) {
         match verdict {
-            Ok(sound) => fit.push(Fit { newcomer: waiting.newcomer, reply: waiting.reply, sound }),
+            Ok(mut sound) => {
+                let mut newcomer = waiting.newcomer;
+                newcomer.relations = std::mem::take(&mut sound.relations);
+                fit.push(Fit { newcomer, reply: waiting.reply, sound });
+            }
             Err(refusal) => waiting.refuse(refusal),
         }
     }
@@ -352,14 +362,19 @@ async fn prepare(
     }
     context.status.warns(&plan.name, facts.failover_may_lose().filter(|_| plan.failover_slot));
     let slot = slot::status(&client, &plan.slot).await?;
-    let begun: Vec<_> = newcomers.clone().map(|newcomer| (&newcomer.table, newcomer.relation)).collect();
-    let standing = checks::standing(&client, &plan.publication, &begun).await?;
-    let verdict = |(newcomer, standing): (&Newcomer, Result<TableDescription, Problem>)| {
+    let mut granted = Vec::new();
+    for newcomer in newcomers.clone() {
+        granted.push(grant(context, &client, &facts, newcomer).await?);
+    }
+    let verdict = |(newcomer, standing): (&Newcomer, Result<Vec<Grant>, Problem>)| {
         checks::identity_fits(&newcomer.identity, &newcomer.position, &server, &history)?;
         let sink = context.sinks.get(newcomer.sink);
         match (standing, loss::slot_serves(plan, sink, slot.as_ref(), ours, &newcomer.position)) {
-            (Ok(table), Ok(())) => {
-                Ok(Sound { table, identity: start::identity(plan, &server), log_end: server.wal_end })
+            (Ok(grants), Ok(())) => {
+                let from = newcomer.position.replay_from();
+                let relations = claim::relations(&newcomer.claims, &grants, from, server.wal_end);
+                let identity = start::identity(plan, &server);
+                Ok(Sound { grants, relations, identity, log_end: server.wal_end })
             }
             (Ok(_), Err(refusal)) => Err(refusal),
             // First things first; but the others are not to keep a log for it that has lost what it needs.
@@ -367,8 +382,47 @@ async fn prepare(
             (Err(problem), _) => Err(problem.into()),
         }
     };
-    let verdicts = newcomers.zip(standing).map(verdict).collect();
+    let verdicts = newcomers.zip(granted).map(verdict).collect();
     Ok((connection, verdicts))
+}
+
+/// Looks at the tables of a newcomer; what stands against a table that it has begun with stands against all of it.
+async fn grant(
+    context: &Context,
+    client: &SqlClient,
+    facts: &ServerFacts,
+    newcomer: &Newcomer,
+) -> Result<Result<Vec<Grant>, Problem>, PostgresError> {
+    let publication = &context.plan.publication;
+    let begun = newcomer.claims.iter().filter_map(|claim| match claim.kind {
+        ClaimKind::Begun(identity) => Some((&claim.table, identity)),
+        _ => None,
+    });
+    let begun: Vec<_> = begun.collect();
+    let joins = newcomer.claims.iter().filter(|claim| claim.kind == ClaimKind::Joins);
+    let joins: Vec<_> = joins.map(|claim| (&claim.table, context.relation(newcomer.sink, &claim.table))).collect();
+    let mut standing = checks::standing(client, publication, &begun).await?.into_iter();
+    let mut joining = checks::joining(client, facts, publication, &joins).await?.into_iter();
+    let by_pattern = context.is_by_pattern(newcomer.sink);
+    // Of a name that leads nowhere, or to another table, there will be no change any more.
+    let is_gone = |problem: &Problem| {
+        by_pattern && [Reason::TableNotFound, Reason::SchemaChanged].iter().any(|it| it.as_str() == problem.reason)
+    };
+    let grants = newcomer.claims.iter().filter_map(|claim| {
+        Some(match claim.kind {
+            ClaimKind::Begun(identity) => match standing.next()? {
+                Ok(table) => Ok(Grant::Carried(Box::new(table), identity)),
+                Err(problem) if is_gone(&problem) => Ok(Grant::Gone(problem)),
+                Err(problem) => Err(problem),
+            },
+            ClaimKind::Joins => Ok(match joining.next()? {
+                Ok((table, identity)) => Grant::Carried(Box::new(table), identity),
+                Err(problem) => Grant::LeftOut(problem),
+            }),
+            ClaimKind::Leaves(_) => Ok(Grant::Leaves),
+        })
+    });
+    Ok(grants.collect())
 }
 
 /// Starts the stream; ends a predecessor that still reads the slot: the Sinks that wait have fenced its producers.

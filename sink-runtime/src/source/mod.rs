@@ -8,8 +8,11 @@
 pub mod catch_up;
 pub mod checks;
 pub mod chunks;
+pub mod claim;
 pub mod copy_text;
 pub mod floors;
+pub mod histories;
+pub mod kept;
 pub mod loss;
 pub mod manager;
 pub mod own_thread;
@@ -23,9 +26,9 @@ pub mod watch;
 
 use std::sync::Arc;
 
-use afterbay_clients::postgres::catalogue::{slot, table as tables};
+use afterbay_clients::postgres::catalogue::{server, slot, table as tables};
 use afterbay_clients::postgres::{Lsn, PostgresError, SqlClient};
-use afterbay_crds::plan::{SinkPlan, TableName};
+use afterbay_crds::plan::{RelationPlan, TableName};
 use afterbay_crds::reason::Reason;
 use afterbay_crds::report::Problem;
 use afterbay_formats::chunk_key::ChunkKey;
@@ -34,13 +37,16 @@ use afterbay_formats::table::TableDescription;
 use tokio::sync::{mpsc, oneshot};
 
 use self::chunks::{Chunk, ChunkRequest, Chunks};
+use self::claim::{Claim, Grant};
+use self::histories::Retained;
 use self::loss::Refusal;
 use self::router::Member;
 use self::session::Context;
 use crate::change::Shape;
 use crate::feed::{Feed, FeedSender};
+use crate::kept_columns::KeptColumns;
 use crate::position::Position;
-use crate::protocol::{RelationIdentity, SourceIdentity};
+use crate::protocol::SourceIdentity;
 
 /// Why the source cannot feed a Sink.
 #[derive(Debug, thiserror::Error)]
@@ -87,8 +93,6 @@ pub enum Origin {
         position: Position,
         /// Where that holds.
         identity: SourceIdentity,
-        /// The relation.
-        relation: RelationIdentity,
     },
 }
 
@@ -97,8 +101,8 @@ pub enum Origin {
 pub struct AttachRequest {
     /// Which Sink of the plan.
     pub sink: usize,
-    /// Its relation.
-    pub table: TableName,
+    /// Its tables. One that begins without a place in the log has one at the most.
+    pub claims: Vec<Claim>,
     /// From where.
     pub origin: Origin,
     /// Where the answer goes.
@@ -110,10 +114,8 @@ pub struct AttachRequest {
 pub struct Attached {
     /// The queue.
     pub feed: Feed,
-    /// The relation as the catalogue has it now.
-    pub table: TableDescription,
-    /// What the progress record is to say of it.
-    pub relation: RelationIdentity,
+    /// What it gets for each of its claims.
+    pub grants: Vec<Grant>,
     /// From where the stream feeds: the snapshot shows what committed before it.
     pub start: Lsn,
     /// The database that the positions belong to.
@@ -172,9 +174,9 @@ impl SourceHandle {
     }
 
     /// Asks to be fed, and waits for the answer. For threads, not for tasks.
-    pub fn attach(&self, sink: usize, table: TableName, origin: Origin) -> Result<Attached, Refusal> {
+    pub fn attach(&self, sink: usize, claims: Vec<Claim>, origin: Origin) -> Result<Attached, Refusal> {
         let (reply, answer) = oneshot::channel();
-        let request = AttachRequest { sink, table, origin, reply };
+        let request = AttachRequest { sink, claims, origin, reply };
         self.requests.send(Request::Attach(request)).map_err(|_| stopping())?;
         answer.blocking_recv().map_err(|_| stopping())?
     }
@@ -198,13 +200,18 @@ impl SourceHandle {
     }
 
     /// The key by which a snapshot of the Sink's table is to be taken in chunks, if it is. For threads, not for tasks.
-    pub fn chunk_key(&self, sink: &SinkPlan) -> Result<Option<ChunkKey>, Problem> {
-        self.runtime.block_on(self.chunks.key(sink))
+    pub fn chunk_key(&self, relation: &RelationPlan) -> Result<Option<ChunkKey>, Problem> {
+        self.runtime.block_on(self.chunks.key(relation))
+    }
+
+    /// The key of a table of a Sink by pattern, which is read in chunks or not at all. For threads, not for tasks.
+    pub fn chunk_key_by_pattern(&self, relation: &RelationPlan) -> Result<ChunkKey, Problem> {
+        self.runtime.block_on(self.chunks.key_by_pattern(relation))
     }
 
     /// The key by which one that has begun in chunks goes on. For threads, not for tasks.
-    pub fn chunk_key_under_way(&self, sink: &SinkPlan) -> Result<ChunkKey, Problem> {
-        self.runtime.block_on(self.chunks.key_under_way(sink))
+    pub fn chunk_key_under_way(&self, relation: &RelationPlan) -> Result<ChunkKey, Problem> {
+        self.runtime.block_on(self.chunks.key_under_way(relation))
     }
 
     /// How many rows a chunk has.
@@ -223,6 +230,29 @@ impl SourceHandle {
     /// The end of the source's log, as far as heard.
     pub fn log_end(&self) -> Lsn {
         self.context.status.log_end()
+    }
+
+    /// The Sink keeps these columns of its table; none: it follows.
+    pub fn keeps(&self, sink: usize, table: u32, kept: Option<KeptColumns>) {
+        self.context.kept.set(sink, table, kept);
+    }
+
+    /// The Sink retains this of the log; none: nothing.
+    pub fn retains(&self, sink: usize, retained: Option<Retained>) {
+        self.context.histories.set(sink, retained);
+    }
+
+    /// What is retained of a table, by Sinks that run.
+    pub fn retained(&self, table: &TableName) -> Vec<Retained> {
+        self.context.histories.of(table)
+    }
+
+    /// The end of the log now: everything that was committed before this call lies before it. For threads, not for tasks.
+    pub fn inserted(&self) -> Result<Lsn, Problem> {
+        self.runtime.block_on(async {
+            let client = self.context.ask().await.map_err(|error| error.problem())?;
+            server::inserted(&client).await.map_err(|error| error.problem())
+        })
     }
 
     /// The relation as the catalogue has it now. For threads, not for tasks.

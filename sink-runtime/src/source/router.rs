@@ -20,34 +20,57 @@ use crate::protocol::RelationIdentity;
 pub struct Member {
     /// Which Sink of the plan.
     pub sink: usize,
-    /// Its relation.
-    pub table: TableName,
-    /// What its record says of it: a table of the same name with another oid is another table.
-    pub relation: RelationIdentity,
+    /// Its relations, as it numbers them.
+    pub relations: Vec<MemberRelation>,
     /// What is to be sent to it.
     pub batch: ChangeBatch,
-    /// From where it is fed. The session may have begun before, where the names of tables may have been others.
-    start: Lsn,
-    /// Changes of its relation in the current transaction.
-    ordinal: u64,
+    /// Whether it has changes in the current transaction.
+    touched: bool,
     /// The relation is not what it was: the Sink cannot go on.
     pub lost: Option<Problem>,
 }
 
 impl Member {
-    /// A member without anything to send, that needs the transactions that commit from `start` on.
-    pub fn new(sink: usize, table: TableName, relation: RelationIdentity, start: Lsn) -> Self {
-        Self { sink, table, relation, batch: ChangeBatch::default(), start, ordinal: 0, lost: None }
+    /// A member without anything to send.
+    pub fn new(sink: usize, relations: Vec<MemberRelation>) -> Self {
+        Self { sink, relations, batch: ChangeBatch::default(), touched: false, lost: None }
+    }
+}
+
+/// A relation of a Sink, as the router sees it.
+#[derive(Clone, Debug)]
+pub struct MemberRelation {
+    /// Its name.
+    pub table: TableName,
+    /// What the Sink knows of it: a table of the same name with another oid is another table.
+    pub identity: RelationIdentity,
+    /// Its name is this in the transactions that commit from here on. The session may have begun before, where the names of
+    /// tables may have been others.
+    named_from: Lsn,
+    /// Its changes in the current transaction. They are counted for each relation by itself: what joins a Sink, or leaves it,
+    /// changes no other's names.
+    ordinal: u64,
+}
+
+impl MemberRelation {
+    /// A relation that must bear its name in the transactions that commit from `named_from` on.
+    pub fn new(table: TableName, identity: RelationIdentity, named_from: Lsn) -> Self {
+        Self { table, identity, named_from, ordinal: 0 }
     }
 
-    /// What a description of a relation, in a transaction that commits at `commit`, tells against this member.
+    /// Whether it is more than a name, or a thing of the past.
+    pub fn is_carried(&self) -> bool {
+        self.named_from < Lsn(u64::MAX)
+    }
+
+    /// What a description of a relation, in a transaction that commits at `commit`, tells against this one.
     fn against(&self, commit: Lsn, oid: u32, name: &TableName) -> Option<Problem> {
-        if commit < self.start {
+        if commit < self.named_from {
             return None;
         }
-        match (self.relation.oid == oid, self.table == *name) {
+        match (self.identity.oid == oid, self.table == *name) {
             (true, false) => Some(checks::renamed(&self.table, name)),
-            (false, true) => Some(checks::made_again(name, oid, self.relation.oid)),
+            (false, true) => Some(checks::made_again(name, oid, self.identity.oid)),
             _ => None,
         }
     }
@@ -87,8 +110,8 @@ struct Transaction {
 #[derive(Debug)]
 struct Route {
     shape: Arc<Shape>,
-    /// Indexes of the members that read this relation.
-    members: Vec<usize>,
+    /// The members that read this relation, and which of theirs it is: as indexes.
+    readers: Vec<(usize, usize)>,
 }
 
 /// The members of one session, and what is known of the stream.
@@ -98,8 +121,8 @@ pub struct Router {
     routes: HashMap<u32, Route>,
     transaction: Option<Transaction>,
     last_change: Option<(Lsn, u32)>,
-    /// Indexes of the members that have changes in the current transaction.
-    touched: Vec<usize>,
+    /// The relations of members that have changes in the current transaction, in the order of their first: as indexes.
+    touched: Vec<(usize, usize)>,
     /// The largest batch, in bytes, since [`Self::take_largest`].
     largest: usize,
 }
@@ -122,9 +145,11 @@ impl Router {
 
     /// Takes up a member, between transactions; it is told of columns that the stream has described already.
     pub fn join(&mut self, mut member: Member) {
-        if let Some(route) = self.routes.get_mut(&member.relation.oid) {
-            member.batch.push(Item::Shape(Arc::clone(&route.shape)));
-            route.members.push(self.members.len());
+        for (number, relation) in member.relations.iter().enumerate() {
+            if let Some(route) = self.routes.get_mut(&relation.identity.oid) {
+                member.batch.push(Item::Shape(number, Arc::clone(&route.shape)));
+                route.readers.push((self.members.len(), number));
+            }
         }
         self.members.push(member);
     }
@@ -132,10 +157,19 @@ impl Router {
     /// Lets members go.
     pub fn retain(&mut self, mut keep: impl FnMut(&Member) -> bool) {
         self.members.retain(|member| keep(member));
-        let touched = self.members.iter().enumerate().filter(|(_, member)| member.ordinal > 0);
-        self.touched = touched.map(|(index, _)| index).collect();
+        let relations = self.members.iter().enumerate().flat_map(|(index, member)| {
+            let touched = member.relations.iter().enumerate().filter(|(_, relation)| relation.ordinal > 0);
+            touched.map(move |(number, _)| (index, number))
+        });
+        self.touched = relations.collect();
+        let mut routes: HashMap<u32, Vec<(usize, usize)>> = HashMap::new();
+        for (index, member) in self.members.iter().enumerate() {
+            for (number, relation) in member.relations.iter().enumerate() {
+                routes.entry(relation.identity.oid).or_default().push((index, number));
+            }
+        }
         for (oid, route) in &mut self.routes {
-            route.members = readers(&self.members, *oid);
+            route.readers = routes.remove(oid).unwrap_or_default();
         }
     }
 
@@ -173,10 +207,12 @@ impl Router {
                 if transaction.commit != commit.commit_lsn {
                     return Err(out_of_order("a commit of another transaction"));
                 }
-                for member in self.touched.drain(..) {
+                for (member, relation) in self.touched.drain(..) {
                     let member = &mut self.members[member];
-                    member.ordinal = 0;
-                    member.batch.push(Item::Boundary(commit.end_lsn));
+                    member.relations[relation].ordinal = 0;
+                    if std::mem::take(&mut member.touched) && member.lost.is_none() {
+                        member.batch.push(Item::Boundary(commit.end_lsn));
+                    }
                 }
                 return Ok(Place::Boundary(commit.end_lsn));
             }
@@ -195,8 +231,9 @@ impl Router {
                 self.change(at, delete.relation, ChangeKind::Delete, (Some(delete.old), None))?;
             }
             Message::Truncate(truncate) => {
-                let (transaction, name) = self.name(at)?;
                 for relation in truncate.relations {
+                    // A Sink may carry several of them: each has a name of its own.
+                    let (transaction, name) = self.name(at)?;
                     self.push(relation, transaction, name, |_| (ChangeKind::Truncate, OldRow::Absent, None));
                 }
             }
@@ -249,15 +286,28 @@ impl Router {
         mut rows: impl FnMut(&mut ChangeBatch) -> (ChangeKind, OldRow, Option<RowSpan>),
     ) {
         let Some(route) = self.routes.get(&relation) else { return };
-        for &place in &route.members {
+        for &(place, number) in &route.readers {
             let member = &mut self.members[place];
-            if member.ordinal == 0 {
-                self.touched.push(place);
+            // What it cannot go on with is told behind what came before.
+            if member.lost.is_some() {
+                continue;
+            }
+            let relation = &mut member.relations[number];
+            if relation.ordinal == 0 {
+                self.touched.push((place, number));
+                member.touched = true;
             }
             let (kind, old, new) = rows(&mut member.batch);
-            let id = ChangeId { commit: transaction.commit, change, index, ordinal: member.ordinal };
-            member.ordinal += 1;
-            member.batch.push(Item::Change(Change { kind, id, time_us: transaction.time_us, old, new }));
+            let id = ChangeId { commit: transaction.commit, change, index, ordinal: relation.ordinal };
+            relation.ordinal += 1;
+            member.batch.push(Item::Change(Change {
+                relation: number,
+                kind,
+                id,
+                time_us: transaction.time_us,
+                old,
+                new,
+            }));
             self.largest = self.largest.max(member.batch.size());
         }
     }
@@ -265,21 +315,26 @@ impl Router {
     fn describe(&mut self, commit: Lsn, relation: &RelationBody) {
         let name = TableName { schema: relation.namespace.clone(), name: relation.name.clone() };
         for member in &mut self.members {
-            if let Some(problem) = member.against(commit, relation.oid, &name) {
+            let against = member.relations.iter().find_map(|known| known.against(commit, relation.oid, &name));
+            if let Some(problem) = against {
                 member.lost = Some(problem);
             }
         }
         let shape = Arc::new(Shape { columns: relation.columns.clone() });
-        let members = readers(&self.members, relation.oid);
-        for &member in &members {
-            self.members[member].batch.push(Item::Shape(Arc::clone(&shape)));
+        let readers = readers(&self.members, relation.oid);
+        for &(member, number) in &readers {
+            self.members[member].batch.push(Item::Shape(number, Arc::clone(&shape)));
         }
-        self.routes.insert(relation.oid, Route { shape, members });
+        self.routes.insert(relation.oid, Route { shape, readers });
     }
 }
 
-fn readers(members: &[Member], relation: u32) -> Vec<usize> {
-    members.iter().enumerate().filter(|(_, member)| member.relation.oid == relation).map(|(index, _)| index).collect()
+fn readers(members: &[Member], oid: u32) -> Vec<(usize, usize)> {
+    let readers = members.iter().enumerate().flat_map(|(index, member)| {
+        let numbered = member.relations.iter().enumerate();
+        numbered.filter(|(_, relation)| relation.identity.oid == oid).map(move |(number, _)| (index, number))
+    });
+    readers.collect()
 }
 
 fn copy(batch: &mut ChangeBatch, tuple: Tuple<'_>, old: Option<RowSpan>) -> RowSpan {
@@ -329,13 +384,19 @@ mod tests {
     /// in a transaction that commits at `at`.
     fn told(at: u64, oid: u32, name: &str) -> Option<String> {
         let identity = RelationIdentity { oid: 7, entry: 1 };
-        let mut router = Router::new(vec![Member::new(0, table("t"), identity, Lsn(100))]);
+        let known = MemberRelation::new(table("t"), identity, Lsn(100));
+        let mut router = Router::new(vec![Member::new(0, vec![known])]);
         for message in [begin(at), relation(oid, name), insert(oid), commit(at)] {
             router.apply(Lsn(at), &message).unwrap();
         }
         let member = &mut router.members()[0];
         let changes = member.batch.items().iter().filter(|item| matches!(item, Item::Change(_))).count();
-        assert_eq!(changes, usize::from(oid == 7), "the oid tells whose a change is, whatever the name");
+        let goes_on = member.lost.is_none();
+        assert_eq!(
+            changes,
+            usize::from(oid == 7 && goes_on),
+            "the oid tells whose a change is, and nothing comes behind a loss"
+        );
         member.lost.take().map(|problem| problem.message)
     }
 
@@ -345,6 +406,24 @@ mod tests {
         assert_eq!(told(100, 8, "u"), None);
         assert_eq!(told(100, 7, "u").unwrap(), "table public.t is now named public.u");
         assert!(told(100, 8, "t").unwrap().contains("(oid 8 was 7)"));
+    }
+
+    #[test]
+    fn relations_of_one_sink_count_for_themselves_and_share_the_end_of_a_transaction() {
+        let known = |name, oid| MemberRelation::new(table(name), RelationIdentity { oid, entry: 1 }, Lsn(0));
+        let mut router = Router::new(vec![Member::new(0, vec![known("t", 7), known("u", 8)])]);
+        let stream = [begin(100), relation(7, "t"), relation(8, "u")];
+        let changes = [insert(8), insert(7), insert(8), commit(100), begin(200), insert(7), commit(200)];
+        for (at, message) in stream.iter().chain(&changes).enumerate() {
+            router.apply(Lsn(at as u64), message).unwrap();
+        }
+        let found = router.members()[0].batch.items().iter().filter_map(|item| match item {
+            Item::Change(change) => Some((change.relation, change.id.commit.0, change.id.ordinal)),
+            Item::Boundary(end) => Some((9, end.0, 0)),
+            _ => None,
+        });
+        let expected = [(1, 100, 0), (0, 100, 0), (1, 100, 1), (9, 101, 0), (0, 200, 0), (9, 201, 0)];
+        assert_eq!(found.collect::<Vec<_>>(), expected);
     }
 
     #[test]

@@ -8,14 +8,16 @@ use afterbay_clients::postgres::catalogue::server;
 use afterbay_clients::postgres::error::unreachable;
 use afterbay_clients::postgres::wire::{ReplicationMessage, ReplicationReader, StatusWriter};
 use afterbay_clients::postgres::{Lsn, PostgresError, sql};
-use afterbay_crds::plan::{PostgresPlan, SinkPlan, TableName};
+use afterbay_crds::plan::{PostgresPlan, RelationPlan, SinkPlan, TableName};
 use afterbay_crds::reason::Reason;
 use afterbay_crds::report::Problem;
 use tokio::sync::{Notify, mpsc};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::floors::Floors;
-use super::router::{Place, Router};
+use super::histories::Histories;
+use super::kept::Kept;
+use super::router::{MemberRelation, Place, Router};
 use super::status::SourceStatus;
 use super::turns::{Question, Turns};
 use super::watch::{Seen, Watch};
@@ -52,6 +54,10 @@ pub struct Context {
     pub sinks: Arc<[SinkPlan]>,
     /// What the Sinks have committed.
     pub floors: Floors,
+    /// What they retain of the log.
+    pub histories: Histories,
+    /// Which columns of their tables they keep.
+    pub kept: Kept,
     /// What is told of the source.
     pub status: SourceStatus,
     /// Bytes that the queue of one Sink holds.
@@ -63,6 +69,16 @@ pub struct Context {
 }
 
 impl Context {
+    /// What a Sink is to make of a table.
+    pub fn relation(&self, sink: usize, table: &TableName) -> Option<&RelationPlan> {
+        self.sinks.get(sink)?.relations.iter().find(|relation| relation.table == *table)
+    }
+
+    /// Whether the tables of a Sink come from patterns.
+    pub fn is_by_pattern(&self, sink: usize) -> bool {
+        self.sinks.get(sink).is_some_and(|sink| sink.by_pattern)
+    }
+
     /// A connection for a short question, when it is one's turn.
     pub async fn ask(&self) -> Result<Question<'_>, PostgresError> {
         self.turns.ask(&self.plan.connection).await
@@ -114,7 +130,7 @@ impl Queues {
                     Ok(()) => {}
                     Err(Unfed::Left) => left.push(member.sink),
                     // What it was not handed is lost to this life of the Sink: the next one begins at its record.
-                    Err(Unfed::HeldUp) => member.lost = Some(held_up(&member.table)),
+                    Err(Unfed::HeldUp) => member.lost = Some(held_up(&member.relations)),
                 }
             }
             if let Some(problem) = member.lost.take() {
@@ -328,10 +344,14 @@ impl Asked {
     }
 }
 
-fn held_up(table: &TableName) -> Problem {
+fn held_up(relations: &[MemberRelation]) -> Problem {
     let seconds = HELD_UP.as_secs();
+    let tables = match relations {
+        [relation] => format!("table {}", relation.table),
+        relations => format!("{} tables", relations.len()),
+    };
     Reason::SinkHeldUp.problem(
-        format!("the Sink of table {table} has taken nothing for {seconds} s though its queue is full: the others go on without it"),
+        format!("the Sink of {tables} has taken nothing for {seconds} s though its queue is full: the others go on without it"),
         "nothing: it catches up by itself when its brokers and registry answer; if it repeats, look at them",
     )
 }
@@ -427,7 +447,8 @@ mod tests {
     #[test]
     fn a_sink_joins_that_is_near_and_alive() {
         let table = TableName { schema: "public".into(), name: "t".into() };
-        let member = Member::new(0, table, RelationIdentity { oid: 7, entry: 1 }, Lsn(1));
+        let relation = MemberRelation::new(table, RelationIdentity { oid: 7, entry: 1 }, Lsn(1));
+        let member = Member::new(0, vec![relation]);
         let (queue, feed) = feed(1, Delivered::default());
         let (reply, _answer) = oneshot::channel();
         let request = JoinRequest { member, queue, boundary: Lsn(100), reply };

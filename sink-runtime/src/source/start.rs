@@ -11,13 +11,14 @@ use afterbay_clients::postgres::Lsn;
 use afterbay_clients::postgres::SqlClient;
 use afterbay_clients::postgres::catalogue::{server, slot, table as tables};
 use afterbay_clients::postgres::wire::{ReplicationConnection, SlotOptions, SlotSnapshot, SystemIdentity};
-use afterbay_crds::plan::{OnSlotLoss, PostgresPlan, SinkPlan, TableName};
+use afterbay_crds::plan::{OnSlotLoss, PostgresPlan, RelationPlan, TableName};
 use afterbay_crds::reason::Reason;
 use afterbay_crds::report::Problem;
 use afterbay_formats::table::TableDescription;
 use afterbay_queries::carried;
 use tokio::sync::Mutex;
 
+use super::claim::Grant;
 use super::session::Context;
 use super::snapshot::temporary_name;
 use super::turns::Reader;
@@ -29,13 +30,14 @@ use crate::protocol::{RelationIdentity, SourceIdentity};
 /// Serves one request for a fresh start, on connections of its own. `slot` keeps two starts from making the slot at
 /// once.
 pub async fn run(context: Arc<Context>, request: AttachRequest, snapshot: bool, slot: Arc<Mutex<()>>) {
-    let AttachRequest { sink, table, origin: _, reply } = request;
+    let AttachRequest { sink, claims, origin: _, reply } = request;
+    let table = claims.first().map(|claim| &claim.table);
     let turns = &context.turns;
     let (turn, reader) = if snapshot { (turns.whole_table().await, None) } else { turns.place().await };
     // Before the temporary slot is made: what the others commit meanwhile must not let the server forget what this Sink
     // needs from then on.
     context.floors.hold(sink);
-    let mut begun = match begin(&context, sink, &table, &slot, reader).await {
+    let mut begun = match begin(&context, sink, table, &slot, reader).await {
         Ok(begun) => begun,
         Err(error) => {
             context.floors.free(sink);
@@ -47,8 +49,11 @@ pub async fn run(context: Arc<Context>, request: AttachRequest, snapshot: bool, 
     let (sender, feed) = feed(context.queue_bytes, Delivered::default());
     let attached = Attached {
         feed,
-        table: begun.table.clone(),
-        relation: begun.relation,
+        grants: begun
+            .table
+            .iter()
+            .map(|(table, relation)| Grant::Carried(Box::new(table.clone()), *relation))
+            .collect(),
         start: begun.consistent_point,
         identity: begun.identity.clone(),
         log_end: begun.consistent_point,
@@ -82,8 +87,7 @@ struct Begun {
     reader: Reader,
     slot: String,
     consistent_point: Lsn,
-    table: TableDescription,
-    relation: RelationIdentity,
+    table: Option<(TableDescription, RelationIdentity)>,
     identity: SourceIdentity,
     rows_estimated: Option<u64>,
     time_us: i64,
@@ -92,58 +96,71 @@ struct Begun {
 async fn begin(
     context: &Context,
     sink: usize,
-    table: &TableName,
+    table: Option<&TableName>,
     slot: &Mutex<()>,
     reader: Option<Reader>,
 ) -> Result<Begun, SourceError> {
     let plan = &context.plan;
     let mut reader = Reader::ready(reader, &plan.connection).await?;
     let Reader { connection, client } = &mut reader;
-    let relation = preconditions(client, plan, table, context.sinks.get(sink)).await?;
+    let table = table.map(|table| (table, context.relation(sink, table)));
+    let relation = preconditions(client, plan, table).await?;
     let server = connection.identify_system().await?;
     {
         let _one_at_a_time = slot.lock().await;
         ensure_slot(client, connection, plan).await?;
     }
     // It locks the table, so it is asked before the other session does.
-    let rows_estimated = tables::estimate_rows(client, table).await?;
+    let rows_estimated = match table {
+        Some((table, _)) => tables::estimate_rows(client, table).await?,
+        None => None,
+    };
     let name = temporary_name("start");
     let point = snapshot::begin(connection, &name).await?;
     fault::hold("start-begun").await;
-    snapshot::lock(connection, table).await?;
-    let description = describe(client, table).await?;
-    if description.oid != relation.oid {
-        return Err(SourceError::Refused(checks::made_again(table, description.oid, relation.oid)));
-    }
-    snapshot::shows(connection, &description).await?;
+    let described = match (table, relation) {
+        (Some((table, _)), Some(relation)) => {
+            snapshot::lock(connection, table).await?;
+            let description = describe(client, table).await?;
+            if description.oid != relation.oid {
+                return Err(SourceError::Refused(checks::made_again(table, description.oid, relation.oid)));
+            }
+            snapshot::shows(connection, &description).await?;
+            Some((description, relation))
+        }
+        // The tables of a Sink by pattern join it when it has begun.
+        _ => None,
+    };
     let time_us = snapshot::time_us(connection).await?;
     Ok(Begun {
         reader,
         slot: name,
         consistent_point: point,
-        table: description,
-        relation,
+        table: described,
         identity: identity(plan, &server),
         rows_estimated,
         time_us,
     })
 }
 
-/// What must hold before; the relation as the progress record is to know it.
+/// What must hold before; the relation, where there is one yet, as the progress record is to know it.
 async fn preconditions(
     client: &SqlClient,
     plan: &PostgresPlan,
-    table: &TableName,
-    sink: Option<&SinkPlan>,
-) -> Result<RelationIdentity, SourceError> {
+    table: Option<(&TableName, Option<&RelationPlan>)>,
+) -> Result<Option<RelationIdentity>, SourceError> {
     let facts = server::facts(client).await?;
     let mut problems = facts.problems(client);
     if plan.failover_slot {
         problems.extend(facts.failover(client));
     }
+    let Some((table, relation)) = table else {
+        let problem = problems.into_iter().next();
+        return problem.map_or(Ok(None), |problem| Err(SourceError::Refused(problem)));
+    };
     let description = describe(client, table).await?;
     // Before the publication: a table that is not fit is not added to it, as its changes could fail for that.
-    let unfit = sink.and_then(|sink| carried::check_anew(&description, sink).err());
+    let unfit = relation.and_then(|relation| carried::check_anew(&description, relation).err());
     problems.extend(unfit.unwrap_or_default());
     if let Some(access) = server::table_access(client, description.oid).await? {
         problems.extend(access.problems(&facts, table));
@@ -153,7 +170,7 @@ async fn preconditions(
         return Err(SourceError::Refused(problem));
     }
     let entry = published.map_err(SourceError::Refused)?;
-    Ok(RelationIdentity { oid: description.oid, entry })
+    Ok(Some(RelationIdentity { oid: description.oid, entry }))
 }
 
 /// The worker's slot still holds the log from the start on; an older worker may have read from it meanwhile. While
@@ -215,11 +232,7 @@ pub fn identity(plan: &PostgresPlan, server: &SystemIdentity) -> SourceIdentity 
 }
 
 async fn rows(context: &Context, begun: &mut Begun, wanted: bool, sender: &FeedSender) -> Result<(), SourceError> {
-    if !wanted {
-        return Ok(());
-    }
-    let statement = snapshot::copy_statement(&begun.table, "");
-    snapshot::send_rows(&mut begun.reader.connection, &statement, &begun.table, context.batch_bytes, sender)
-        .await
-        .map(|_| ())
+    let Some((table, _)) = begun.table.as_ref().filter(|_| wanted) else { return Ok(()) };
+    let statement = snapshot::copy_statement(table, "");
+    snapshot::send_rows(&mut begun.reader.connection, &statement, table, context.batch_bytes, sender).await.map(|_| ())
 }

@@ -9,6 +9,8 @@ use std::time::Duration;
 
 use afterbay_clients::postgres::catalogue::server;
 use afterbay_clients::postgres::{PostgresError, sql};
+use afterbay_crds::plan::TableName;
+use afterbay_crds::reason::Reason;
 use afterbay_crds::report::Problem;
 use afterbay_queries::carried;
 use tokio::time::{Interval, MissedTickBehavior};
@@ -62,8 +64,11 @@ impl Watch {
 
     /// Begins to look at the tables of these members.
     pub fn look(&mut self, context: &Arc<Context>, members: &[Member]) {
-        let members = members.iter().map(|member| (member.sink, member.relation)).collect();
-        let look = look(Arc::clone(context), members);
+        let relations = members.iter().flat_map(|member| {
+            let carried = member.relations.iter().filter(|relation| relation.is_carried());
+            carried.map(|relation| (member.sink, relation.table.clone(), relation.identity))
+        });
+        let look = look(Arc::clone(context), members.iter().map(|member| member.sink).collect(), relations.collect());
         self.look = Some(AbortOnDropHandle::new(tokio::spawn(async move {
             // A server that does not answer is the session's to tell of.
             look.await.unwrap_or_default()
@@ -71,18 +76,26 @@ impl Watch {
     }
 }
 
-async fn look(context: Arc<Context>, members: Vec<(usize, RelationIdentity)>) -> Result<Lost, PostgresError> {
+async fn look(
+    context: Arc<Context>,
+    members: Vec<usize>,
+    relations: Vec<(usize, TableName, RelationIdentity)>,
+) -> Result<Lost, PostgresError> {
     let client = sql::connect(&context.plan.connection).await?;
     if let Some(problem) = server::facts(&client).await?.synchronous() {
-        return Ok(members.into_iter().map(|(sink, _)| (sink, problem.clone())).collect());
+        return Ok(members.into_iter().map(|sink| (sink, problem.clone())).collect());
     }
-    let begun: Vec<_> =
-        members.iter().filter_map(|(sink, record)| Some((*sink, context.sinks.get(*sink)?, *record))).collect();
+    let known = |(sink, table, record): &(usize, TableName, RelationIdentity)| {
+        Some((*sink, context.relation(*sink, table)?, *record))
+    };
+    let begun: Vec<_> = relations.iter().filter_map(known).collect();
     let tables: Vec<_> = begun.iter().map(|(_, plan, record)| (&plan.table, *record)).collect();
     let verdicts = checks::standing(&client, &context.plan.publication, &tables).await?;
     let lost = begun.into_iter().zip(verdicts).filter_map(|((sink, plan, _), verdict)| {
         let problem = match verdict {
-            Ok(table) => carried::unfit_since(&table, plan),
+            Ok(table) => carried::unfit_since(&context.kept.of(sink, table), plan),
+            // Its last changes may still be on their way, and no others will come: the next life leaves it out.
+            Err(problem) if context.is_by_pattern(sink) && problem.reason == Reason::TableNotFound.as_str() => None,
             Err(problem) => Some(problem),
         };
         Some((sink, problem?))

@@ -20,6 +20,8 @@ const ANSWER_MARGIN: Duration = Duration::from_secs(5);
 /// A topic, as the cluster describes it.
 #[derive(Clone, Debug)]
 pub(in super::super) struct NativeTopicDescription {
+    /// What tells it from another topic that had, or will have, its name (KIP-516); none of brokers before 2.8.
+    pub(in super::super) id: Option<String>,
     pub(in super::super) partitions: usize,
     /// Replicas of the partition that has the fewest.
     pub(in super::super) replicas: usize,
@@ -27,6 +29,22 @@ pub(in super::super) struct NativeTopicDescription {
     pub(in super::super) led: bool,
     /// What the user may do with it; none where the cluster does not say.
     pub(in super::super) operations: Option<Vec<AclOperation>>,
+}
+
+/// The identity in words.
+///
+/// # Safety
+/// `uuid` is alive, or null.
+unsafe fn id(uuid: *const sys::rd_kafka_Uuid_t) -> Option<String> {
+    if uuid.is_null() {
+        return None;
+    }
+    // SAFETY: by the contract. The words live as long as the identity.
+    unsafe {
+        let none =
+            sys::rd_kafka_Uuid_most_significant_bits(uuid) == 0 && sys::rd_kafka_Uuid_least_significant_bits(uuid) == 0;
+        (!none).then(|| text(sys::rd_kafka_Uuid_base64str(uuid)))
+    }
 }
 
 /// A setting: its value, and whether it was set for this resource.
@@ -127,6 +145,7 @@ impl NativeClient {
             };
             let led = |partition: &*const _| !sys::rd_kafka_TopicPartitionInfo_leader(*partition).is_null();
             let mut description = NativeTopicDescription {
+                id: id(sys::rd_kafka_TopicDescription_topic_id(topic)),
                 partitions: partitions.len(),
                 replicas: partitions.iter().map(replicas).min().unwrap_or_default(),
                 led: partitions.iter().all(led),

@@ -92,6 +92,22 @@ pub async fn describe_all(
     Ok(tables.iter().zip(1..).map(place).collect())
 }
 
+/// All tables that leave changes in the log, of these schemas or of all, by name: those of the system are left out, and so are
+/// partitions, whose changes are those of their root.
+pub async fn all(client: &SqlClient, schemas: Option<&[String]>) -> Result<Vec<TableName>, PostgresError> {
+    let rows = client
+        .query(
+            "SELECT n.nspname::text, c.relname::text FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
+             WHERE c.relkind IN ('r', 'p') AND c.relpersistence = 'p' AND NOT c.relispartition \
+                AND n.nspname !~ '^(pg_|information_schema$)' \
+                AND ($1::text[] IS NULL OR n.nspname::text = ANY ($1)) \
+             ORDER BY n.nspname::text COLLATE \"C\", c.relname::text COLLATE \"C\"",
+            &[&schemas],
+        )
+        .await?;
+    Ok(rows.into_iter().map(|row| TableName { schema: row.get(0), name: row.get(1) }).collect())
+}
+
 /// The table as it was when the stream described it with these columns: `now`, with the columns, their types and the
 /// replica identity of then. None where a type of then does not exist any more.
 ///

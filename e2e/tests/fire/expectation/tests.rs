@@ -30,7 +30,7 @@ fn tombstone() -> Found {
 fn judge(start: Start, found: &[Found]) -> Verdict {
     let rows = Rows::from([("1".to_owned(), vec![row(1)])]);
     let notes = [note(10, Some(1), Some(2)), note(11, Some(2), None), note(12, None, Some(3))];
-    let stories = stories(Table::Account, Envelope::Upsert, start, &rows, &notes);
+    let stories = stories((Table::Account, View::Whole), Envelope::Upsert, start, &rows, &notes);
     stories["1"].verdict(Table::Account, Envelope::Upsert, start, found)
 }
 
@@ -91,7 +91,13 @@ fn another_key_is_the_end_of_one_story_and_the_begin_of_another() {
         (Envelope::Upsert, Value::Null, other.clone()),
         (Envelope::Debezium, json!({"before": row(1), "after": null}), json!({"before": null, "after": other})),
     ] {
-        let stories = stories(Table::Account, envelope, Start::Streaming, &Rows::new(), std::slice::from_ref(&moved));
+        let stories = stories(
+            (Table::Account, View::Whole),
+            envelope,
+            Start::Streaming,
+            &Rows::new(),
+            std::slice::from_ref(&moved),
+        );
         let verdict = |key: &str, found| stories[key].verdict(Table::Account, envelope, Start::Streaming, &[found]);
         assert_eq!(verdict("1", message(false, gone)), Verdict::Whole);
         assert_eq!(verdict("2", Found { of_snapshot: false, key: json!({"id": 2}), value: come }), Verdict::Whole);
@@ -103,11 +109,36 @@ fn rows_without_a_key_are_counted() {
     let twin = json!({"id": 1, "n": 1, "body": null});
     let rows = Rows::from([("1".to_owned(), vec![twin.clone(), twin.clone()])]);
     let start = Start::Snapshot { last: 0 };
-    let stories = stories(Table::Event, Envelope::Debezium, start, &rows, &[]);
+    let stories = stories((Table::Event, View::Whole), Envelope::Debezium, start, &rows, &[]);
     let found = Found { of_snapshot: true, key: Value::Null, value: json!({"before": null, "after": twin}) };
     let verdict = |count| {
         let found = vec![found.clone(); count];
         stories["1"].verdict(Table::Event, Envelope::Debezium, start, &found)
     };
     assert_eq!([verdict(1), verdict(2), verdict(3)], [Verdict::Lacking, Verdict::Whole, Verdict::Wrong]);
+}
+
+#[test]
+fn a_view_turns_changes_into_what_they_are_to_it() {
+    let word = |owner: Option<i64>, n: i64| json!({"code": "w", "n": n, "owner": owner});
+    let note = |seq, before, after| Note { seq, table: Table::Word, before, after };
+    let notes = [
+        note(10, Some(word(Some(1), 1)), Some(word(Some(2), 2))),
+        note(11, Some(word(Some(2), 2)), Some(word(Some(4), 3))),
+        note(12, Some(word(Some(4), 3)), Some(word(None, 4))),
+        note(13, Some(word(None, 4)), None),
+    ];
+    let rows = Rows::from([("\"w\"".to_owned(), vec![word(Some(1), 1)])]);
+    let start = Start::Snapshot { last: 9 };
+    let stories = stories((Table::Word, View::Even), Envelope::Upsert, start, &rows, &notes);
+    let found = |value| Found { of_snapshot: false, key: json!({"code": "w"}), value };
+    let told = [
+        found(json!({"code": "w", "number": 2, "owner": 2})),
+        found(json!({"code": "w", "number": 3, "owner": 4})),
+        found(Value::Null),
+    ];
+    let verdict = |found: &[Found]| stories["\"w\""].verdict(Table::Word, Envelope::Upsert, start, found);
+    assert_eq!(verdict(&told), Verdict::Whole);
+    assert_eq!(verdict(&told[..2]), Verdict::Lacking);
+    assert_eq!(verdict(&told[1..]), Verdict::Wrong);
 }

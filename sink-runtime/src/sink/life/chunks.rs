@@ -1,16 +1,20 @@
 //! What a life does while a snapshot is taken beside the stream; [`Snapshot`] has the rules.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use afterbay_clients::postgres::Lsn;
 
 use super::{Arrived, Ending, IDLE, Life};
-use crate::change::{Change, ChangeBatch, Item};
+use crate::change::{Change, ChangeBatch, Item, Picks as _};
 use crate::fault;
 use crate::feed::{Delivery, Nothing};
 use crate::protocol::Event;
+use crate::sink::begin::tell_rows;
+use crate::sink::carried::{Carried, Standing, counts};
 use crate::sink::problems;
 use crate::sink::snapshot::{Snapshot, Strange, Turn};
+use crate::sink::tables::next_to_begin;
 use crate::source::chunks::{ChunkRequest, key_changed};
 
 /// How long a change waits for a chunk.
@@ -24,7 +28,11 @@ impl Life<'_> {
             && !self.protocol.has(&change.id)
         {
             snapshot.passes(change.id.commit);
-            let judged = snapshot.judge(batch, change);
+            let judged = match &self.relations.get(change.relation) {
+                Some(Some(carried)) if carried.waits() => return Ok(()),
+                Some(Some(Carried { standing: Standing::UnderWay, .. })) => snapshot.judge(batch, change),
+                _ => Ok(Some(*change)),
+            };
             let Some(change) = judged.map_err(|error| self.strange(error))? else { return Ok(()) };
             return self.drive(Event::Change(change.id), Arrived::Change(batch, &change));
         }
@@ -68,10 +76,12 @@ impl Life<'_> {
     }
 
     fn ask(&mut self) {
-        let Some(snapshot) = &mut self.snapshot else { return };
+        let (Some(snapshot), Some(Some(carried))) = (&mut self.snapshot, self.relations.get(self.in_chunks)) else {
+            return;
+        };
         let request = ChunkRequest {
-            table: self.context.plan.table.clone(),
-            relation: self.recorded,
+            table: carried.plan.table.clone(),
+            relation: carried.recorded,
             identity: self.identity.clone(),
             key: snapshot.key.clone(),
             after: snapshot.progress.after.clone(),
@@ -84,8 +94,14 @@ impl Life<'_> {
         let Some(chunk) = self.snapshot.as_mut().and_then(Snapshot::take) else { return Ok(()) };
         self.drive(Event::Boundary(chunk.point), Arrived::Nothing)?;
         (self.start, self.snapshot_time_us) = (chunk.point, chunk.time_us);
-        self.context.status.snapshot(self.snapshot_rows, chunk.rows_estimated);
-        self.shaped(&chunk.shape);
+        let number = self.in_chunks;
+        if let Some(Some(carried)) = self.relations.get_mut(number) {
+            carried.rows_estimated = chunk.rows_estimated.or(carried.rows_estimated);
+        }
+        tell_rows(self.context, &self.relations);
+        let mut kept = self.kept.clone();
+        let shape = kept.as_mut().map_or_else(|| Arc::clone(&chunk.shape), |kept| kept.shaped(&chunk.shape));
+        self.shaped(number, &shape);
         fault::point("chunk");
         let mut rows = 0;
         loop {
@@ -96,6 +112,10 @@ impl Life<'_> {
             self.feed.alive();
             match chunk.rows.next(IDLE) {
                 Ok(Delivery::Changes(batch, room)) => {
+                    let batch = match &mut kept {
+                        Some(kept) => kept.pick(batch),
+                        None => batch,
+                    };
                     rows += self.take_rows(&batch)?;
                     drop(room);
                 }
@@ -109,12 +129,8 @@ impl Life<'_> {
                 self.drive(Event::CommitDue, Arrived::Nothing)?;
             }
         }
-        // The stream does not tell its columns again.
-        self.shape = None;
-        if let Some(streamed) = self.streamed.clone() {
-            self.shaped(&streamed);
-        }
-        if rows < self.context.source.chunk_rows() {
+        self.back_to_the_stream(number);
+        if rows < self.context.source.chunk_rows() && !self.next_snapshot(number) {
             self.snapshot = None;
             return self.drive(Event::LastChunk, Arrived::Nothing);
         }
@@ -122,13 +138,38 @@ impl Life<'_> {
         Ok(())
     }
 
+    /// What follows of a relation comes from the stream, which does not tell its columns again.
+    fn back_to_the_stream(&mut self, number: usize) {
+        let Some(Some(carried)) = self.relations.get_mut(number) else { return };
+        carried.shape = None;
+        if let Some(streamed) = carried.streamed.clone() {
+            self.shaped(number, &streamed);
+        }
+    }
+
+    /// The snapshot of a relation is through; whether that of another begins. That it is through, and what is known of the
+    /// other, becomes part of the record with what is committed next.
+    fn next_snapshot(&mut self, through: usize) -> bool {
+        if let Some(Some(carried)) = self.relations.get_mut(through) {
+            carried.standing = Standing::Done;
+        }
+        let next = next_to_begin(&mut self.relations);
+        self.context.status.counts(counts(&self.relations));
+        let (Some((number, key)), Some(snapshot)) = (next, self.snapshot.take()) else { return false };
+        self.snapshot = Some(snapshot.next(key));
+        self.in_chunks = number;
+        self.back_to_the_stream(number);
+        true
+    }
+
     fn take_rows(&mut self, batch: &ChangeBatch) -> Result<u64, Ending> {
-        self.messages.prepare(batch);
+        self.begin_batch();
+        let number = self.in_chunks;
         let mut rows = 0;
         let mut last = None;
         for item in batch.items() {
             let Item::SnapshotRow(row) = item else { return Err(problems::out_of_order(self.context).into()) };
-            self.drive(Event::SnapshotRow, Arrived::Row(batch, *row))?;
+            self.drive(Event::SnapshotRow, Arrived::Row(number, batch, *row))?;
             rows += 1;
             last = Some(*row);
             if self.is_large() {
@@ -143,11 +184,15 @@ impl Life<'_> {
     /// Moves the cursor to the last row that is staged.
     fn reach(&mut self, batch: &ChangeBatch, last: Option<crate::change::RowSpan>) -> Result<(), Ending> {
         let (Some(snapshot), Some(row)) = (&mut self.snapshot, last) else { return Ok(()) };
-        let reached = snapshot.reaches(batch, row, self.snapshot_rows);
+        let rows = self.relations.get(self.in_chunks).and_then(Option::as_ref).map_or(0, |carried| carried.rows);
+        let reached = snapshot.reaches(batch, row, rows);
         reached.map_err(|error| self.strange(error))
     }
 
     fn strange(&self, Strange: Strange) -> Ending {
-        key_changed(&self.context.plan.table).into()
+        match self.relations.get(self.in_chunks) {
+            Some(Some(carried)) => key_changed(&carried.plan.table).into(),
+            _ => problems::out_of_order(self.context).into(),
+        }
     }
 }

@@ -3,13 +3,15 @@
 use std::time::{Duration, Instant};
 
 use afterbay_clients::kafka::{DELIVERING, ErrorClass, TransactionError};
+use afterbay_crds::plan::SchemaChanges;
 use afterbay_crds::reason::Reason;
 use afterbay_crds::report::Problem;
 
 use super::{Arrived, Ending, Life, MANY_MESSAGES, MARKERS};
 use crate::fault;
+use crate::kept_columns;
 use crate::position::Position;
-use crate::protocol::ProgressRecord;
+use crate::protocol::{KeptColumn, OneTable, ProgressRecord, Tables};
 use crate::sink::begin::KAFKA_TIMEOUT;
 use crate::sink::problems;
 use crate::sink::transaction::Transaction;
@@ -17,17 +19,12 @@ use crate::sink::transaction::Transaction;
 impl Life<'_> {
     pub(super) fn stage_progress(&mut self, position: Position) -> Result<(), Ending> {
         let plan = &self.context.plan;
-        let snapshot = self.snapshot.as_ref().map(|snapshot| snapshot.progress.clone());
         let record = ProgressRecord {
-            version: ProgressRecord::version_of(snapshot.as_ref()),
             sink: plan.name.clone(),
             uid: plan.uid.clone(),
             position,
-            relation: self.recorded,
-            topic: plan.kafka.topic.clone(),
             source: self.identity.clone(),
-            schemas: self.schemas,
-            snapshot,
+            tables: self.tables_in_words(position)?,
         };
         let value = record.to_bytes().map_err(|error| {
             Reason::ProgressUnreadable.problem(error.to_string(), "this is a defect, please report it")
@@ -37,6 +34,49 @@ impl Life<'_> {
         let staged =
             staged.and_then(|topic| self.producer.produce(&topic, 0, Some(key), Some(&value), std::iter::empty()));
         staged.map_err(|error| self.failed(error))
+    }
+
+    /// What the record says of the tables.
+    fn tables_in_words(&mut self, position: Position) -> Result<Tables, Ending> {
+        if self.context.plan.by_pattern {
+            let snapshot = self.snapshot.as_ref().map(|snapshot| &snapshot.progress);
+            let carried = self.relations.iter().flatten().filter_map(|carried| carried.progress(snapshot));
+            return Ok(Tables::ByPattern(carried.chain(self.past.iter().cloned()).collect()));
+        }
+        let columns = self.columns_to_keep(position);
+        self.retain(position);
+        let start_at = self.obeyed(position);
+        let Some(Some(carried)) = self.relations.first() else {
+            return Err(problems::out_of_order(self.context).into());
+        };
+        Ok(Tables::One(OneTable {
+            relation: carried.recorded,
+            topic: carried.plan.topic.clone(),
+            topic_id: carried.topic_id.clone(),
+            schemas: carried.schemas,
+            snapshot: self.snapshot.as_ref().map(|snapshot| snapshot.progress.clone()),
+            columns,
+            history: self.history.clone(),
+            start_at,
+        }))
+    }
+
+    /// The columns that messages keep from now on. Those of a Sink that has followed so far are known when a change has shown
+    /// them, or when all has passed that could be older than what the catalogue says.
+    fn columns_to_keep(&mut self, position: Position) -> Option<Vec<KeptColumn>> {
+        if self.context.plan.schema_changes == SchemaChanges::Follow {
+            return None;
+        }
+        if let Some(kept) = &self.kept {
+            return Some(kept.recorded());
+        }
+        let passed = self.described_at.is_some_and(|described| position.reaches(described));
+        if !self.confirmed && !passed {
+            return None;
+        }
+        self.has_frozen = true;
+        let Some(Some(carried)) = self.relations.first() else { return None };
+        Some(kept_columns::of_table(&carried.relation.table))
     }
 
     /// Commits; what is not known to be committed ends this life, and the next one reads what came of it.
@@ -87,15 +127,21 @@ impl Life<'_> {
 
     /// A batch was too large and no message of it: the next life sends the same in smaller ones.
     fn divided(&self) -> Ending {
-        let (plan, bytes) = (&self.context.plan, self.context.batches.bytes());
-        tracing::info!(sink = %plan.name, topic = %plan.kafka.topic, "the topic takes no batch of this size, going on with up to {bytes} bytes in one");
+        let (context, bytes) = (self.context, self.context.batches.bytes());
+        tracing::info!(sink = %context.plan.name, topic = %context.plan.topic_in_words(), "the topic takes no batch of this size, going on with up to {bytes} bytes in one");
         Ending::Again
     }
 
     pub(super) fn acknowledge(&mut self, position: Position) {
         self.tell_repeated_keys();
+        self.tell_truncations();
         let staged = self.transaction.staged;
         self.context.status.committed(position, staged.messages, staged.bytes, self.transaction.oldest_us);
+        if let Some(start) = &self.start_at {
+            self.context.status.obeys(&start.asked);
+        }
+        // What is to be retained is known before more could be forgotten.
+        self.retains();
         self.context.floors.raise(self.context.index, position.replay_from());
         if !self.fresh {
             self.works();

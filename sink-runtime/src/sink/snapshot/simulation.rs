@@ -2,7 +2,7 @@
 //!
 //! The real [`Snapshot`] and the real protocol drive a model of the life around them: a log that grows while chunks are on
 //! their way, chunks whose rows are those of the table at their place, commits in the middle of anything, crashes after
-//! any step. Whatever happens, per key the topic holds the row as it was at one place of the log and every change from
+//! any step. There are two tables in one Sink, of which the second may join in a later life. Whatever happens, per key the topic holds the row as it was at one place of the log and every change from
 //! there on, once and in order; and all of it in the order of the log.
 
 use std::collections::{BTreeMap, VecDeque};
@@ -21,7 +21,16 @@ use crate::feed::{Delivered, feed};
 use crate::position::ChangeId;
 use crate::protocol::{Action, Event, Protocol};
 
+/// The rows of both tables: the key tells whose a row is.
 type Table = BTreeMap<i64, u32>;
+
+/// Which of the tables a key is of.
+fn table_of(key: i64) -> usize {
+    usize::from(key >= 5)
+}
+
+/// Where the snapshots of the tables stand in the record: done, under way, or not told of.
+type Standing = [Option<Option<SnapshotProgress>>; 2];
 
 /// How far the commits of two transactions are apart in the log; other things are written in between.
 const APART: u64 = 1_000_000;
@@ -53,7 +62,10 @@ impl Log {
             let there = table.remove(&key);
             let after = match (kind % 4, there) {
                 (0, _) | (1, Some(_)) => Some((key, value())),
-                (2, Some(_)) => Some((if table.contains_key(&other) { key } else { other }, value())),
+                (2, Some(_)) => {
+                    let stays = table.contains_key(&other) || table_of(other) != table_of(key);
+                    Some((if stays { key } else { other }, value()))
+                }
                 _ => None,
             };
             table.extend(after);
@@ -107,8 +119,10 @@ struct World<'a> {
     log_end: Lsn,
     chunk_rows: usize,
     topic: Vec<Message>,
-    record: (Position, Option<SnapshotProgress>),
+    record: (Position, Standing),
     steps: u32,
+    /// In which life the second table joins, and which life this is.
+    joins: (u32, u32),
     /// The chunk that has arrived last: behind which key its rows are, and how many transactions it shows.
     shown: (Option<i64>, usize),
 }
@@ -128,7 +142,7 @@ impl World<'_> {
 
     fn is_carried(&self) -> bool {
         let end = Lsn(APART * self.log.transactions.len() as u64 + 1);
-        self.record.1.is_none() && self.record.0.reaches(end)
+        self.record.1 == [Some(None), Some(None)] && self.record.0.reaches(end)
     }
 }
 
@@ -139,10 +153,16 @@ struct Life<'a, 'w> {
     world: &'a mut World<'w>,
     protocol: Protocol,
     snapshot: Option<Snapshot>,
+    /// Whose it is.
+    in_chunks: usize,
+    /// The tables whose snapshot has not begun.
+    waits: Vec<usize>,
+    /// How many tables are carried.
+    tables: usize,
     rows: u64,
     /// The open transaction.
     staged: Vec<Message>,
-    record: Option<(Position, Option<SnapshotProgress>)>,
+    record: Option<(Position, Standing)>,
     chunk: Option<Asked>,
 }
 
@@ -221,13 +241,20 @@ fn messages(batch: &ChangeBatch, change: &Change) -> Vec<Message> {
 impl<'a, 'w> Life<'a, 'w> {
     fn new(world: &'a mut World<'w>) -> Self {
         let (mut protocol, _) = Protocol::start(true);
-        let (position, progress) = world.record.clone();
+        world.joins.1 += 1;
+        let tables = if world.joins.1 > world.joins.0 { 2 } else { 1 };
+        let (position, standing) = world.record.clone();
+        let mut waits: Vec<_> = (0..tables).filter(|table| standing[*table].is_none()).collect();
+        let under_way = standing.into_iter().enumerate().find_map(|(table, it)| Some((table, it.flatten()?)));
+        let first = (under_way.is_none() && !waits.is_empty()).then(|| (waits.remove(0), SnapshotProgress::default()));
+        let (in_chunks, progress) = under_way.or(first).unzip();
         for event in [Event::Fenced, Event::ProgressRead(Some(position)), Event::Attached] {
             protocol.step(event);
         }
         let rows = progress.as_ref().map_or(0, |progress| progress.rows);
         let snapshot = progress.map(|progress| Snapshot::new(key(), progress, position));
-        Self { world, protocol, snapshot, rows, staged: vec![], record: None, chunk: None }
+        let in_chunks = in_chunks.unwrap_or_default();
+        Self { world, protocol, snapshot, in_chunks, waits, tables, rows, staged: vec![], record: None, chunk: None }
     }
 
     /// Carries all that there is, in the way of `sink/life.rs`.
@@ -237,6 +264,10 @@ impl<'a, 'w> Life<'a, 'w> {
         // A replay may begin earlier than asked for.
         let mut next = asked.saturating_sub(usize::from(self.world.choose(3) == 0));
         while !self.world.is_carried() {
+            // With all that there is carried, the worker is started again for the table that joins.
+            if self.tables == 1 && matches!(self.world.record.1, [Some(None), None]) && self.world.choose(3) == 2 {
+                return Err(Crash);
+            }
             if next < self.world.committed {
                 self.transaction(next)?;
                 next += 1;
@@ -250,6 +281,10 @@ impl<'a, 'w> Life<'a, 'w> {
     fn transaction(&mut self, n: usize) -> Result<(), Crash> {
         let commit = Log::commit(n);
         for (ordinal, done) in self.world.log.transactions[n].iter().enumerate() {
+            let table = done.before.or(done.after.map(|(key, _)| key)).map_or(0, table_of);
+            if table >= self.tables {
+                continue;
+            }
             let mut batch = ChangeBatch::default();
             let new = done.after.map(|(key, value)| row(&mut batch, [Some(key), Some(value.into())]));
             let old = done.before.map(|key| row(&mut batch, [Some(key), done.full.then_some(0)]));
@@ -267,7 +302,7 @@ impl<'a, 'w> Life<'a, 'w> {
             // Neighbours share a record, as the rows of a `COPY` do.
             let (change, index) = (Lsn(commit.0 - 90 + ordinal as u64 / 2), ordinal as u32 % 2);
             let id = ChangeId { commit, change, index, ordinal: ordinal as u64 };
-            self.change(&batch, &Change { kind, id, time_us: 0, old, new })?;
+            self.change(&batch, &Change { relation: table, kind, id, time_us: 0, old, new })?;
             self.something_else()?;
         }
         self.drive(Event::Boundary(Lsn(commit.0 + 10)), vec![])
@@ -290,6 +325,12 @@ impl<'a, 'w> Life<'a, 'w> {
         };
         snapshot.shaped(&shape(["id", "n"]));
         snapshot.passes(commit);
+        if self.waits.contains(&change.relation) {
+            return Ok(());
+        }
+        if change.relation != self.in_chunks {
+            return self.drive(Event::Change(change.id), messages(batch, change));
+        }
         match snapshot.judge(batch, change).expect("keys are numbers") {
             Some(judged) => self.drive(Event::Change(change.id), messages(batch, &judged)),
             None => Ok(()),
@@ -352,6 +393,8 @@ impl<'a, 'w> Life<'a, 'w> {
         let (after, shows) = self.world.shown;
         self.drive(Event::Boundary(chunk.point), vec![])?;
         let rows = self.world.log.table(shows).into_iter().filter(|(key, _)| after.is_none_or(|after| *key > after));
+        let in_chunks = self.in_chunks;
+        let rows = rows.filter(move |(key, _)| table_of(*key) == in_chunks);
         let rows: Vec<_> = rows.take(self.world.chunk_rows).collect();
         for (key, value) in &rows {
             let mut batch = ChangeBatch::default();
@@ -365,12 +408,30 @@ impl<'a, 'w> Life<'a, 'w> {
             }
             self.something_else()?;
         }
-        if rows.len() < self.world.chunk_rows {
+        if rows.len() < self.world.chunk_rows && !self.waits.is_empty() {
+            self.in_chunks = self.waits.remove(0);
+            self.snapshot = self.snapshot.take().map(|snapshot| snapshot.next(key()));
+            self.rows = 0;
+        } else if rows.len() < self.world.chunk_rows {
             self.snapshot = None;
             return self.drive(Event::LastChunk, vec![]);
         }
         self.ask();
         Ok(())
+    }
+
+    /// What the record is to tell of the tables: nothing of one of which no row is sent.
+    fn standing(&self) -> Standing {
+        let progress = self.snapshot.as_ref().map(|snapshot| snapshot.progress.clone());
+        let mut standing = [None, None];
+        for (table, standing) in standing.iter_mut().enumerate().take(self.tables) {
+            *standing = match &progress {
+                _ if self.waits.contains(&table) => None,
+                Some(progress) if table == self.in_chunks => progress.after.is_some().then(|| Some(progress.clone())),
+                _ => Some(None),
+            };
+        }
+        standing
     }
 
     /// Tells the protocol, and does what it asks for.
@@ -388,7 +449,7 @@ impl<'a, 'w> Life<'a, 'w> {
                     Event::Staged
                 }
                 Action::StageProgress(position) => {
-                    self.record = Some((position, self.snapshot.as_ref().map(|snapshot| snapshot.progress.clone())));
+                    self.record = Some((position, self.standing()));
                     Event::ProgressStaged
                 }
                 Action::Commit => {
@@ -438,13 +499,14 @@ proptest! {
         rows in prop::collection::vec(KEYS, 0..10),
         wishes in prop::collection::vec(prop::collection::vec((any::<u8>(), KEYS, KEYS, any::<bool>()), 0..5), 0..12),
         begins_after in 0_usize..4,
+        joins in 0_u32..4,
         chunk_rows in 1_usize..5,
         choices in prop::collection::vec(any::<u8>(), 0..600),
     ) {
         let log = Log::new(&rows, &wishes);
         let begins_after = begins_after.min(wishes.len());
         let log_end = Lsn(APART * begins_after as u64 + 50);
-        let start = (Position::Done(log_end), Some(SnapshotProgress::default()));
+        let start = (Position::Done(log_end), [None, None]);
         let mut world = World {
             log: &log,
             choices: choices.into(),
@@ -454,6 +516,7 @@ proptest! {
             topic: vec![],
             record: start,
             steps: 0,
+            joins: (joins, 0),
             shown: (None, 0),
         };
         while Life::new(&mut world).run().is_err() {}

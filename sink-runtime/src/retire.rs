@@ -1,0 +1,176 @@
+//! Takes away what goes with Sinks and SourceConnectors that are deleted: progress records, slots, publications. Topics of
+//! data stay as they are.
+//!
+//! What is taken away already is no error, so that it can be done again after whatever end.
+
+use std::time::Duration;
+
+use afterbay_clients::kafka::{ProducerSettings, TransactionalProducer, progress};
+use afterbay_clients::postgres::catalogue::publication;
+use afterbay_clients::postgres::catalogue::slot::{self, SlotStatus};
+use afterbay_clients::postgres::{SqlClient, quote, sql};
+use afterbay_crds::reason::Reason;
+use afterbay_crds::report::Problem;
+use afterbay_crds::retirement::{LeftBehind, RetiredSink, RetiredSource, Retirement, RetirementPlan};
+use serde::Deserialize;
+
+use crate::fault;
+use crate::sink::begin::KAFKA_TIMEOUT;
+
+/// How often something is tried before it is told that it stays behind.
+const TRIES: u32 = 3;
+/// How long to wait before it is tried again.
+const PAUSE: Duration = Duration::from_secs(2);
+
+/// Takes away what it can, and tells what stays behind.
+pub async fn run(plan: RetirementPlan) -> Retirement {
+    let mut retirement = Retirement::default();
+    for sink in plan.sinks {
+        let (name, of) = (sink.name.clone(), sink);
+        let outcome = tried(|| {
+            let sink = of.clone();
+            async move {
+                // Its calls block.
+                let done = tokio::task::spawn_blocking(move || record(&sink)).await;
+                done.unwrap_or_else(|_| Err(Reason::WorkerExited.problem("it broke down", "please report it")))
+            }
+        });
+        match outcome.await {
+            Ok(()) => retirement.sinks.push(name),
+            Err(problem) => {
+                let what = format!("the progress record under key {} in topic {}", of.progress_key, of.progress_topic);
+                retirement.left.push(stays(format!("sink {name}"), &what, &problem));
+            }
+        }
+    }
+    for source in plan.sources {
+        match tried(|| self::source(&source)).await {
+            Ok(()) => retirement.sources.push(source.name),
+            Err(problem) => {
+                let publication = source.publication.map(|name| format!("publication {name}"));
+                let slots = source.slots.iter().map(|name| format!("replication slot {name}"));
+                let what: Vec<_> = slots.chain(publication).collect();
+                let what = format!("{} of database {}", what.join(", "), source.connection.database);
+                retirement.left.push(stays(format!("source {}", source.name), &what, &problem));
+            }
+        }
+    }
+    retirement
+}
+
+async fn tried<F: Future<Output = Result<(), Problem>>>(mut attempt: impl FnMut() -> F) -> Result<(), Problem> {
+    for _ in 1..TRIES {
+        match attempt().await {
+            Ok(()) => return Ok(()),
+            Err(problem) => tracing::warn!(reason = %problem.reason, "{}", problem.message),
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+    attempt().await
+}
+
+fn stays(subject: String, what: &str, problem: &Problem) -> LeftBehind {
+    let problem = Reason::LeftBehind.problem(
+        format!("{what} may stay behind: {} ({})", problem.message, problem.reason),
+        format!("{}; then give --prune once more", problem.hint),
+    );
+    LeftBehind { subject, problem }
+}
+
+/// Fences whoever still runs, and then deletes the record: nobody writes another one after it.
+fn record(sink: &RetiredSink) -> Result<(), Problem> {
+    let producer = TransactionalProducer::new(&sink.connection, &ProducerSettings::new(&sink.transactional_id))
+        .map_err(|error| error.problem())?;
+    producer.init_transactions(KAFKA_TIMEOUT).map_err(|error| error.problem())?;
+    fault::point("retire-fenced");
+    let found = progress::read_progress(
+        &sink.connection,
+        &sink.progress_topic,
+        &sink.progress_group_id,
+        &sink.progress_key,
+        KAFKA_TIMEOUT,
+    )
+    .map_err(|error| error.problem())?;
+    let Some(record) = found else { return Ok(()) };
+    if !is_of(&record, &sink.uid)? {
+        return Ok(());
+    }
+    let delete = || {
+        let topic = producer.topic(&sink.progress_topic)?;
+        producer.begin()?;
+        producer.produce(&topic, 0, Some(sink.progress_key.as_bytes()), None, std::iter::empty())?;
+        producer.flush(KAFKA_TIMEOUT)?;
+        fault::point("retire-staged");
+        producer.commit(KAFKA_TIMEOUT)
+    };
+    delete().map_err(|error: afterbay_clients::kafka::TransactionError| error.problem())
+}
+
+/// Whether a record, of whatever version, is of this life of the Sink.
+fn is_of(record: &[u8], uid: &str) -> Result<bool, Problem> {
+    #[derive(Deserialize)]
+    struct Owned {
+        uid: String,
+    }
+    let owned: Owned = serde_json::from_slice(record).map_err(|error| {
+        Reason::ProgressUnreadable.problem(format!("its owner cannot be told: {error}"), "delete it by hand")
+    })?;
+    Ok(owned.uid == uid)
+}
+
+/// Slots first: a publication that is gone makes whoever reads a slot fail.
+async fn source(source: &RetiredSource) -> Result<(), Problem> {
+    let client = sql::connect(&source.connection).await.map_err(|error| error.problem())?;
+    for name in &source.slots {
+        let found = slot::status(&client, name).await.map_err(|error| error.problem())?;
+        let Some(found) = found else { continue };
+        is_ours(source, name, &found)?;
+        slot::drop(&client, name).await.map_err(|error| error.problem())?;
+        fault::point("retire-slot-dropped");
+    }
+    match &source.publication {
+        Some(name) => drop_publication(&client, name).await,
+        None => Ok(()),
+    }
+}
+
+/// A slot of that name that somebody else has made, or reads, is not to be dropped.
+fn is_ours(source: &RetiredSource, name: &str, slot: &SlotStatus) -> Result<(), Problem> {
+    let database = &source.connection.database;
+    if slot.plugin.as_deref() != Some("pgoutput") || slot.database.as_deref() != Some(database) {
+        return Err(Reason::SlotUnfit.problem(
+            format!("replication slot {name} is not a pgoutput slot of database {database}"),
+            "it is another's: leave it as it is, or drop it by hand",
+        ));
+    }
+    if let Some(pid) = slot.active_pid {
+        return Err(Reason::SlotInUse
+            .problem(format!("replication slot {name} is in use by the server process {pid}"), "end its client"));
+    }
+    Ok(())
+}
+
+async fn drop_publication(client: &SqlClient, name: &str) -> Result<(), Problem> {
+    let found = publication::find(client, name).await.map_err(|error| error.problem())?;
+    match found {
+        None => Ok(()),
+        Some(found) if found.owned => publication::drop(client, name).await.map_err(|error| error.problem()),
+        Some(found) => Err(Reason::PublicationNotOwned.problem(
+            format!("publication {name} belongs to role {}", found.owner),
+            format!("have its owner run DROP PUBLICATION {}", quote::identifier(name)),
+        )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_of_another_life_is_left_alone() {
+        let record = br#"{"version":9,"uid":"a","place":"elsewhere"}"#;
+        assert!(is_of(record, "a").unwrap());
+        assert!(!is_of(record, "b").unwrap());
+        assert_eq!(is_of(b"{}", "a").unwrap_err().reason, "ProgressUnreadable");
+    }
+}
