@@ -1,5 +1,6 @@
 //! What a worker says of itself on `/status`: read by `afterbay run`, `afterbay status` and the operator.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// The state of a whole worker.
@@ -96,7 +97,7 @@ pub struct SinkReport {
 }
 
 /// The tables of a Sink whose tables come from patterns.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct TablesReport {
     /// How many it carries.
@@ -109,7 +110,7 @@ pub struct TablesReport {
 }
 
 /// A table that matches and is not carried.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct LeftOutReport {
     /// The table, `<schema>.<table>`.
@@ -119,7 +120,7 @@ pub struct LeftOutReport {
 }
 
 /// What a Sink does.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum SinkState {
     /// Known, nothing done yet.
@@ -151,7 +152,7 @@ impl std::fmt::Display for SinkState {
 }
 
 /// A problem as a user reads it: what happened, and what to do.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Problem {
     /// A word in CamelCase; a heading in `docs/reasons.md`.

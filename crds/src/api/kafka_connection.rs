@@ -7,6 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::references::{CertificateAndKeyRef, CertificateRef, PasswordRef};
+use super::status::ConnectionStatus;
 
 /// A Kafka cluster, how to reach it, and who the workers are there.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, CustomResource, KubeSchema)]
@@ -15,6 +16,7 @@ use super::references::{CertificateAndKeyRef, CertificateRef, PasswordRef};
     version = "v1alpha1",
     kind = "KafkaConnection",
     namespaced,
+    status = "ConnectionStatus",
     category = "afterbay",
     shortname = "kafkaconn",
     derive = "PartialEq",

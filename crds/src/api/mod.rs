@@ -10,6 +10,7 @@ mod references;
 mod schema_registry_connection;
 mod sink;
 mod source_connector;
+mod status;
 
 pub use format::{Avro, Doc, Format, Json, MessagePart, PartAvro, PartDoc, PartFormat, Plain};
 pub use kafka_connection::{
@@ -24,6 +25,7 @@ pub use source_connector::{
     DesiredState, Host, PostgresAuthentication, PostgresSource, PostgresTls, Publication, Slot, SourceConnector,
     SourceConnectorSpec, Worker, default_port,
 };
+pub use status::{Carried, ConnectionStatus, SinkStatus, SnapshotStatus, SourceConnectorStatus, WorkerStatus};
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::CustomResourceExt as _;

@@ -5,6 +5,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::references::{CertificateAndKeyRef, CertificateRef, PasswordRef, UsernameRef};
+use super::status::ConnectionStatus;
 
 /// A schema registry, how to reach it, and who we are there.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, CustomResource, KubeSchema)]
@@ -13,6 +14,7 @@ use super::references::{CertificateAndKeyRef, CertificateRef, PasswordRef, Usern
     version = "v1alpha1",
     kind = "SchemaRegistryConnection",
     namespaced,
+    status = "ConnectionStatus",
     category = "afterbay",
     shortname = "registryconn",
     derive = "PartialEq",

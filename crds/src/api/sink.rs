@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::format::Format;
 use super::source_connector::DesiredState;
+use super::status::SinkStatus;
 use crate::names::DEFAULT_POOL;
 use crate::plan::{Compression, DeletionPolicy, Envelope, OnTruncate, SchemaChanges};
 
@@ -18,6 +19,7 @@ use crate::plan::{Compression, DeletionPolicy, Envelope, OnTruncate, SchemaChang
     version = "v1alpha1",
     kind = "Sink",
     namespaced,
+    status = "SinkStatus",
     category = "afterbay",
     derive = "PartialEq",
     doc = "A table, carried into a Kafka topic: every committed change stands there once.",

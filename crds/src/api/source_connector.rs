@@ -5,6 +5,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::references::{CertificateRef, PasswordRef};
+use super::status::SourceConnectorStatus;
 use crate::plan::{DeletionPolicy, OnSlotLoss, PostgresTlsMode, SnapshotMode};
 
 /// A database whose changes are carried; the Sinks that name it and one pool share one worker and one replication slot.
@@ -14,6 +15,7 @@ use crate::plan::{DeletionPolicy, OnSlotLoss, PostgresTlsMode, SnapshotMode};
     version = "v1alpha1",
     kind = "SourceConnector",
     namespaced,
+    status = "SourceConnectorStatus",
     category = "afterbay",
     shortname = "source",
     derive = "PartialEq",
