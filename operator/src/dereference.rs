@@ -22,16 +22,21 @@ pub fn manifests(arguments: &ManifestArguments, may_lack_sinks: bool) -> (Manife
         manifests.lack_files();
     }
     errors.extend(found);
-    errors.extend(validate(&manifests, &arguments.instance));
-    client_settings(&manifests, &mut errors);
-    queries(&mut manifests, &mut errors);
-    errors.sort();
+    judge(&mut manifests, &arguments.instance, &mut errors);
     let something = !manifests.kafka_connections.is_empty() || !manifests.sources.is_empty();
     if errors.is_empty() && manifests.sinks.is_empty() && !(may_lack_sinks && something) {
         let place = Place::file(&shown(&arguments.paths));
         errors.push(place.error("", "there is no Sink in these manifests", "add one, or name its file with -f"));
     }
     (manifests, errors)
+}
+
+/// Takes in all that manifests alone show to be wrong, wherever they come from; sorted. Finds out which tables queries read.
+pub fn judge(manifests: &mut Manifests, instance: &str, errors: &mut Vec<ManifestError>) {
+    errors.extend(validate(manifests, instance));
+    client_settings(manifests, errors);
+    queries(manifests, errors);
+    errors.sort();
 }
 
 /// Settings that Kafka's client does not take. Of one that must not be there at all that is told, and no more.

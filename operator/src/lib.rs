@@ -4,6 +4,7 @@
 //! (I/O) → [`render`] (pure). Nothing here produces a record.
 
 pub mod cli;
+pub mod cluster;
 pub mod dereference;
 pub mod events;
 pub mod online;

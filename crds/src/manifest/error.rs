@@ -46,7 +46,7 @@ impl Place {
 
     /// An error here.
     pub fn error(&self, field: impl Into<String>, what: impl Into<String>, remedy: impl Into<String>) -> ManifestError {
-        ManifestError { place: self.clone(), field: field.into(), what: what.into(), remedy: remedy.into() }
+        ManifestError { place: self.clone(), field: field.into(), what: what.into(), remedy: remedy.into(), missing: None }
     }
 }
 
@@ -75,6 +75,17 @@ pub struct ManifestError {
     pub what: String,
     /// What to do.
     pub remedy: String,
+    /// What it refers to and is not there, if that is all: `Secret shop/keys`. Where resources come one by one, it may come.
+    #[serde(skip)]
+    pub missing: Option<String>,
+}
+
+impl ManifestError {
+    /// The same, as an error that ends when this is there.
+    #[must_use]
+    pub fn until_there_is(self, missing: impl Into<String>) -> Self {
+        Self { missing: Some(missing.into()), ..self }
+    }
 }
 
 impl fmt::Display for ManifestError {

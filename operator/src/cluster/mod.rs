@@ -1,0 +1,3 @@
+//! `afterbay operator`: the product in a cluster.
+
+pub mod objects;
