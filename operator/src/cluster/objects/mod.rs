@@ -1,0 +1,1 @@
+//! The objects of a worker, as they are desired. Pure.

@@ -1,0 +1,1 @@
+//! What goes with Sinks and SourceConnectors that are deleted.

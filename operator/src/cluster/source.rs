@@ -1,0 +1,1 @@
+//! The reconciler of SourceConnectors: all that their workers need.
