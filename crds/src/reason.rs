@@ -156,6 +156,8 @@ reasons! {
     SecretUnreadable,
     /// The worker ended and is started again.
     WorkerExited,
+    /// The worker's pod has no place, or cannot be started.
+    WorkerNotStarted,
     /// The Sink's query is not one that can be carried.
     QueryInvalid,
     /// A row has no result under the Sink's query.

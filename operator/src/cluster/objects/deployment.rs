@@ -11,7 +11,9 @@ use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
 use super::names;
 use super::plan::{BEGUN_DIR, BEGUN_FILE, Documents, PLAN_DIR, PLAN_FILE};
-use super::pod::{self, Mount, MountSource, WorkerImage};
+use super::pod::{self, Mount, MountSource};
+use crate::cluster::labels;
+use crate::cluster::settings::WorkerSettings;
 
 /// Where the worker listens in its pod.
 pub const LISTEN: &str = "0.0.0.0:8080";
@@ -32,25 +34,26 @@ pub fn deployment(
     worker: &Worker,
     documents: &Documents,
     owner: &OwnerReference,
-    image: &WorkerImage,
+    image: &WorkerSettings,
 ) -> Deployment {
-    let labels = names::labels(&worker.name);
+    let own = names::labels(&worker.name);
     let annotations = [
-        (names::PLAN_ANNOTATION.to_owned(), documents.plan_hash.clone()),
-        (names::SECRETS_ANNOTATION.to_owned(), documents.secrets_hash.clone()),
+        (labels::PLAN_HASH.to_owned(), documents.plan_hash.clone()),
+        (labels::SECRETS_HASH.to_owned(), documents.secrets_hash.clone()),
     ];
     Deployment {
         metadata: ObjectMeta {
             name: Some(names::deployment(&worker.name)),
             namespace: Some(worker.name.source.namespace.clone()),
-            labels: Some(labels.clone()),
+            labels: Some(own.clone()),
             annotations: Some(annotations.clone().into()),
             owner_references: Some(vec![owner.clone()]),
             ..ObjectMeta::default()
         },
         spec: Some(DeploymentSpec {
             replicas: Some(1),
-            revision_history_limit: Some(1),
+            // What an older one names is gone.
+            revision_history_limit: Some(0),
             selector: LabelSelector {
                 match_labels: Some(names::selector(&worker.name)),
                 ..LabelSelector::default()
@@ -58,7 +61,7 @@ pub fn deployment(
             strategy: Some(DeploymentStrategy { type_: Some("Recreate".to_owned()), ..DeploymentStrategy::default() }),
             template: PodTemplateSpec {
                 metadata: Some(ObjectMeta {
-                    labels: Some(labels),
+                    labels: Some(own),
                     annotations: Some(annotations.into()),
                     ..ObjectMeta::default()
                 }),
@@ -70,7 +73,7 @@ pub fn deployment(
     }
 }
 
-fn pod(worker: &Worker, documents: &Documents, image: &WorkerImage) -> k8s_openapi::api::core::v1::PodSpec {
+fn pod(worker: &Worker, documents: &Documents, image: &WorkerSettings) -> k8s_openapi::api::core::v1::PodSpec {
     let mut mounts = vec![
         Mount {
             name: "plan",

@@ -17,7 +17,7 @@ use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 
-use pod::WorkerImage;
+use super::settings::WorkerSettings;
 
 /// Why something cannot be made an object.
 #[derive(Debug, thiserror::Error)]
@@ -60,12 +60,12 @@ pub fn of_worker(
     worker: &Worker,
     begun: &BTreeSet<String>,
     owner: &OwnerReference,
-    image: &WorkerImage,
+    image: &WorkerSettings,
 ) -> Result<WorkerObjects, ObjectsError> {
     let documents = plan::documents(&worker.name, &worker.plan, &worker.secrets, owner)?;
     let own = worker.plan.sinks.iter().map(|sink| &sink.name).filter(|name| begun.contains(*name)).cloned().collect();
     Ok(WorkerObjects {
-        begun: plan::begun(&worker.name, &own, owner)?,
+        begun: plan::begun(&worker.name, &worker.plan.source.slot, &own, owner)?,
         deployment: deployment::deployment(worker, &documents, owner, image),
         budget: budget::budget(&worker.name, owner),
         plan: documents.plan,

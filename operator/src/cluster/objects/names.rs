@@ -8,24 +8,16 @@ use std::collections::BTreeMap;
 use afterbay_crds::names::{ResourceName, WorkerName};
 use sha2::{Digest as _, Sha256};
 
-/// Who applies the objects.
-pub const FIELD_MANAGER: &str = "afterbay";
-/// Label: the SourceConnector of a worker, or of what retires one.
-pub const SOURCE_LABEL: &str = "afterbay.dev/source";
-/// Label: the pool of a worker.
-pub const POOL_LABEL: &str = "afterbay.dev/pool";
-/// Label: the Sink that is retired.
-pub const SINK_LABEL: &str = "afterbay.dev/sink";
+use crate::cluster::labels;
+
 /// Label of Kubernetes' recommendation: what part of the application something is.
 pub const COMPONENT_LABEL: &str = "app.kubernetes.io/component";
 /// The component of workers.
 pub const WORKER: &str = "worker";
 /// The component of what retires Sinks and SourceConnectors.
 pub const RETIREMENT: &str = "retirement";
-/// Annotation of a worker's pods: the hash of its plan.
-pub const PLAN_ANNOTATION: &str = "afterbay.dev/plan";
-/// Annotation of a worker's pods: the hash of its secrets.
-pub const SECRETS_ANNOTATION: &str = "afterbay.dev/secrets";
+/// Annotation of a worker's list of Sinks that have begun, which outlives the worker: its replication slot.
+pub const SLOT_ANNOTATION: &str = "afterbay.dev/slot";
 
 /// How long the name of a worker's Deployment can be: its pods' names, with 17 characters more, are labels and host names too.
 const NAME_MAX: usize = 52;
@@ -61,24 +53,24 @@ pub fn retirement(kind: &str, name: &ResourceName, uid: &str) -> String {
 
 /// The labels of a worker's objects.
 pub fn labels(worker: &WorkerName) -> BTreeMap<String, String> {
-    let mut labels = common(WORKER, &deployment(worker));
-    labels.insert(SOURCE_LABEL.to_owned(), worker.source.name.clone());
-    labels.insert(POOL_LABEL.to_owned(), worker.pool.clone());
-    labels
+    let mut own = common(WORKER, &deployment(worker));
+    own.insert(labels::SOURCE.to_owned(), worker.source.name.clone());
+    own.insert(labels::POOL.to_owned(), worker.pool.clone());
+    own
 }
 
 /// Those of them that select a worker's pods. They cannot change as long as the Deployment lives.
 pub fn selector(worker: &WorkerName) -> BTreeMap<String, String> {
-    let mut labels = labels(worker);
-    labels.retain(|label, _| [SOURCE_LABEL, POOL_LABEL, COMPONENT_LABEL].contains(&label.as_str()));
-    labels
+    let mut own = self::labels(worker);
+    own.retain(|label, _| [labels::SOURCE, labels::POOL, COMPONENT_LABEL].contains(&label.as_str()));
+    own
 }
 
 /// The labels of what retires a resource; `label` names its kind.
 pub fn retirement_labels(label: &str, name: &ResourceName, job: &str) -> BTreeMap<String, String> {
-    let mut labels = common(RETIREMENT, job);
-    labels.insert(label.to_owned(), name.name.clone());
-    labels
+    let mut own = common(RETIREMENT, job);
+    own.insert(label.to_owned(), name.name.clone());
+    own
 }
 
 fn common(component: &str, instance: &str) -> BTreeMap<String, String> {
@@ -86,7 +78,7 @@ fn common(component: &str, instance: &str) -> BTreeMap<String, String> {
         ("app.kubernetes.io/name", "afterbay"),
         ("app.kubernetes.io/instance", instance),
         (COMPONENT_LABEL, component),
-        ("app.kubernetes.io/managed-by", "afterbay"),
+        (labels::MANAGED_BY, labels::MANAGER),
     ]
     .map(|(label, value)| (label.to_owned(), value.to_owned()))
     .into()

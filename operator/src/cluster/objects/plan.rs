@@ -72,9 +72,10 @@ pub fn documents(
     })
 }
 
-/// The Sinks of a worker that have committed before. It changes without a new pod.
+/// The Sinks of a worker that have committed before, and the slot that it reads. It changes without a new pod.
 pub fn begun(
     worker: &WorkerName,
+    slot: &str,
     sinks: &BTreeSet<String>,
     owner: &OwnerReference,
 ) -> Result<ConfigMap, ObjectsError> {
@@ -83,6 +84,7 @@ pub fn begun(
             name: Some(names::begun(worker)),
             namespace: Some(worker.source.namespace.clone()),
             labels: Some(names::labels(worker)),
+            annotations: Some([(names::SLOT_ANNOTATION.to_owned(), slot.to_owned())].into()),
             owner_references: Some(vec![owner.clone()]),
             ..ObjectMeta::default()
         },

@@ -5,23 +5,12 @@ use k8s_openapi::api::core::v1::{
     SeccompProfile, SecretVolumeSource, SecurityContext, Volume, VolumeMount,
 };
 
+use crate::cluster::settings::WorkerSettings;
+
 /// The user, and group, of the image (distroless' `nonroot`).
 const USER: i64 = 65_532;
 /// Files of Secrets: their user and group read them, which is the program's own.
 const SECRET_MODE: i32 = 0o440;
-
-/// The image of the workers, and how their pods come by it.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct WorkerImage {
-    /// The image.
-    pub image: String,
-    /// `Always`, `IfNotPresent` or `Never`; none: Kubernetes' default.
-    pub pull_policy: Option<String>,
-    /// Secrets of the workers' namespaces with which it is pulled.
-    pub pull_secrets: Vec<String>,
-    /// Whether the workers write their log as JSON.
-    pub json_log: bool,
-}
 
 /// Something that is mounted into a pod, for reading.
 pub(super) struct Mount {
@@ -70,7 +59,7 @@ impl Mount {
 }
 
 /// The program in a pod of its own, under the restricted Pod Security Standard: no token, no rights, nothing to write to.
-pub(super) fn spec(image: &WorkerImage, name: &str, arguments: Vec<String>, mounts: &[Mount]) -> PodSpec {
+pub(super) fn spec(image: &WorkerSettings, name: &str, arguments: Vec<String>, mounts: &[Mount]) -> PodSpec {
     let container = Container {
         name: name.to_owned(),
         image: Some(image.image.clone()),

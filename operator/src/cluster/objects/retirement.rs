@@ -9,8 +9,9 @@ use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
 
 use super::plan::{self, PLAN_DIR, PLAN_FILE};
-use super::pod::{self, Mount, MountSource, WorkerImage};
+use super::pod::{self, Mount, MountSource};
 use super::{ObjectsError, names};
+use crate::cluster::settings::WorkerSettings;
 
 /// How long it may take, in seconds, however often it is tried.
 pub const DEADLINE_SECONDS: i64 = 120;
@@ -61,7 +62,7 @@ impl Retired<'_> {
     }
 
     /// The Job; `secrets_dir` is where its plan looks for files, if it does.
-    pub fn job(&self, secrets_dir: Option<String>, image: &WorkerImage) -> Job {
+    pub fn job(&self, secrets_dir: Option<String>, image: &WorkerSettings) -> Job {
         let name = self.job_name();
         let mut mounts = vec![Mount {
             name: "plan",

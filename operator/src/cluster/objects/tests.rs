@@ -64,8 +64,8 @@ fn owner() -> OwnerReference {
     }
 }
 
-fn image() -> WorkerImage {
-    WorkerImage { image: "afterbay:1".to_owned(), ..WorkerImage::default() }
+fn image() -> WorkerSettings {
+    WorkerSettings { image: "afterbay:1".to_owned(), pull_policy: None, pull_secrets: Vec::new(), json_log: false }
 }
 
 fn objects(manifests: &str, begun: &[&str]) -> WorkerObjects {
@@ -169,7 +169,7 @@ fn what_retires_a_sink_is_as_reviewed() {
     };
     let name = ResourceName::new("eu", "orders");
     let owner = OwnerReference { kind: "Sink".to_owned(), name: "orders".to_owned(), ..owner() };
-    let retired = Retired { kind: "Sink", label: names::SINK_LABEL, name: &name, owner: &owner };
+    let retired = Retired { kind: "Sink", label: crate::cluster::labels::SINK, name: &name, owner: &owner };
     let papers = retired.papers(&plan, &worker.secrets).unwrap();
     let keys: Vec<_> = papers.secrets.as_ref().unwrap().data.as_ref().unwrap().keys().collect();
     assert_eq!(keys, ["kafka-events-ca", "kafka-events-worker-password"]);

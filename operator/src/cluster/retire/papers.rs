@@ -135,10 +135,10 @@ fn slots(context: &Context, source: &SourceConnector, name: &ResourceName) -> BT
     let base = afterbay_crds::names::slot(source.spec.postgres.slot.name.as_deref(), name);
     let config_maps = context.stores.config_maps.by(&key);
     let deployments = context.stores.deployments.by(&key);
-    let workers = config_maps.iter().filter_map(|object| worker_of(&**object));
-    let workers = workers.chain(deployments.iter().filter_map(|object| worker_of(&**object)));
+    let kept = config_maps.iter().filter_map(|object| object.annotations().get(names::SLOT_ANNOTATION).cloned());
+    let workers = deployments.iter().filter_map(|object| worker_of(&**object)).map(|worker| worker.slot(&base));
     let known = source.status.iter().flat_map(|status| &status.workers).map(|worker| worker.slot.clone());
-    workers.map(|worker| worker.slot(&base)).chain(known).filter(|slot| !slot.is_empty()).collect()
+    kept.chain(workers).chain(known).filter(|slot| !slot.is_empty()).collect()
 }
 
 /// A Secret of a worker whose Deployment has gone.

@@ -10,11 +10,11 @@ mod tests;
 mod verdict;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use afterbay_crds::api::{Sink, SourceConnector};
-use afterbay_crds::manifest::Manifests;
+use afterbay_crds::manifest::{Kind, Manifests};
 use afterbay_crds::names::{ResourceName, WorkerName};
 use afterbay_crds::reason::Reason;
 use afterbay_crds::report::Problem;
@@ -37,13 +37,13 @@ use patterns::Looks;
 use provide::{Handshake, Provided};
 use verdict::Verdict;
 
-/// Looks at SourceConnectors.
-pub struct Sources {
-    context: Arc<Context>,
-    memories: Mutex<HashMap<ResourceName, Arc<tokio::sync::Mutex<Memory>>>>,
-}
+/// No SourceConnector is looked at more often than this by itself.
+const SOONEST: Duration = Duration::from_secs(1);
 
-/// What is remembered of a SourceConnector between two looks: only to ask other systems less often.
+/// What is remembered of SourceConnectors between two looks: only to ask other systems less often.
+#[derive(Default)]
+pub struct Memories(Mutex<HashMap<ResourceName, Arc<tokio::sync::Mutex<Memory>>>>);
+
 #[derive(Default)]
 struct Memory {
     workers: HashMap<WorkerName, WorkerMemory>,
@@ -69,89 +69,107 @@ struct Look<'a> {
     begun: BTreeSet<String>,
 }
 
-impl Sources {
-    /// Nothing has been looked at yet.
-    pub fn new(context: Arc<Context>) -> Self {
-        Self { context, memories: Mutex::default() }
-    }
-
-    /// Has a SourceConnector's workers be as they are wanted.
-    pub async fn reconcile(&self, name: &ResourceName) -> Result<Next, Failure> {
-        let context = &*self.context;
-        let Some(source) = context.stores.sources.get(name) else {
-            self.forget(name);
-            return Ok(Next::Never);
-        };
-        let sinks = context.stores.sinks.by(&Key::Source(name.clone()));
-        if finalize::is_going(&*source) && sinks.is_empty() {
-            return self.end(name, &source).await;
-        }
-        context.hold(&*source, labels::SOURCE_FINALIZER).await?;
-        // Before anything that they need goes with their places in a plan.
-        for sink in sinks.iter().filter(|sink| finalize::is_going(&***sink)) {
-            retire::prepare(context, sink).await?;
-        }
-        let mut gathered = context.gather(name).await?;
-        let mut errors = Vec::new();
-        dereference::judge(&mut gathered.manifests, &context.settings.instance, &mut errors);
-        let verdict = verdict::sort(&gathered, name, &errors);
-        gathered.manifests.left_out =
-            verdict.sinks.iter().filter(|(_, findings)| !findings.is_fine()).map(|(sink, _)| sink.clone()).collect();
-        let look = Look {
-            context,
-            name,
-            source: &source,
-            gathered: &gathered,
-            verdict: &verdict,
-            current: carried::workers(&context.stores, name),
-            begun: begun(&sinks),
-        };
-        let memory = self.memory(name);
-        let mut memory = memory.lock().await;
-        look.tell_sinks();
-        let again = if verdict.source.is_fine() {
-            look.workers(&mut memory).await?
-        } else {
-            // What cannot be resolved goes on as it was.
-            look.current.iter().for_each(|current| look.tell_as_it_was(current));
-            None
-        };
-        let (handshake, asked_again) = look.handshake(&mut memory).await?;
-        context.board.set_source(name, Some(SourceFacts {
-            invalid: verdict.source.invalid.clone(),
-            waiting_for: verdict.source.waiting_for.clone(),
-            handshake,
-        }));
-        let again = [again, asked_again].into_iter().flatten().min();
-        Ok(again.map_or(Next::Settled, |pause| Next::After(pause.max(Duration::from_secs(1)))))
-    }
-
-    /// The last of its Sinks has gone: its workers go, and then it.
-    async fn end(&self, name: &ResourceName, source: &Arc<SourceConnector>) -> Result<Next, Failure> {
-        let context = &*self.context;
-        retire::prepare_source(context, source).await?;
-        for worker in pools(context, name) {
-            rollout::remove(context, &worker).await?;
-        }
-        let next = retire::source(context, source).await?;
-        if next == Next::Never {
-            self.forget(name);
-        }
-        Ok(next)
+impl Memories {
+    fn of(&self, name: &ResourceName) -> Arc<tokio::sync::Mutex<Memory>> {
+        Arc::clone(self.lock().entry(name.clone()).or_default())
     }
 
     fn forget(&self, name: &ResourceName) {
-        self.memories.lock().unwrap_or_else(PoisonError::into_inner).remove(name);
-        for worker in self.context.board.workers(name) {
-            self.context.board.remove_worker(&worker);
-        }
-        self.context.board.set_source(name, None);
+        self.lock().remove(name);
     }
 
-    fn memory(&self, name: &ResourceName) -> Arc<tokio::sync::Mutex<Memory>> {
-        let mut memories = self.memories.lock().unwrap_or_else(PoisonError::into_inner);
-        Arc::clone(memories.entry(name.clone()).or_default())
+    fn lock(&self) -> MutexGuard<'_, HashMap<ResourceName, Arc<tokio::sync::Mutex<Memory>>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Has a SourceConnector's workers be as they are wanted.
+pub async fn reconcile(context: &Context, name: &ResourceName) -> Result<Next, Failure> {
+    let sinks = context.stores.sinks.by(&Key::Source(name.clone()));
+    let Some(source) = context.stores.sources.get(name) else {
+        forget(context, name);
+        sinks.iter().for_each(|sink| wait_for_source(context, name, sink));
+        return Ok(Next::Never);
+    };
+    if finalize::is_going(&*source) && sinks.is_empty() {
+        return end(context, name, &source).await;
+    }
+    context.hold(&*source, labels::SOURCE_FINALIZER).await?;
+    // Before anything that they need goes with their places in a plan.
+    for sink in sinks.iter().filter(|sink| finalize::is_going(&***sink)) {
+        retire::prepare(context, sink).await?;
+    }
+    let mut gathered = context.gather(name).await?;
+    let mut errors = Vec::new();
+    dereference::judge(&mut gathered.manifests, &context.settings.instance, &mut errors);
+    let verdict = verdict::sort(&gathered, name, &errors);
+    gathered.manifests.left_out =
+        verdict.sinks.iter().filter(|(_, findings)| !findings.is_fine()).map(|(sink, _)| sink.clone()).collect();
+    let look = Look {
+        context,
+        name,
+        source: &source,
+        gathered: &gathered,
+        verdict: &verdict,
+        current: carried::workers(&context.stores, name),
+        begun: begun(&sinks),
+    };
+    let memory = context.memories.of(name);
+    let mut memory = memory.lock().await;
+    look.tell_sinks();
+    let again = if verdict.source.is_fine() {
+        look.workers(&mut memory).await?
+    } else {
+        // What cannot be resolved goes on as it was.
+        look.current.iter().for_each(|current| look.tell_as_it_was(current));
+        None
+    };
+    let (handshake, asked_again) = look.handshake(&mut memory).await?;
+    let facts = SourceFacts {
+        invalid: verdict.source.invalid.clone(),
+        waiting_for: verdict.source.waiting_for.clone(),
+        handshake,
+    };
+    context.board.set_source(name, Some(facts));
+    let again = [again, asked_again].into_iter().flatten().min();
+    Ok(again.map_or(Next::Settled, |pause| Next::After(pause.max(SOONEST))))
+}
+
+/// The last of its Sinks has gone: its workers go, and then it.
+async fn end(context: &Context, name: &ResourceName, source: &Arc<SourceConnector>) -> Result<Next, Failure> {
+    match retire::prepare_source(context, source).await {
+        // That is told at its end.
+        Err(failure) if failure.is_namespace_ending() => {}
+        prepared => prepared?,
+    }
+    for worker in pools(context, name) {
+        rollout::remove(context, &worker).await?;
+    }
+    let next = retire::source(context, source).await?;
+    if next == Next::Never {
+        forget(context, name);
+    }
+    Ok(next)
+}
+
+fn forget(context: &Context, name: &ResourceName) {
+    context.memories.forget(name);
+    for worker in context.board.workers(name) {
+        context.board.remove_worker(&worker);
+    }
+    context.board.set_source(name, None);
+}
+
+fn wait_for_source(context: &Context, source: &ResourceName, sink: &Sink) {
+    if finalize::is_going(sink) {
+        return;
+    }
+    let facts = SinkFacts {
+        worker: None,
+        invalid: Vec::new(),
+        waiting_for: Some(format!("{} {source}", Kind::SourceConnector.as_str())),
+    };
+    context.board.set_sink(&name_of(sink), Some(facts));
 }
 
 impl Look<'_> {

@@ -32,8 +32,8 @@ pub async fn remove_old(context: &Context, name: &WorkerName, objects: &WorkerOb
     let view = context.board.worker(name);
     let runs = view.pod.as_ref().is_some_and(|pod| {
         let has = |hash: &Option<String>| hash.as_ref().filter(|hash| !hash.is_empty());
-        // It has an address once its volumes are there; that it is ready would ask too much, as it is not while a Sink is stalled.
-        pod.address.is_some()
+        // That it is ready would ask too much, as it is not while a Sink is stalled.
+        pod.is_running
             && has(&pod.plan_hash) == wanted(crate::cluster::labels::PLAN_HASH)
             && has(&pod.secrets_hash) == wanted(crate::cluster::labels::SECRETS_HASH)
     });

@@ -1,0 +1,209 @@
+//! What is known of one kind of resource, as its watches tell it.
+
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+use afterbay_crds::names::ResourceName;
+use kube::runtime::watcher::Event;
+use kube::{Resource, ResourceExt as _};
+use tokio::sync::watch;
+
+/// What resources are found by, beside their names.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Key {
+    /// They belong to this SourceConnector.
+    Source(ResourceName),
+    /// They belong to this Sink.
+    Sink(ResourceName),
+    /// They use this KafkaConnection.
+    Connection(ResourceName),
+    /// They use this SchemaRegistryConnection.
+    Registry(ResourceName),
+    /// They name this Secret.
+    Secret(ResourceName),
+    /// They fill a topic of this name, on whatever cluster.
+    Topic(String),
+    /// They carry what patterns match.
+    Patterns,
+    /// They read a database of this name, on whatever server.
+    Database(String),
+}
+
+/// What became of a resource.
+#[derive(Debug)]
+pub enum Change<K> {
+    /// It is there, as it is now; and as it was before, if it was.
+    Applied {
+        /// As it was.
+        old: Option<Arc<K>>,
+        /// As it is.
+        new: Arc<K>,
+    },
+    /// It is gone.
+    Deleted(Arc<K>),
+}
+
+/// All resources of a kind.
+pub struct Shelf<K> {
+    inner: RwLock<Inner<K>>,
+    keys: fn(&K) -> Vec<Key>,
+    filled: watch::Sender<bool>,
+}
+
+struct Inner<K> {
+    items: HashMap<ResourceName, Arc<K>>,
+    index: HashMap<Key, BTreeSet<ResourceName>>,
+    /// What a listing that is not through yet has brought, by the namespace that it is of; all of them: none.
+    listing: HashMap<Option<String>, HashSet<ResourceName>>,
+    /// The namespaces that have not been listed yet.
+    awaited: HashSet<Option<String>>,
+}
+
+impl<K> Inner<K> {
+    fn put(&mut self, keys: fn(&K) -> Vec<Key>, name: ResourceName, new: Arc<K>) -> Option<Arc<K>> {
+        let old = self.items.insert(name.clone(), Arc::clone(&new));
+        if let Some(old) = &old {
+            self.forget(keys(old), &name);
+        }
+        for key in keys(&new) {
+            self.index.entry(key).or_default().insert(name.clone());
+        }
+        old
+    }
+
+    fn remove(&mut self, keys: fn(&K) -> Vec<Key>, name: &ResourceName) -> Option<Arc<K>> {
+        let old = self.items.remove(name)?;
+        self.forget(keys(&old), name);
+        Some(old)
+    }
+
+    fn forget(&mut self, keys: Vec<Key>, name: &ResourceName) {
+        for key in keys {
+            if let Some(names) = self.index.get_mut(&key) {
+                names.remove(name);
+                if names.is_empty() {
+                    self.index.remove(&key);
+                }
+            }
+        }
+    }
+}
+
+impl<K: Resource> Shelf<K> {
+    /// An empty one, filled once all of these namespaces (`None`: all that there are) have been listed.
+    pub fn new(scopes: &[Option<String>], keys: fn(&K) -> Vec<Key>) -> Self {
+        let inner = Inner {
+            items: HashMap::new(),
+            index: HashMap::new(),
+            listing: HashMap::new(),
+            awaited: scopes.iter().cloned().collect(),
+        };
+        Self { inner: RwLock::new(inner), keys, filled: watch::Sender::new(scopes.is_empty()) }
+    }
+
+    /// The resource of this name.
+    pub fn get(&self, name: &ResourceName) -> Option<Arc<K>> {
+        self.read().items.get(name).cloned()
+    }
+
+    /// All of them, in no order.
+    pub fn all(&self) -> Vec<Arc<K>> {
+        self.read().items.values().cloned().collect()
+    }
+
+    /// Those that are found by this key, in the order of their names.
+    pub fn by(&self, key: &Key) -> Vec<Arc<K>> {
+        let inner = self.read();
+        let names = inner.index.get(key).into_iter().flatten();
+        names.filter_map(|name| inner.items.get(name).cloned()).collect()
+    }
+
+    /// The names of those that are found by this key, in order.
+    pub fn names_by(&self, key: &Key) -> Vec<ResourceName> {
+        self.read().index.get(key).into_iter().flatten().cloned().collect()
+    }
+
+    /// Whether any is found by this key.
+    pub fn has(&self, key: &Key) -> bool {
+        self.read().index.contains_key(key)
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.read().items.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Whether all has been listed once.
+    pub fn is_filled(&self) -> bool {
+        *self.filled.borrow()
+    }
+
+    /// Waits until all has been listed once.
+    pub async fn filled(&self) {
+        // Who fills it lives as long as it does.
+        let _ = self.filled.subscribe().wait_for(|filled| *filled).await;
+    }
+
+    /// Takes in what a watch of this namespace (`None`: of all) tells; what has changed by it.
+    pub fn take_in(&self, scope: &Option<String>, event: Event<K>) -> Vec<Change<K>> {
+        let inner = &mut *self.write();
+        match event {
+            Event::Apply(new) => self.applied(inner, new).into_iter().collect(),
+            Event::Delete(gone) => {
+                inner.remove(self.keys, &name_of(&gone)).map(Change::Deleted).into_iter().collect()
+            }
+            Event::Init => {
+                inner.listing.insert(scope.clone(), HashSet::new());
+                Vec::new()
+            }
+            Event::InitApply(new) => {
+                inner.listing.entry(scope.clone()).or_default().insert(name_of(&new));
+                self.applied(inner, new).into_iter().collect()
+            }
+            Event::InitDone => {
+                let listed = inner.listing.remove(scope).unwrap_or_default();
+                let is_gone = |name: &&ResourceName| {
+                    scope.as_ref().is_none_or(|namespace| name.namespace == *namespace) && !listed.contains(*name)
+                };
+                let gone: Vec<_> = inner.items.keys().filter(is_gone).cloned().collect();
+                let gone = gone.iter().filter_map(|name| inner.remove(self.keys, name)).map(Change::Deleted).collect();
+                inner.awaited.remove(scope);
+                if inner.awaited.is_empty() {
+                    self.filled.send_replace(true);
+                }
+                gone
+            }
+        }
+    }
+
+    fn applied(&self, inner: &mut Inner<K>, new: K) -> Option<Change<K>> {
+        let name = name_of(&new);
+        // Told again, as after a watch that broke.
+        if inner.items.get(&name).is_some_and(|old| {
+            old.meta().resource_version.is_some() && old.meta().resource_version == new.meta().resource_version
+        }) {
+            return None;
+        }
+        let new = Arc::new(new);
+        let old = inner.put(self.keys, name, Arc::clone(&new));
+        Some(Change::Applied { old, new })
+    }
+
+    fn read(&self) -> RwLockReadGuard<'_, Inner<K>> {
+        self.inner.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, Inner<K>> {
+        self.inner.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The name of a resource that lives in a namespace.
+pub fn name_of(resource: &impl Resource) -> ResourceName {
+    ResourceName::new(resource.namespace().unwrap_or_default(), resource.name_any())
+}
