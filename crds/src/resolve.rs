@@ -10,6 +10,7 @@ use secrecy::SecretSlice;
 mod by_pattern;
 mod connections;
 mod formats;
+pub mod handshake;
 pub mod retirement;
 mod rights;
 

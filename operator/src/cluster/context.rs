@@ -1,6 +1,5 @@
 //! What the reconcilers share.
 
-use std::fmt::Debug;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -13,6 +12,7 @@ use super::apply::Memory;
 use super::board::Board;
 use super::events::Events;
 use super::metrics::Metrics;
+use super::scratch::Scratch;
 use super::settings::Settings;
 use super::stores::{Gathered, Stores, references};
 use super::triggers::Queues;
@@ -33,6 +33,8 @@ pub struct Context {
     pub metrics: Arc<Metrics>,
     /// What has been applied.
     pub applied: Memory,
+    /// Where the operator's own clients read secrets.
+    pub scratch: Scratch,
     /// The arguments.
     pub settings: Settings,
 }

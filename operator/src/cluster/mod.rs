@@ -13,6 +13,7 @@ pub mod objects;
 pub mod pods;
 pub mod queue;
 pub mod retire;
+pub mod scratch;
 pub mod settings;
 pub mod source;
 pub mod stores;
