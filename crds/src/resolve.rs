@@ -11,6 +11,7 @@ mod by_pattern;
 mod connections;
 pub mod deleted;
 mod formats;
+pub mod handshake;
 pub mod retirement;
 mod rights;
 

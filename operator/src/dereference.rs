@@ -22,7 +22,8 @@ pub fn manifests(arguments: &ManifestArguments, may_lack_sinks: bool) -> (Manife
         manifests.lack_files();
     }
     errors.extend(found);
-    judge(&mut manifests, &arguments.instance, &mut errors);
+    errors.extend(judge(&mut manifests, &arguments.instance));
+    errors.sort();
     let something = !manifests.kafka_connections.is_empty() || !manifests.sources.is_empty();
     if errors.is_empty() && manifests.sinks.is_empty() && !(may_lack_sinks && something) {
         let place = Place::file(&shown(&arguments.paths));
@@ -31,12 +32,13 @@ pub fn manifests(arguments: &ManifestArguments, may_lack_sinks: bool) -> (Manife
     (manifests, errors)
 }
 
-/// Takes in all that manifests alone show to be wrong, wherever they come from; sorted. Finds out which tables queries read.
-pub fn judge(manifests: &mut Manifests, instance: &str, errors: &mut Vec<ManifestError>) {
-    errors.extend(validate(manifests, instance));
-    client_settings(manifests, errors);
-    queries(manifests, errors);
+/// All that manifests alone show to be wrong, for people, sorted; takes in which tables their queries read.
+pub fn judge(manifests: &mut Manifests, instance: &str) -> Vec<ManifestError> {
+    let mut errors = validate(manifests, instance);
+    client_settings(manifests, &mut errors);
+    queries(manifests, &mut errors);
     errors.sort();
+    errors
 }
 
 /// Settings that Kafka's client does not take. Of one that must not be there at all that is told, and no more.

@@ -36,10 +36,16 @@ impl Place {
         Self { resource: Some(format!("{kind} {name}")), ..self.clone() }
     }
 
+    /// A resource that stands in no file: an API server holds it.
+    pub fn in_cluster(kind: &str, name: &ResourceName) -> Self {
+        Self::file("").of(kind, name)
+    }
+
     /// The document within a sentence: `document 2 of shop.yaml`.
     pub fn in_words(&self) -> String {
         match self.document {
             Some(document) => format!("document {document} of {}", self.file),
+            None if self.file.is_empty() => "in this cluster".to_owned(),
             None => self.file.clone(),
         }
     }
@@ -52,6 +58,9 @@ impl Place {
 
 impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let (true, Some(resource)) = (self.file.is_empty(), &self.resource) {
+            return f.write_str(resource);
+        }
         f.write_str(&self.file)?;
         if let Some(document) = self.document {
             write!(f, ": document {document}")?;

@@ -31,6 +31,8 @@ pub struct SinkFacts {
     pub invalid: Vec<ManifestError>,
     /// What is not there yet, in words: `KafkaConnection default/events`.
     pub waiting_for: Option<String>,
+    /// Where it is being deleted: what that waits for, a sentence.
+    pub deletion: Option<String>,
 }
 
 /// What is found out of a SourceConnector.
@@ -40,6 +42,8 @@ pub struct SourceFacts {
     pub invalid: Vec<ManifestError>,
     /// What is not there yet, in words: `Secret default/shop-db`.
     pub waiting_for: Option<String>,
+    /// Where it is being deleted: what that waits for, a sentence.
+    pub deletion: Option<String>,
     /// What the database says, where no worker asks it; none: it has not been asked.
     pub handshake: Option<Result<(), Problem>>,
 }

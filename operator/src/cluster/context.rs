@@ -1,6 +1,5 @@
 //! What the reconcilers share.
 
-use std::fmt::Debug;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -15,6 +14,7 @@ use super::board::Board;
 use super::events::Events;
 use super::metrics::Metrics;
 use super::retire::Returned;
+use super::scratch::Scratch;
 use super::settings::Settings;
 use super::source::Memories;
 use super::stores::{Gathered, Stores, references};
@@ -40,6 +40,8 @@ pub struct Context {
     pub memories: Memories,
     /// The Sinks that are deleted and have given their rights back.
     pub returned: Returned,
+    /// Where the operator's own clients read secrets.
+    pub scratch: Scratch,
     /// The arguments.
     pub settings: Settings,
 }

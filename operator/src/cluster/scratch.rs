@@ -1,84 +1,73 @@
-//! Files of secrets that the operator's own clients read: there as long as they are used.
+//! Files of secrets, for as long as the operator's own clients read them.
 
-use std::fs;
+use std::fs::{OpenOptions, Permissions};
 use std::io::Write as _;
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use afterbay_crds::resolve::SecretFile;
 use secrecy::ExposeSecret as _;
+use tempfile::TempDir;
 
 use super::context::Failure;
 
-/// Files of secrets, which go when this is dropped.
-#[derive(Debug)]
-pub struct Files {
-    directories: Vec<PathBuf>,
+/// Where folders of secrets are made: best in memory.
+pub struct Scratch(PathBuf);
+
+/// A folder of secrets that nobody else can read. It goes, with all that it holds, when it is dropped.
+pub struct Folder(TempDir);
+
+impl Scratch {
+    /// Below this directory.
+    pub fn new(dir: &Path) -> Self {
+        Self(dir.to_owned())
+    }
+
+    /// A new folder.
+    pub fn folder(&self) -> Result<Folder, Failure> {
+        let folder = tempfile::Builder::new().prefix("afterbay-").permissions(Permissions::from_mode(0o700));
+        folder.tempdir_in(&self.0).map(Folder).map_err(|error| Failure::Scratch { path: self.0.clone(), error })
+    }
 }
 
-impl Files {
-    /// Writes them, for nobody else to read. They stand where a plan that was resolved for the scratch directory looks for them.
-    pub fn write(secrets: &[SecretFile]) -> Result<Self, Failure> {
-        let mut files = Self { directories: Vec::new() };
-        for secret in secrets {
-            if let Some(directory) = secret.path.parent()
-                && !files.directories.iter().any(|known| known == directory)
-            {
-                // What a killed operator left is removed with all that stands in it.
-                remove(directory).map_err(|error| failure(directory, error))?;
-                let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(directory);
-                made.map_err(|error| failure(directory, error))?;
-                files.directories.push(directory.to_owned());
-            }
-            write(secret).map_err(|error| failure(&secret.path, error))?;
+impl Folder {
+    /// Where it is: the `secrets_dir` of what is resolved for these clients.
+    pub fn path(&self) -> &Path {
+        self.0.path()
+    }
+
+    /// Writes files, all of which lie in this folder.
+    pub fn keep(&self, files: &[SecretFile]) -> Result<(), Failure> {
+        for file in files {
+            self.write(file).map_err(|error| Failure::Scratch { path: file.path.clone(), error })?;
         }
-        Ok(files)
+        Ok(())
     }
-}
 
-impl Drop for Files {
-    fn drop(&mut self) {
-        for directory in &self.directories {
-            if let Err(error) = remove(directory) {
-                tracing::error!("cannot remove {}: {error}; remove it by hand", directory.display());
-            }
+    fn write(&self, file: &SecretFile) -> std::io::Result<()> {
+        if let Some(parent) = file.path.parent() {
+            std::fs::create_dir_all(parent)?;
         }
+        let mut open = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&file.path)?;
+        open.write_all(file.contents.expose_secret())
     }
-}
-
-fn write(secret: &SecretFile) -> std::io::Result<()> {
-    let mut file = fs::OpenOptions::new().create_new(true).write(true).mode(0o600).open(&secret.path)?;
-    file.write_all(secret.contents.expose_secret())
-}
-
-fn remove(directory: &Path) -> std::io::Result<()> {
-    match fs::remove_dir_all(directory) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
-        removed => removed,
-    }
-}
-
-fn failure(path: &Path, error: std::io::Error) -> Failure {
-    Failure::Scratch { path: path.to_owned(), error }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::PermissionsExt as _;
+    use secrecy::SecretSlice;
 
     use super::*;
 
     #[test]
-    fn files_are_for_nobody_else_and_go_with_their_use() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("source/eu.shop/postgres-password");
-        let secret = SecretFile { path: path.clone(), contents: b"hunter2".to_vec().into() };
-        for _ in 0..2 {
-            let files = Files::write(std::slice::from_ref(&secret)).unwrap();
-            assert_eq!(fs::read(&path).unwrap(), b"hunter2");
-            assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
-            drop(files);
-            assert!(!path.exists() && !path.parent().unwrap().exists());
-        }
+    fn files_are_closed_to_others_and_go_with_their_folder() {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = Scratch::new(dir.path()).folder().unwrap();
+        let path = folder.path().join("default.shop/password");
+        folder.keep(&[SecretFile { path: path.clone(), contents: SecretSlice::from(b"geheim".to_vec()) }]).unwrap();
+        assert_eq!(std::fs::read(&path).unwrap(), b"geheim");
+        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        drop(folder);
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
     }
 }

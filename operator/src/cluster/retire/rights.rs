@@ -1,6 +1,7 @@
 //! The rights of a Sink that is deleted, where they are managed: those go that nobody needs any more.
 
 use std::collections::{BTreeSet, HashSet};
+use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
 use afterbay_clients::kafka::acls::Acl;
@@ -14,7 +15,6 @@ use kube::ResourceExt as _;
 use super::outcome::in_words;
 use super::papers;
 use crate::cluster::context::{Context, Failure};
-use crate::cluster::scratch::Files;
 use crate::cluster::source::current_workers;
 use crate::cluster::stores::{Key, name_of};
 
@@ -48,13 +48,14 @@ pub async fn take_back(context: &Context, sink: &Sink, name: &ResourceName) -> R
         return Ok(Vec::new());
     }
     let _alone = context.returned.0.lock().await;
-    let Some(own) = of(context, sink).await? else { return Ok(Vec::new()) };
+    let scratch = context.scratch.folder()?;
+    let Some(own) = of(context, sink, scratch.path()).await? else { return Ok(Vec::new()) };
     let mut needed = BTreeSet::new();
     for other in context.stores.sinks.all() {
         if other.uid() == sink.uid() || context.returned.has(&other) {
             continue;
         }
-        if let Some(its) = of(context, &other).await?
+        if let Some(its) = of(context, &other, scratch.path()).await?
             && its.grants.principal == own.grants.principal
             && are_one(&its.connection.bootstrap_servers, &own.connection.bootstrap_servers)
         {
@@ -66,10 +67,8 @@ pub async fn take_back(context: &Context, sink: &Sink, name: &ResourceName) -> R
     if spare.is_empty() {
         return Ok(Vec::new());
     }
-    let files = Files::write(&own.secrets)?;
-    let taken = take(&own, &spare).await;
-    drop(files);
-    match taken {
+    scratch.keep(&own.secrets)?;
+    match take(&own, &spare).await {
         Ok(()) => {
             context.metrics.broker_write("acl");
             Ok(Vec::new())
@@ -98,7 +97,7 @@ async fn take(own: &SinkRights, spare: &BTreeSet<Right>) -> Result<(), afterbay_
 }
 
 /// The rights of a Sink; those on the topics of patterns as its worker's plan has them.
-async fn of(context: &Context, sink: &Sink) -> Result<Option<SinkRights>, Failure> {
+async fn of(context: &Context, sink: &Sink, scratch: &Path) -> Result<Option<SinkRights>, Failure> {
     let name = name_of(sink);
     let connection = name.sibling(&sink.spec.kafka.connection);
     if !context.stores.connections.get(&connection).is_some_and(|found| found.spec.acls.manage) {
@@ -111,7 +110,7 @@ async fn of(context: &Context, sink: &Sink) -> Result<Option<SinkRights>, Failur
     topics.extend(of_retired(context, &name, &worker));
     let manifests = context.gather_going(sink).await?;
     let mut settings = papers::settings(context);
-    settings.secrets_dir = context.settings.scratch_dir.join("rights");
+    settings.secrets_dir = scratch.to_owned();
     Ok(rights_of_sink(&manifests, &settings, &name, topics))
 }
 

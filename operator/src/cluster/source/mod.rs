@@ -10,6 +10,7 @@ mod tests;
 mod verdict;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -18,7 +19,7 @@ use afterbay_crds::manifest::{Kind, Manifests};
 use afterbay_crds::names::{ResourceName, WorkerName};
 use afterbay_crds::reason::Reason;
 use afterbay_crds::report::Problem;
-use afterbay_crds::resolve::{ResolveSettings, SecretFile, Worker, resolve};
+use afterbay_crds::resolve::{ResolveSettings, SecretFile, Worker, handshake, resolve};
 use k8s_openapi::api::core::v1::Secret;
 use kube::Resource;
 use secrecy::SecretSlice;
@@ -29,7 +30,7 @@ use super::board::{SinkFacts, SourceFacts, WorkerFacts};
 use super::context::{Context, Failure};
 use super::objects::{self, ObjectsError, deployment, names, plan};
 use super::queue::Next;
-use super::scratch::Files;
+use super::scratch::Folder;
 use super::stores::{Gathered, Key, name_of, worker_of};
 use super::{finalize, labels, retire};
 use crate::dereference;
@@ -100,8 +101,7 @@ pub async fn reconcile(context: &Context, name: &ResourceName) -> Result<Next, F
         retire::prepare(context, sink).await?;
     }
     let mut gathered = context.gather(name).await?;
-    let mut errors = Vec::new();
-    dereference::judge(&mut gathered.manifests, &context.settings.instance, &mut errors);
+    let errors = dereference::judge(&mut gathered.manifests, &context.settings.instance);
     let verdict = verdict::sort(&gathered, name, &errors);
     gathered.manifests.left_out =
         verdict.sinks.iter().filter(|(_, findings)| !findings.is_fine()).map(|(sink, _)| sink.clone()).collect();
@@ -190,13 +190,14 @@ impl Look<'_> {
     async fn workers(&self, memory: &mut Memory) -> Result<Option<Duration>, Failure> {
         let manifests = &self.gathered.manifests;
         let pods = self.resolve(manifests, plan::SECRETS_DIR.into());
-        let own = self.resolve(manifests, self.context.settings.scratch_dir.join("source"));
+        let scratch = self.context.scratch.folder()?;
+        let own = self.resolve(manifests, scratch.path().to_owned());
         let mut again = None;
         let mut seen = BTreeSet::new();
         for (worker, own) in pods.into_iter().zip(own) {
             seen.insert(worker.name.clone());
             let memory = memory.workers.entry(worker.name.clone()).or_default();
-            again = [again, self.worker(memory, worker, own).await?].into_iter().flatten().min();
+            again = [again, self.worker(memory, worker, own, &scratch).await?].into_iter().flatten().min();
         }
         for name in pools(self.context, self.name) {
             if seen.contains(&name) {
@@ -212,17 +213,20 @@ impl Look<'_> {
         Ok(again)
     }
 
-    fn resolve(&self, manifests: &Manifests, secrets_dir: std::path::PathBuf) -> Vec<Worker> {
-        let settings = ResolveSettings {
+    fn resolve(&self, manifests: &Manifests, secrets_dir: PathBuf) -> Vec<Worker> {
+        let mut workers = resolve(manifests, &self.settings(secrets_dir));
+        workers.retain(|worker| worker.name.source == *self.name);
+        workers
+    }
+
+    fn settings(&self, secrets_dir: PathBuf) -> ResolveSettings {
+        ResolveSettings {
             instance: self.context.settings.instance.clone(),
             secrets_dir,
             listen: deployment::LISTEN.to_owned(),
             // It stands beside the plan: a Sink that begins is no reason for another pod.
             begun: BTreeSet::new(),
-        };
-        let mut workers = resolve(manifests, &settings);
-        workers.retain(|worker| worker.name.source == *self.name);
-        workers
+        }
     }
 
     /// One worker: its tables, what it needs, its objects.
@@ -231,9 +235,10 @@ impl Look<'_> {
         memory: &mut WorkerMemory,
         mut worker: Worker,
         mut own: Worker,
+        scratch: &Folder,
     ) -> Result<Option<Duration>, Failure> {
         let context = self.context;
-        let files = Files::write(&own.secrets)?;
+        scratch.keep(&own.secrets)?;
         let name = worker.name.clone();
         let current = self.current.iter().find(|current| current.name == name);
         let current_plan = current.and_then(|current| self.with_begun(current));
@@ -255,8 +260,7 @@ impl Look<'_> {
                 return Ok(Some(patterns::INTERVAL));
             }
         };
-        let (outcome, writes) = provide::provide(&mut memory.provided, &own).await;
-        drop(files);
+        let (outcome, writes) = provide::provide(&mut memory.provided, &worker, &own).await;
         for (kind, count) in writes {
             (0..count).for_each(|_| context.metrics.broker_write(kind));
         }
@@ -363,21 +367,13 @@ impl Look<'_> {
             memory.handshake = None;
             return Ok((None, None));
         }
-        let settings = ResolveSettings {
-            instance: self.context.settings.instance.clone(),
-            secrets_dir: self.context.settings.scratch_dir.join("source"),
-            listen: String::new(),
-            begun: BTreeSet::new(),
-        };
-        let found = afterbay_crds::resolve::deleted::source(
-            &self.gathered.manifests,
-            &settings,
-            self.name,
-            BTreeSet::new(),
-        );
-        let Some((source, secrets)) = found else { return Ok((None, None)) };
-        let _files = Files::write(&secrets)?;
-        let handshake = provide::ask(&mut memory.handshake, &source.connection, &secrets).await;
+        let manifests = &self.gathered.manifests;
+        let scratch = self.context.scratch.folder()?;
+        let alike = handshake::postgres(manifests, &self.settings(plan::SECRETS_DIR.into()), self.name);
+        let found = handshake::postgres(manifests, &self.settings(scratch.path().to_owned()), self.name);
+        let (Some(alike), Some(found)) = (alike, found) else { return Ok((None, None)) };
+        scratch.keep(&found.secrets)?;
+        let handshake = provide::ask(&mut memory.handshake, &alike, &found.connection).await;
         Ok((Some(handshake.answer.clone()), Some(handshake.due_in())))
     }
 }

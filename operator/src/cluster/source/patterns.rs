@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use afterbay_clients::postgres::Lsn;
-use afterbay_crds::plan::{Plan, RelationPlan};
+use afterbay_crds::plan::{Plan, RelationPlan, SinkPlan};
 use afterbay_crds::report::{Problem, WorkerReport};
-use afterbay_crds::resolve::Worker;
+use afterbay_crds::resolve::{ByPattern, Worker};
 use tokio::time::Instant;
 
 use crate::tables::{self, Carried, Choice, Joining, has_settled};
@@ -58,12 +58,14 @@ pub async fn carry(
     let joining = if current.is_some() { Joining::Later } else { Joining::AtFirst };
     let due = |at: Instant| at.elapsed() + Duration::from_millis(500) >= INTERVAL || looks.losing.is_some();
     // Whatever else has changed: the catalogue is not asked more often for it, unless there are other Sinks.
-    let known = looks.last.as_ref().filter(|(at, last)| !due(*at) && is_of(last, own));
+    let known = looks.last.as_ref().filter(|(at, last)| !due(*at) && is_of(last, worker));
     let mut choices = match known {
         Some((_, choices)) => choices.clone(),
         None => {
             let choices = tables::choose_and_admit(own, &carried, joining).await;
-            let choices = choices.map_err(|error| error.problem())?;
+            let mut choices = choices.map_err(|error| error.problem())?;
+            // The files that they name stand elsewhere in the pods.
+            choices.iter_mut().for_each(|choice| choice.relations = relations(worker, choice.sink, &choice.relations));
             looks.last = Some((Instant::now(), choices.clone()));
             choices
         }
@@ -78,11 +80,26 @@ pub async fn carry(
             choices.iter_mut().for_each(|choice| hold(choice, own, plan));
         }
     }
-    for choice in choices {
-        worker.carry(choice.sink, choice.relations.clone());
-        own.carry(choice.sink, choice.relations);
-    }
+    choices.iter().for_each(|choice| carry_in_both(worker, own, choice.sink, &choice.relations));
     Ok(look)
+}
+
+fn carry_in_both(worker: &mut Worker, own: &mut Worker, sink: usize, of_any: &[RelationPlan]) {
+    for worker in [worker, own] {
+        let relations = relations(worker, sink, of_any);
+        worker.carry(sink, relations);
+    }
+}
+
+/// The same tables as a worker's Sink carries them.
+fn relations(worker: &Worker, sink: usize, of_any: &[RelationPlan]) -> Vec<RelationPlan> {
+    let by_pattern = worker.sinks.get(sink).and_then(|sink| sink.by_pattern.as_ref());
+    let made = |relation| by_pattern.map(|by_pattern| made(by_pattern, relation));
+    of_any.iter().filter_map(made).collect()
+}
+
+fn made(by_pattern: &ByPattern, relation: &RelationPlan) -> RelationPlan {
+    by_pattern.relation(&relation.table, &relation.key_columns)
 }
 
 /// What the plan that runs says, where the database does not answer.
@@ -90,8 +107,7 @@ pub fn carry_on(worker: &mut Worker, own: &mut Worker, current: &Plan) {
     for (index, sink) in own.plan.sinks.clone().iter().enumerate() {
         let old = current.sinks.iter().find(|old| old.name == sink.name);
         if let Some(old) = old.filter(|old| old.by_pattern && sink.by_pattern) {
-            worker.carry(index, old.relations.clone());
-            own.carry(index, old.relations.clone());
+            carry_in_both(worker, own, index, &old.relations);
         }
     }
 }
@@ -102,9 +118,9 @@ fn is_of(choices: &[Choice], worker: &Worker) -> bool {
     let by_pattern: Vec<_> = by_pattern.collect();
     by_pattern.len() == choices.len()
         && by_pattern.iter().zip(choices).all(|((index, by_pattern), choice)| {
-            let made = |relation: &RelationPlan| by_pattern.relation(&relation.table, &relation.key_columns) == *relation;
+            let same = |relation: &RelationPlan| made(by_pattern, relation) == *relation;
             *index == choice.sink
-                && choice.relations.iter().all(|relation| by_pattern.tables.hold(&relation.table) && made(relation))
+                && choice.relations.iter().all(|relation| by_pattern.tables.hold(&relation.table) && same(relation))
         })
 }
 
@@ -115,18 +131,18 @@ fn begun_only(plan: &Plan) -> Plan {
     plan
 }
 
-fn old_relations<'p>(choice: &Choice, worker: &Worker, current: &'p Plan) -> Option<&'p afterbay_crds::plan::SinkPlan> {
+fn as_it_was<'p>(choice: &Choice, worker: &Worker, current: &'p Plan) -> Option<&'p SinkPlan> {
     let name = &worker.plan.sinks.get(choice.sink)?.name;
     current.sinks.iter().find(|sink| sink.name == *name && sink.by_pattern)
 }
 
 fn loses(choice: &Choice, worker: &Worker, current: &Plan) -> bool {
-    old_relations(choice, worker, current).is_some_and(|old| choice.loses(old))
+    as_it_was(choice, worker, current).is_some_and(|old| choice.loses(old))
 }
 
 /// What is gone stays carried for now.
 fn hold(choice: &mut Choice, worker: &Worker, current: &Plan) {
-    let Some(old) = old_relations(choice, worker, current) else { return };
+    let Some(old) = as_it_was(choice, worker, current) else { return };
     let mut all: BTreeMap<_, _> =
         choice.relations.drain(..).map(|relation| (relation.table.clone(), relation)).collect();
     for relation in &old.relations {

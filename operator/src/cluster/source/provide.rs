@@ -4,8 +4,9 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use afterbay_crds::plan::PostgresConnectionPlan;
 use afterbay_crds::report::Problem;
-use afterbay_crds::resolve::Worker;
+use afterbay_crds::resolve::{Worker, handshake};
 use secrecy::ExposeSecret as _;
 use tokio::time::Instant;
 
@@ -28,16 +29,20 @@ pub struct Provided {
     outcome: Outcome,
 }
 
-/// Provides what a worker needs, unless that was done for the very same a short time ago. `worker` is as this program sees it, whose
-/// files have been written.
-pub async fn provide<'p>(last: &'p mut Option<Provided>, worker: &Worker) -> (&'p Outcome, BTreeMap<&'static str, u64>) {
+/// Provides what a worker needs, unless that was done for the very same a short time ago. `worker` is as its pods
+/// see it, `own` as this program does, whose files have been written: they stand elsewhere each time.
+pub async fn provide<'p>(
+    last: &'p mut Option<Provided>,
+    worker: &Worker,
+    own: &Worker,
+) -> (&'p Outcome, BTreeMap<&'static str, u64>) {
     let key = key(worker);
     let now = Instant::now();
     let known = last.take().filter(|provided| provided.key == key);
     let (provided, writes) = match known {
         Some(provided) if now < provided.due => (provided, BTreeMap::new()),
         known => {
-            let mut outcome = provision::worker(worker, None).await;
+            let mut outcome = provision::worker(own, None).await;
             let writes = std::mem::take(&mut outcome.writes);
             let failures = if outcome.is_done() { 0 } else { known.map_or(0, |known| known.failures) + 1 };
             (Provided { key, due: Instant::now() + pause(failures), failures, outcome }, writes)
@@ -75,14 +80,14 @@ pub struct Handshake {
     pub answer: Result<(), Problem>,
 }
 
-/// Asks a database, unless it was asked the same a short time ago.
+/// Asks a database, unless it was asked the same (`alike`) a short time ago.
 pub async fn ask<'h>(
     last: &'h mut Option<Handshake>,
-    connection: &afterbay_crds::plan::PostgresConnectionPlan,
-    secrets: &[afterbay_crds::resolve::SecretFile],
+    alike: &handshake::Handshake<PostgresConnectionPlan>,
+    connection: &PostgresConnectionPlan,
 ) -> &'h Handshake {
-    let parts = secrets.iter().map(|secret| secret.contents.expose_secret());
-    let key = names::hash([format!("{connection:?}").as_bytes()].into_iter().chain(parts));
+    let parts = alike.secrets.iter().map(|secret| secret.contents.expose_secret());
+    let key = names::hash([format!("{:?}", alike.connection).as_bytes()].into_iter().chain(parts));
     let known = last.take().filter(|handshake| handshake.key == key);
     let handshake = match known {
         Some(handshake) if Instant::now() < handshake.due => handshake,

@@ -28,21 +28,20 @@ pub async fn apply(context: &Context, objects: &WorkerObjects) -> Result<(), Fai
 /// Removes plans and secrets of before, once the worker's pod has those that are wanted.
 pub async fn remove_old(context: &Context, name: &WorkerName, objects: &WorkerObjects) -> Result<(), Failure> {
     let wanted = objects.deployment.annotations();
-    let wanted = |annotation| wanted.get(annotation).filter(|hash| !hash.is_empty());
+    let wanted = |annotation| stated(wanted.get(annotation));
     let view = context.board.worker(name);
     let runs = view.pod.as_ref().is_some_and(|pod| {
-        let has = |hash: &Option<String>| hash.as_ref().filter(|hash| !hash.is_empty());
         // That it is ready would ask too much, as it is not while a Sink is stalled.
         pod.is_running
-            && has(&pod.plan_hash) == wanted(crate::cluster::labels::PLAN_HASH)
-            && has(&pod.secrets_hash) == wanted(crate::cluster::labels::SECRETS_HASH)
+            && stated(pod.plan_hash.as_ref()) == wanted(crate::cluster::labels::PLAN_HASH)
+            && stated(pod.secrets_hash.as_ref()) == wanted(crate::cluster::labels::SECRETS_HASH)
     });
     if !runs {
         return Ok(());
     }
     let kept: BTreeSet<_> = [Some(objects.plan.name_any()), Some(objects.begun.name_any())]
         .into_iter()
-        .chain([objects.secrets.as_ref().map(ResourceExt::name_any)])
+        .chain([objects.secrets.as_ref().map(|secret| secret.name_any())])
         .flatten()
         .collect();
     for config_map in of_worker(&context.stores.config_maps, name) {
@@ -56,6 +55,11 @@ pub async fn remove_old(context: &Context, name: &WorkerName, objects: &WorkerOb
         }
     }
     Ok(())
+}
+
+/// A hash, where there is one.
+fn stated(hash: Option<&String>) -> Option<&String> {
+    hash.filter(|hash| !hash.is_empty())
 }
 
 /// Removes a worker, but for the list of its Sinks that have begun: of none now, it remembers which slot the worker had.

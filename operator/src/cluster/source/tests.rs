@@ -65,8 +65,7 @@ pub fn sinks_of(worker: &Worker) -> Vec<String> {
 fn check(text: &str) -> (Findings, Findings, Findings) {
     let names = ["a", "b"].map(|name| ResourceName::new("eu", name));
     let mut gathered = Gathered { manifests: manifests(text), sinks: names.clone().into() };
-    let mut errors = Vec::new();
-    judge(&mut gathered.manifests, "default", &mut errors);
+    let errors = judge(&mut gathered.manifests, "default");
     let mut verdict = sort(&gathered, &ResourceName::new("eu", "shop"), &errors);
     let [a, b] = names.map(|name| verdict.sinks.remove(&name).unwrap());
     (verdict.source, a, b)
@@ -120,8 +119,7 @@ fn of_two_sinks_with_one_topic_the_later_is_refused() {
             manifests.since.insert((Kind::Sink, name.clone()), at);
         }
         let mut gathered = Gathered { manifests, sinks: names.clone().into() };
-        let mut errors = Vec::new();
-        judge(&mut gathered.manifests, "default", &mut errors);
+        let errors = judge(&mut gathered.manifests, "default");
         let verdict = sort(&gathered, &ResourceName::new("eu", "shop"), &errors);
         let refused = verdict.sinks.into_iter().filter(|(_, findings)| !findings.is_fine());
         refused.map(|(name, _)| name.name).collect::<Vec<_>>()

@@ -23,7 +23,7 @@ pub struct Gathered {
 
 /// Where a resource stands that the API server holds.
 pub fn in_cluster(kind: Kind, name: &ResourceName) -> Place {
-    Place { resource: Some(format!("{} {name}", kind.as_str())), ..Place::file("") }
+    Place::in_cluster(kind.as_str(), name)
 }
 
 fn located<T: Clone>(kind: Kind, name: &ResourceName, spec: &T) -> Located<T> {

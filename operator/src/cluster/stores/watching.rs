@@ -6,8 +6,8 @@ use std::sync::Arc;
 use futures::stream::StreamExt as _;
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::core::v1::{Pod, PodStatus, Secret};
-use kube::core::DeserializeGuard;
-use kube::runtime::watcher::{self, Event, metadata_watcher, watcher};
+use kube::core::{DeserializeGuard, PartialObjectMeta};
+use kube::runtime::watcher::{self, Event, watcher};
 use kube::runtime::WatchStreamExt as _;
 use kube::{Api, Client, Resource, ResourceExt as _};
 use serde::de::DeserializeOwned;
@@ -123,8 +123,8 @@ impl Watching {
     }
 
     async fn secrets(self, scope: Option<String>) {
-        let api = self.api::<Secret>(scope.as_ref());
-        let events = metadata_watcher(api, watcher::Config::default()).default_backoff();
+        let api = self.api::<PartialObjectMeta<Secret>>(scope.as_ref());
+        let events = watcher(api, watcher::Config::default()).default_backoff();
         // An annotation may repeat the data.
         let mut events = events.modify(|secret| secret.annotations_mut().clear()).modify(trim).boxed();
         while let Some(event) = events.next().await {
