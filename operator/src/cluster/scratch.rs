@@ -25,7 +25,8 @@ impl Scratch {
 
     /// A new folder.
     pub fn folder(&self) -> Result<Folder, Failure> {
-        let folder = tempfile::Builder::new().prefix("afterbay-").permissions(Permissions::from_mode(0o700));
+        let mut folder = tempfile::Builder::new();
+        folder.prefix("afterbay-").permissions(Permissions::from_mode(0o700));
         folder.tempdir_in(&self.0).map(Folder).map_err(|error| Failure::Scratch { path: self.0.clone(), error })
     }
 }

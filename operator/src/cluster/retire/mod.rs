@@ -17,6 +17,7 @@ use k8s_openapi::jiff::Timestamp;
 use kube::{Resource, ResourceExt as _};
 
 use super::apply::Object;
+use super::board::{SinkFacts, SourceFacts};
 use super::context::{Context, Failure};
 use super::objects::retirement::{DEADLINE_SECONDS, Retired};
 use super::queue::Next;
@@ -90,7 +91,10 @@ pub async fn sink(context: &Context, sink: &Arc<Sink>) -> Result<Next, Failure> 
         Err(failure) => return Err(failure),
     };
     let mut left = match step {
-        Step::Wait(pause) => return Ok(Next::After(pause)),
+        Step::Wait(pause) => {
+            context.board.set_sink(&end.name, Some(SinkFacts { deletion: Some(end.waits()), ..SinkFacts::default() }));
+            return Ok(Next::After(pause));
+        }
         Step::Over(left) => left,
     };
     left.extend(rights::take_back(context, sink, &end.name).await?);
@@ -115,7 +119,11 @@ pub async fn source(context: &Context, source: &Arc<SourceConnector>) -> Result<
         Err(failure) => return Err(failure),
     };
     match step {
-        Step::Wait(pause) => Ok(Next::After(pause)),
+        Step::Wait(pause) => {
+            let facts = SourceFacts { deletion: Some(end.waits()), ..SourceFacts::default() };
+            context.board.set_source(&end.name, Some(facts));
+            Ok(Next::After(pause))
+        }
         Step::Over(left) => end.release(left).await,
     }
 }
@@ -226,6 +234,11 @@ impl<K: Object + Resource<DynamicType = ()>> End<'_, K> {
     fn left_of(&self, patience: Duration) -> Option<Duration> {
         let since = self.resource.meta().deletion_timestamp.as_ref()?.0;
         finalize::left(since, Timestamp::now(), patience)
+    }
+
+    /// What is going on.
+    fn waits(&self) -> String {
+        format!("{} is taken away first; annotation {}: \"true\" gives it up", self.what, labels::ABANDON)
     }
 
     fn over(&self, why: &str) -> Step {

@@ -129,6 +129,7 @@ pub async fn reconcile(context: &Context, name: &ResourceName) -> Result<Next, F
         invalid: verdict.source.invalid.clone(),
         waiting_for: verdict.source.waiting_for.clone(),
         handshake,
+        deletion: finalize::is_going(&*source).then(|| held_by(&sinks)),
     };
     context.board.set_source(name, Some(facts));
     let again = [again, asked_again].into_iter().flatten().min();
@@ -160,6 +161,12 @@ fn forget(context: &Context, name: &ResourceName) {
     context.board.set_source(name, None);
 }
 
+/// Why a SourceConnector that is deleted is still there.
+fn held_by(sinks: &[Arc<Sink>]) -> String {
+    let names: Vec<_> = sinks.iter().map(|sink| name_of(&**sink)).collect();
+    format!("it goes once its Sinks have gone: {}", finalize::in_words("Sink", &names))
+}
+
 fn wait_for_source(context: &Context, source: &ResourceName, sink: &Sink) {
     if finalize::is_going(sink) {
         return;
@@ -168,6 +175,7 @@ fn wait_for_source(context: &Context, source: &ResourceName, sink: &Sink) {
         worker: None,
         invalid: Vec::new(),
         waiting_for: Some(format!("{} {source}", Kind::SourceConnector.as_str())),
+        deletion: None,
     };
     context.board.set_sink(&name_of(sink), Some(facts));
 }
@@ -182,6 +190,7 @@ impl Look<'_> {
                 worker: Some(worker),
                 invalid: findings.invalid.clone(),
                 waiting_for: findings.waiting_for.clone(),
+                deletion: None,
             }));
         }
     }
