@@ -19,9 +19,9 @@ use super::context::{Context, Failure};
 use super::finalize::{self, is_going};
 use super::labels::IN_USE_FINALIZER;
 use super::queue::Next;
+use super::scratch::Folder;
 use super::status::connection::{ConnectionFacts, connection};
 use super::status::{invalid, ready_of};
-use super::scratch::Folder;
 use super::stores::{Key, in_cluster, missing_secrets, name_of};
 use crate::dereference;
 
