@@ -115,7 +115,12 @@ pub struct OperatorArguments {
     #[arg(long, value_name = "POLICY", env = "AFTERBAY_WORKER_IMAGE_PULL_POLICY", value_parser = ["Always", "IfNotPresent", "Never"])]
     pub worker_image_pull_policy: Option<String>,
     /// Secret by which nodes pull it, in the namespaces of the workers; can be given more than once
-    #[arg(long = "worker-image-pull-secret", value_name = "NAME", env = "AFTERBAY_WORKER_IMAGE_PULL_SECRET", value_delimiter = ',')]
+    #[arg(
+        long = "worker-image-pull-secret",
+        value_name = "NAME",
+        env = "AFTERBAY_WORKER_IMAGE_PULL_SECRET",
+        value_delimiter = ','
+    )]
     pub worker_image_pull_secrets: Vec<String>,
     /// Where probes and metrics are served
     #[arg(long, value_name = "ADDRESS", env = "AFTERBAY_LISTEN", default_value = "0.0.0.0:8080")]

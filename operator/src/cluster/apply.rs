@@ -80,8 +80,8 @@ impl Context {
         if let Some(held) = shelf.get(&name) {
             let meta = held.meta();
             let applied = Applied { uid: meta.uid.clone(), generation: meta.generation, desired: hash };
-            let is_as_desired = self.applied.holds(&kind, &name, &applied)
-                || to_value(&*held).is_ok_and(|held| covers(&held, &value));
+            let is_as_desired =
+                self.applied.holds(&kind, &name, &applied) || to_value(&*held).is_ok_and(|held| covers(&held, &value));
             if is_as_desired {
                 return Ok(false);
             }
@@ -215,7 +215,8 @@ mod tests {
 
     #[test]
     fn what_others_add_is_no_difference_and_what_they_change_is() {
-        let held = json!({"metadata": {"labels": {"a": "1", "theirs": "x"}}, "spec": {"replicas": 1, "policy": "Default"}});
+        let held =
+            json!({"metadata": {"labels": {"a": "1", "theirs": "x"}}, "spec": {"replicas": 1, "policy": "Default"}});
         check(&held, &json!({"metadata": {"labels": {"a": "1"}}, "spec": {"replicas": 1}}), true);
         check(&held, &json!({"metadata": {"labels": {"a": "2"}}}), false);
         check(&held, &json!({"spec": {"replicas": 0}}), false);

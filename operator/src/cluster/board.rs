@@ -244,7 +244,9 @@ impl Board {
             }
             source_changed = match &old {
                 Some(old) if old.source == report.source => None,
-                Some(old) if old.source.connected == report.source.connected && old.source.error == report.source.error => {
+                Some(old)
+                    if old.source.connected == report.source.connected && old.source.error == report.source.error =>
+                {
                     Some(false)
                 }
                 _ => Some(true),

@@ -1,9 +1,11 @@
 //! Kubernetes events: what is told of a resource when its state changes, beside its status.
 
 use k8s_openapi::api::core::v1::ObjectReference;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::runtime::events::{Event, EventType, Recorder, Reporter};
 use kube::{Client, Resource};
 
+use super::context::Context;
 use super::labels::MANAGER;
 
 /// How long a note may be, in bytes (the API server's limit is 1 kB).
@@ -62,6 +64,27 @@ impl Events {
         };
         if let Err(error) = self.recorder.publish(&event, &reference).await {
             tracing::warn!(resource = %name, "the event {reason} could not be told: {error}");
+        }
+    }
+}
+
+impl Context {
+    /// Tells that a resource has become ready, or why it is not, where that is news.
+    pub async fn tell_of_ready<K>(&self, of: &K, was: Option<&Condition>, is: Option<&Condition>)
+    where
+        K: Resource<DynamicType = ()>,
+    {
+        let Some(is) = is else { return };
+        let is_known = was.is_some_and(|was| was.status == is.status && was.reason == is.reason);
+        if is_known {
+            return;
+        }
+        match is.status.as_str() {
+            "True" => self.events.normal(of, &is.reason, "Observe", is.message.as_str()).await,
+            // That something begins, or waits, is no news but to who looks.
+            _ if matches!(is.reason.as_str(), "Starting" | "Deleting") => {}
+            _ if is.reason == "Waiting" => self.events.normal(of, &is.reason, "Observe", is.message.as_str()).await,
+            _ => self.events.warning(of, &is.reason, "Observe", is.message.as_str()).await,
         }
     }
 }

@@ -72,8 +72,8 @@ impl Context {
             {"op": if held.is_empty() { "add" } else { "replace" }, "path": path, "value": finalizers},
         ]);
         let action = || format!("change the finalizers of {kind} {name}");
-        let patch = serde_json::from_value(patch)
-            .map_err(|error| Failure::api(action(), kube::Error::SerdeError(error)))?;
+        let patch =
+            serde_json::from_value(patch).map_err(|error| Failure::api(action(), kube::Error::SerdeError(error)))?;
         self.metrics.api_write(&kind);
         let parameters = PatchParams { field_manager: Some(MANAGER.to_owned()), ..PatchParams::default() };
         let patched = self.api::<K>(&name.namespace).patch(&name.name, &parameters, &Patch::Json::<()>(patch)).await;

@@ -48,7 +48,8 @@ fn facts(pod: &Pod) -> PodFacts {
     PodFacts {
         name: pod.name_any(),
         address: status.and_then(|status| status.pod_ip.as_ref()?.parse().ok()),
-        is_running: !containers.is_empty() && containers.iter().all(|container| container.state.as_ref().is_some_and(runs)),
+        is_running: !containers.is_empty()
+            && containers.iter().all(|container| container.state.as_ref().is_some_and(runs)),
         plan_hash: annotation(labels::PLAN_HASH),
         secrets_hash: annotation(labels::SECRETS_HASH),
         problem: problem(pod),
@@ -67,7 +68,11 @@ fn problem(pod: &Pod) -> Option<Problem> {
         let ended = terminated.as_ref().or(last.filter(|_| waiting.is_some()));
         if let Some(ended) = ended {
             let why = ended.reason.as_deref().unwrap_or("Error");
-            let message = format!("the worker's pod {name} ended: {why}, exit status {}{}", ended.exit_code, says(&ended.message));
+            let message = format!(
+                "the worker's pod {name} ended: {why}, exit status {}{}",
+                ended.exit_code,
+                says(&ended.message)
+            );
             let hint = if why == "OOMKilled" {
                 "it is started again; give it more memory in spec.worker.resources of the SourceConnector".to_owned()
             } else {
@@ -85,7 +90,9 @@ fn problem(pod: &Pod) -> Option<Problem> {
         }
     }
     let unscheduled = status.conditions.iter().flatten().find(|condition| {
-        condition.type_ == "PodScheduled" && condition.status == "False" && condition.reason.as_deref() == Some("Unschedulable")
+        condition.type_ == "PodScheduled"
+            && condition.status == "False"
+            && condition.reason.as_deref() == Some("Unschedulable")
     })?;
     let message = format!("the worker's pod {name} has no place{}", says(&unscheduled.message));
     let hint = "make room on a node, or change spec.worker of the SourceConnector (resources, nodeSelector, tolerations, affinity)";

@@ -25,9 +25,10 @@ impl Scratch {
 
     /// A new folder.
     pub fn folder(&self) -> Result<Folder, Failure> {
-        let mut folder = tempfile::Builder::new();
-        folder.prefix("afterbay-").permissions(Permissions::from_mode(0o700));
-        folder.tempdir_in(&self.0).map(Folder).map_err(|error| Failure::Scratch { path: self.0.clone(), error })
+        let mut builder = tempfile::Builder::new();
+        builder.prefix("afterbay-").permissions(Permissions::from_mode(0o700));
+        let made = builder.tempdir_in(&self.0).map(Folder);
+        made.map_err(|error| Failure::Scratch { path: self.0.clone(), error })
     }
 }
 

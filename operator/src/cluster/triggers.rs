@@ -91,6 +91,7 @@ impl Triggers {
 
     /// A Sink has changed.
     pub fn sink(&self, stores: &Stores, change: &Change<Sink>) {
+        self.begun(change);
         let Some(sink) = what_matters(change, |resource| &resource.spec) else { return };
         let (is_new_to_others, old) = match change {
             Change::Applied { old, new } => (old.as_ref().is_none_or(|old| old.spec != new.spec), old.as_deref()),
@@ -110,6 +111,16 @@ impl Triggers {
                 self.sources_of(stores.sinks.by(&Key::Topic(sink.spec.kafka.topic.name.clone())).iter().map(|s| &**s));
                 self.sources_of(stores.sinks.by(&Key::Patterns).iter().map(|sink| &**sink));
             }
+        }
+    }
+
+    /// A worker is to know which of its Sinks have committed before, when it is started again.
+    fn begun(&self, change: &Change<Sink>) {
+        let begun = |sink: &Sink| sink.status.as_ref().is_some_and(|status| status.begun);
+        if let Change::Applied { old: Some(old), new } = change
+            && begun(old) != begun(new)
+        {
+            self.queues.sources.add(&name_of(&**new).sibling(&new.spec.source.name));
         }
     }
 

@@ -7,6 +7,7 @@ mod vault;
 pub mod watching;
 
 use afterbay_crds::api::{KafkaConnection, SchemaRegistryConnection, Sink, SourceConnector};
+use afterbay_crds::manifest::Kind;
 use afterbay_crds::names::{ResourceName, WorkerName};
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::batch::v1::Job;
@@ -127,9 +128,8 @@ fn secrets(names: Vec<ResourceName>) -> Vec<Key> {
 
 /// What the operator has made says by its labels whose it is.
 fn keys_of_owned<K: Resource>(object: &K) -> Vec<Key> {
-    let labelled = |label, key: fn(ResourceName) -> Key| {
-        object.labels().get(label).map(|name| key(name_of(object).sibling(name)))
-    };
+    let labelled =
+        |label, key: fn(ResourceName) -> Key| object.labels().get(label).map(|name| key(name_of(object).sibling(name)));
     [labelled(labels::SOURCE, Key::Source), labelled(labels::SINK, Key::Sink)].into_iter().flatten().collect()
 }
 
@@ -137,4 +137,24 @@ fn keys_of_owned<K: Resource>(object: &K) -> Vec<Key> {
 pub fn worker_of(object: &impl Resource) -> Option<WorkerName> {
     let source = name_of(object).sibling(object.labels().get(labels::SOURCE)?);
     Some(WorkerName { source, pool: object.labels().get(labels::POOL)?.clone() })
+}
+
+/// Of the Secrets that a connection or a registry names, those that are not there.
+pub fn missing_secrets(stores: &Stores, kind: Kind, name: &ResourceName) -> Vec<ResourceName> {
+    let named = match kind {
+        Kind::KafkaConnection => {
+            let found = stores.connections.get(name);
+            found.map(|found| references::secrets_of_connection(name, &found.spec))
+        }
+        Kind::SchemaRegistryConnection => {
+            let found = stores.registries.get(name);
+            found.map(|found| references::secrets_of_registry(name, &found.spec))
+        }
+        Kind::SourceConnector => {
+            let found = stores.sources.get(name);
+            found.map(|found| references::secrets_of_source(name, &found.spec))
+        }
+        Kind::Sink | Kind::Secret => None,
+    };
+    named.unwrap_or_default().into_iter().filter(|secret| !stores.secrets.has(secret)).collect()
 }

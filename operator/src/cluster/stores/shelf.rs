@@ -154,9 +154,7 @@ impl<K: Resource> Shelf<K> {
         let inner = &mut *self.write();
         match event {
             Event::Apply(new) => self.applied(inner, new).into_iter().collect(),
-            Event::Delete(gone) => {
-                inner.remove(self.keys, &name_of(&gone)).map(Change::Deleted).into_iter().collect()
-            }
+            Event::Delete(gone) => inner.remove(self.keys, &name_of(&gone)).map(Change::Deleted).into_iter().collect(),
             Event::Init => {
                 inner.listing.insert(scope.clone(), HashSet::new());
                 Vec::new()

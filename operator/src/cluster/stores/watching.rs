@@ -7,8 +7,8 @@ use futures::stream::StreamExt as _;
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::core::v1::{Pod, PodStatus, Secret};
 use kube::core::{DeserializeGuard, PartialObjectMeta};
-use kube::runtime::watcher::{self, Event, watcher};
 use kube::runtime::WatchStreamExt as _;
+use kube::runtime::watcher::{self, Event, watcher};
 use kube::{Api, Client, Resource, ResourceExt as _};
 use serde::de::DeserializeOwned;
 use tokio::task::JoinSet;
@@ -29,11 +29,15 @@ struct Watching {
 }
 
 /// Keeps the stores of these namespaces (`None`: of all), and triggers what a change concerns, as long as the tasks live.
-pub fn start(client: &Client, stores: &Arc<Stores>, triggers: &Arc<Triggers>, scopes: &[Option<String>]) -> JoinSet<()> {
+pub fn start(
+    client: &Client,
+    stores: &Arc<Stores>,
+    triggers: &Arc<Triggers>,
+    scopes: &[Option<String>],
+) -> JoinSet<()> {
     let mut tasks = JoinSet::new();
     for scope in scopes {
-        let watching =
-            Watching { client: client.clone(), stores: Arc::clone(stores), triggers: Arc::clone(triggers) };
+        let watching = Watching { client: client.clone(), stores: Arc::clone(stores), triggers: Arc::clone(triggers) };
         tasks.spawn(watching.clone().guarded(scope.clone(), |stores| &stores.connections, Triggers::connection));
         tasks.spawn(watching.clone().guarded(scope.clone(), |stores| &stores.registries, Triggers::registry));
         tasks.spawn(watching.clone().guarded(scope.clone(), |stores| &stores.sources, Triggers::source));
@@ -66,7 +70,13 @@ impl Watching {
         shelf: fn(&Stores) -> &Shelf<K>,
         trigger: fn(&Triggers, &Stores, &Change<K>),
     ) where
-        K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + DeserializeOwned + Clone + Debug + Send + Sync + 'static,
+        K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
+            + DeserializeOwned
+            + Clone
+            + Debug
+            + Send
+            + Sync
+            + 'static,
     {
         let api = self.api::<DeserializeGuard<K>>(scope.as_ref());
         let mut events = watcher(api, watcher::Config::default()).default_backoff().boxed();
@@ -93,7 +103,13 @@ impl Watching {
         shelf: fn(&Stores) -> &Shelf<K>,
         trigger: fn(&Triggers, &Stores, &Change<K>),
     ) where
-        K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + DeserializeOwned + Clone + Debug + Send + Sync + 'static,
+        K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
+            + DeserializeOwned
+            + Clone
+            + Debug
+            + Send
+            + Sync
+            + 'static,
     {
         let events = watcher(self.api::<K>(scope.as_ref()), own()).default_backoff();
         let mut events = events.modify(trim).boxed();
