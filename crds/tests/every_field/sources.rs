@@ -74,7 +74,6 @@ spec.worker.resources.requests.cpu = 3
 spec.worker.resources.requests.memory = "1Gi"
 spec.worker.resources = {"limits": {"memory": "64Mi"}}
 spec.worker.resources.limits.memory = true
-spec.worker.resources.limits = {"memory": "64000000"}
 spec.worker.resources.claims = []
 spec.worker.nodeSelector = ["amd64"]
 spec.worker.nodeSelector.arch = true
