@@ -10,6 +10,7 @@ source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 helm=helm.sh/helm/v3/cmd/helm@v3.19.5
 components=(etcd kube-apiserver kube-controller-manager kube-scheduler kubelet kube-proxy kubectl)
 
+given && exit
 log=$state/log/build.log
 if [[ ${1:-} == begin ]]; then
     mkdir -p "$state/log"
@@ -30,7 +31,7 @@ build() {
     local name=$1 made_of=$2
     shift 2
     ! is_built "$name" "$made_of" || return 0
-    command -v go >/dev/null || fail 'go is missing: install Go 1.24 or newer'
+    command -v go >/dev/null || fail 'go is missing: install Go 1.25 or newer'
     printf 'rig: building %s\n' "$name" >&2
     local begun=$SECONDS
     CGO_ENABLED=0 GOFLAGS=-buildvcs=false "$@"
