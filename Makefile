@@ -1,6 +1,6 @@
 # The commands of this repository; `make` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help install build lint test test-unit test-kubernetes demo bench fire clean-rig
+.PHONY: help install build lint test test-unit test-kubernetes demo bench fire manifests clean-rig
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -47,6 +47,9 @@ bench: ## speed, memory and latency of the release build, into docs/benchmarks.m
 
 fire: install ## everything around a worker goes wrong, ROUNDS=300 times, into docs/reliability.md
 	KEEP=$(KEEP) e2e/fire.sh $(ROUNDS)
+
+manifests: build ## what is made of other files: the chart's definitions, the plain manifests, Argo CD's settings
+	deploy/generate.sh
 
 clean-rig: ## ends the parts and the cluster, and removes their data
 	e2e/rig/rig fresh

@@ -33,6 +33,8 @@ needs pkg-config command -v pkg-config
 needs g++ command -v g++
 needs make command -v make
 needs nginx-light command -v nginx
+# Argo CD's health checks are tested in it.
+needs lua5.4 command -v lua5.4
 needs curl command -v curl
 needs openssl command -v openssl
 needs maven command -v mvn

@@ -29,6 +29,8 @@ pub enum Command {
     Status(StatusArguments),
     /// Print the definitions of the resources
     Crds,
+    /// Ask a page of the operator or of a worker whether all is well
+    Probe(ProbeArguments),
 }
 
 /// Which manifests.
@@ -95,6 +97,17 @@ pub struct StatusArguments {
     /// How to tell it
     #[arg(short, long, value_enum, default_value_t)]
     pub output: Output,
+}
+
+/// `afterbay probe`.
+#[derive(Debug, Args)]
+pub struct ProbeArguments {
+    /// The page, e.g. http://127.0.0.1:8080/readyz
+    #[arg(value_name = "URL")]
+    pub url: String,
+    /// For how long it may answer otherwise, or not at all
+    #[arg(long, value_name = "DURATION", value_parser = duration, default_value = "5s")]
+    pub timeout: Duration,
 }
 
 /// How to tell something.

@@ -7,6 +7,7 @@ pub mod cli;
 pub mod dereference;
 pub mod events;
 pub mod online;
+pub mod probe;
 pub mod provision;
 pub mod render;
 pub mod run;

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::Parser as _;
 use operator::cli::{Arguments, Command};
-use operator::{cli, online, run};
+use operator::{cli, online, probe, run};
 use tracing_subscriber::EnvFilter;
 
 /// What the clients have to say is told as problems, once each.
@@ -29,6 +29,7 @@ async fn main() -> ExitCode {
         Command::Validate(arguments) => online::validate(arguments).await,
         Command::Status(arguments) => run::status::show(arguments).await,
         Command::Crds => cli::print_crds(),
+        Command::Probe(arguments) => probe::probe(arguments).await,
     };
     match outcome {
         Ok(code) => code,

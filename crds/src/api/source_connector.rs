@@ -229,8 +229,8 @@ pub struct Worker {
     #[serde(default = "default_memory")]
     #[schemars(length(max = 32), regex(pattern = r"^[0-9]+(k|M|G|Ki|Mi|Gi)?$"))]
     pub memory: String,
-    /// What the worker's pod asks of its node, and may use at most. Without it, it asks for a little processor time, and for
-    /// `memory` and 64 MiB beside; there is no limit.
+    /// What the worker's pod asks of its node, and may use at most. What is not given of it: `50m` of processor time, and as the limit of
+    /// memory what a worker of that `memory` with so many Sinks can come to take, of which it asks for half.
     #[serde(default)]
     pub resources: Resources,
     /// Labels that a node must have for the worker's pod.

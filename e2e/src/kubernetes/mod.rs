@@ -7,6 +7,7 @@
 
 mod audit;
 mod component;
+mod definitions;
 mod diagnosis;
 mod helm;
 mod kinds;
@@ -22,6 +23,7 @@ use tokio::process::Command;
 
 pub use audit::{Request, requests};
 pub use component::Component;
+pub use definitions::definitions;
 pub use helm::{Release, image_values};
 pub use kubectl::{Kubectl, Refused};
 pub use namespace::{Namespace, condition};

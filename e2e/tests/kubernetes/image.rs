@@ -26,7 +26,10 @@ async fn it_runs_both_programs() {
 async fn a_pod_carries_a_table() {
     let scenario = Scenario::new("a-pod-carries").await;
     let namespace = Namespace::of(&scenario).await;
-    scenario.database.run("CREATE TABLE orders (id int PRIMARY KEY, item text); INSERT INTO orders VALUES (1, 'pen')").await;
+    scenario
+        .database
+        .run("CREATE TABLE orders (id int PRIMARY KEY, item text); INSERT INTO orders VALUES (1, 'pen')")
+        .await;
     let topic = scenario.topic("orders");
     let (host, port) = scenario.rig.broker().rsplit_once(':').expect("an address has a port");
     let port: u16 = port.parse().expect("a port is a number");
@@ -51,7 +54,8 @@ async fn a_pod_enters_the_secured_broker() {
     let scenario = Scenario::new("a-pod-enters").await;
     let namespace = Namespace::of(&scenario).await;
     scenario.database.run("CREATE TABLE orders (id int PRIMARY KEY)").await;
-    let manifests = scenario.manifests().with(Sink::new("orders", "public.orders", &scenario.topic("orders")).key(&["id"]));
+    let manifests =
+        scenario.manifests().with(Sink::new("orders", "public.orders", &scenario.topic("orders")).key(&["id"]));
     let user = scenario.rig.setting("BROKER_USER");
     let manifests = secure::with_secrets(manifests, scenario.rig);
     let manifests = secure::kafka(manifests, scenario.rig, "scram-sha-512", user, "broker-user");

@@ -3,4 +3,6 @@
 // What cannot go on is to fail the test, there and then.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod chart;
 mod image;
+mod rules;
