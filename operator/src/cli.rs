@@ -31,6 +31,8 @@ pub enum Command {
     Operator(OperatorArguments),
     /// Print the definitions of the resources
     Crds,
+    /// Ask a page of the operator or of a worker whether all is well
+    Probe(ProbeArguments),
 }
 
 /// Which manifests.
@@ -159,6 +161,17 @@ pub enum LogFormat {
     Text,
     /// For machines: a JSON object a line
     Json,
+}
+
+/// `afterbay probe`.
+#[derive(Debug, Args)]
+pub struct ProbeArguments {
+    /// The page, e.g. http://127.0.0.1:8080/readyz
+    #[arg(value_name = "URL")]
+    pub url: String,
+    /// For how long it may answer otherwise, or not at all
+    #[arg(long, value_name = "DURATION", value_parser = duration, default_value = "5s")]
+    pub timeout: Duration,
 }
 
 /// How to tell something.

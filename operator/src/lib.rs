@@ -9,6 +9,7 @@ pub mod cluster;
 pub mod dereference;
 pub mod events;
 pub mod online;
+pub mod probe;
 pub mod provision;
 pub mod render;
 pub mod run;

@@ -6,6 +6,8 @@ use std::process::ExitCode;
 use clap::Parser as _;
 use operator::cli::{Arguments, Command, LogFormat};
 use operator::{cli, cluster, online, run};
+use operator::cli::{Arguments, Command};
+use operator::{cli, online, probe, run};
 use tracing_subscriber::EnvFilter;
 
 /// What the clients have to say is told as problems, once each.
@@ -40,6 +42,7 @@ async fn main() -> ExitCode {
         Command::Status(arguments) => run::status::show(arguments).await,
         Command::Operator(arguments) => cluster::operate(arguments).await,
         Command::Crds => cli::print_crds(),
+        Command::Probe(arguments) => probe::probe(arguments).await,
     };
     match outcome {
         Ok(code) => code,

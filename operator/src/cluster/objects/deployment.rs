@@ -1,9 +1,13 @@
 //! The Deployment of a worker.
 
+use std::collections::BTreeMap;
+
+use afterbay_crds::api::Worker as WorkerSpec;
+use afterbay_crds::api::pod::{Toleration, typed};
 use afterbay_crds::resolve::Worker;
 use k8s_openapi::api::apps::v1::{Deployment, DeploymentSpec, DeploymentStrategy};
 use k8s_openapi::api::core::v1::{
-    Container, ContainerPort, HTTPGetAction, PodTemplateSpec, Probe, ResourceRequirements, Toleration,
+    self as core, Container, ContainerPort, HTTPGetAction, PodSpec, PodTemplateSpec, Probe, ResourceRequirements,
 };
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta, OwnerReference};
@@ -24,6 +28,10 @@ const GRACE_SECONDS: i64 = 20;
 /// How long a pod stays where its node does not answer, in seconds. Its successor fences it, so nothing is waited for that might
 /// still be written.
 const LOST_NODE_SECONDS: i64 = 10;
+const MEMORY: &str = "memory";
+const CPU: &str = "cpu";
+/// What a worker asks of its node: it needs more while much changes, and takes it where it is free.
+const CPU_REQUEST: &str = "50m";
 const MIB: u64 = 1 << 20;
 /// What a worker's process takes beside its queues, and beside that for each Sink (docs/operations.md, "Memory").
 const PROCESS_BYTES: u64 = 96 * MIB;
@@ -32,6 +40,7 @@ const SINK_BYTES: u64 = 3 * MIB;
 /// A worker, as a Deployment of one pod, which its successor never meets.
 pub fn deployment(
     worker: &Worker,
+    spec: &WorkerSpec,
     documents: &Documents,
     owner: &OwnerReference,
     image: &WorkerSettings,
@@ -61,11 +70,11 @@ pub fn deployment(
             strategy: Some(DeploymentStrategy { type_: Some("Recreate".to_owned()), ..DeploymentStrategy::default() }),
             template: PodTemplateSpec {
                 metadata: Some(ObjectMeta {
-                    labels: Some(own),
-                    annotations: Some(annotations.into()),
+                    labels: Some(with(&spec.pod_labels, own)),
+                    annotations: Some(with(&spec.pod_annotations, annotations.into())),
                     ..ObjectMeta::default()
                 }),
-                spec: Some(pod(worker, documents, image)),
+                spec: Some(pod(worker, spec, documents, image)),
             },
             ..DeploymentSpec::default()
         }),
@@ -73,7 +82,12 @@ pub fn deployment(
     }
 }
 
-fn pod(worker: &Worker, documents: &Documents, image: &WorkerSettings) -> k8s_openapi::api::core::v1::PodSpec {
+/// What users add, and what is Afterbay's own, which they cannot change.
+fn with(theirs: &BTreeMap<String, String>, own: BTreeMap<String, String>) -> BTreeMap<String, String> {
+    theirs.clone().into_iter().chain(own).collect()
+}
+
+fn pod(worker: &Worker, spec: &WorkerSpec, documents: &Documents, image: &WorkerSettings) -> PodSpec {
     let mut mounts = vec![
         Mount {
             name: "plan",
@@ -94,10 +108,17 @@ fn pod(worker: &Worker, documents: &Documents, image: &WorkerSettings) -> k8s_op
     let arguments = ["--plan", &format!("{PLAN_DIR}/{PLAN_FILE}"), "--begun", &format!("{BEGUN_DIR}/{BEGUN_FILE}")];
     let mut pod = pod::spec(image, names::WORKER, arguments.map(str::to_owned).into(), &mounts);
     pod.termination_grace_period_seconds = Some(GRACE_SECONDS);
-    pod.tolerations = Some(["not-ready", "unreachable"].map(lost_node).into());
+    let tolerations = ["not-ready", "unreachable"].map(lost_node).into_iter();
+    pod.tolerations = Some(tolerations.chain(spec.tolerations.iter().map(Toleration::to_core)).collect());
+    pod.node_selector = Some(spec.node_selector.clone()).filter(|labels| !labels.is_empty());
+    pod.priority_class_name.clone_from(&spec.priority_class_name);
+    // Validation has refused what these types do not hold.
+    pod.affinity = spec.affinity.as_ref().and_then(|affinity| typed(affinity).ok());
+    let spread: Vec<_> = spec.topology_spread_constraints.iter().filter_map(|each| typed(each).ok()).collect();
+    pod.topology_spread_constraints = Some(spread).filter(|spread| !spread.is_empty());
     for container in &mut pod.containers {
         serve(container);
-        container.resources = Some(resources(worker));
+        container.resources = Some(resources(worker, spec));
     }
     pod
 }
@@ -124,25 +145,29 @@ fn serve(container: &mut Container) {
     container.readiness_probe = Some(probe("/readyz", 5, 1));
 }
 
-/// What a worker of that memory and so many Sinks takes at most, and half of it to be sure of.
-fn resources(worker: &Worker) -> ResourceRequirements {
+/// What users give; of what they do not, what a worker of that memory and so many Sinks takes at most, and half of it to be sure of.
+fn resources(worker: &Worker, spec: &WorkerSpec) -> ResourceRequirements {
     let limit = worker.plan.memory_bytes + PROCESS_BYTES + SINK_BYTES * worker.sinks.len() as u64;
     let mebibytes = |bytes: u64| Quantity(format!("{}Mi", bytes.div_ceil(MIB)));
-    ResourceRequirements {
-        requests: Some(
-            [("cpu".to_owned(), Quantity("50m".to_owned())), ("memory".to_owned(), mebibytes(limit / 2))].into(),
-        ),
-        limits: Some([("memory".to_owned(), mebibytes(limit))].into()),
-        ..ResourceRequirements::default()
+    let given = spec.resources.to_requirements();
+    let (mut requests, mut limits) = (given.requests.unwrap_or_default(), given.limits.unwrap_or_default());
+    // Kubernetes takes a limit for the request, where there is none: ours could be more than their limit.
+    if !limits.contains_key(MEMORY) {
+        limits.insert(MEMORY.to_owned(), mebibytes(limit));
+        requests.entry(MEMORY.to_owned()).or_insert_with(|| mebibytes(limit / 2));
     }
+    if !limits.contains_key(CPU) {
+        requests.entry(CPU.to_owned()).or_insert_with(|| Quantity(CPU_REQUEST.to_owned()));
+    }
+    ResourceRequirements { requests: Some(requests), limits: Some(limits), ..ResourceRequirements::default() }
 }
 
-fn lost_node(how: &str) -> Toleration {
-    Toleration {
+fn lost_node(how: &str) -> core::Toleration {
+    core::Toleration {
         key: Some(format!("node.kubernetes.io/{how}")),
         operator: Some("Exists".to_owned()),
         effect: Some("NoExecute".to_owned()),
         toleration_seconds: Some(LOST_NODE_SECONDS),
-        ..Toleration::default()
+        ..core::Toleration::default()
     }
 }

@@ -11,6 +11,7 @@ mod tests;
 
 use std::collections::BTreeSet;
 
+use afterbay_crds::api::Worker as WorkerSpec;
 use afterbay_crds::resolve::Worker;
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
@@ -55,9 +56,10 @@ pub struct WorkerObjects {
     pub plan_hash: String,
 }
 
-/// The objects of a worker; `begun` are the Sinks (of whichever worker) that have committed before.
+/// The objects of a worker whose SourceConnector says this of its workers; `begun` are the Sinks (of whichever worker) that have committed before.
 pub fn of_worker(
     worker: &Worker,
+    spec: &WorkerSpec,
     begun: &BTreeSet<String>,
     owner: &OwnerReference,
     image: &WorkerSettings,
@@ -66,7 +68,7 @@ pub fn of_worker(
     let own = worker.plan.sinks.iter().map(|sink| &sink.name).filter(|name| begun.contains(*name)).cloned().collect();
     Ok(WorkerObjects {
         begun: plan::begun(&worker.name, &worker.plan.source.slot, &own, owner)?,
-        deployment: deployment::deployment(worker, &documents, owner, image),
+        deployment: deployment::deployment(worker, spec, &documents, owner, image),
         budget: budget::budget(&worker.name, owner),
         plan: documents.plan,
         secrets: documents.secrets,

@@ -53,6 +53,12 @@ fn worker(manifests: &str) -> Worker {
     resolve(&manifests, &settings).remove(0)
 }
 
+/// What the manifests say of the pods.
+fn spec(manifests: &str) -> WorkerSpec {
+    let file = ManifestFile { name: "test".to_owned(), text: manifests.to_owned() };
+    read(&[file], "eu").0.sources.into_values().next().unwrap().spec.worker
+}
+
 fn owner() -> OwnerReference {
     OwnerReference {
         api_version: "afterbay.dev/v1alpha1".to_owned(),
@@ -70,7 +76,7 @@ fn image() -> WorkerSettings {
 
 fn objects(manifests: &str, begun: &[&str]) -> WorkerObjects {
     let begun = begun.iter().map(|name| (*name).to_owned()).collect();
-    of_worker(&worker(manifests), &begun, &owner(), &image()).unwrap()
+    of_worker(&worker(manifests), &spec(manifests), &begun, &owner(), &image()).unwrap()
 }
 
 /// The hash that stands for a plan changes with every field of it; snapshots tell of what is around it.
@@ -134,7 +140,7 @@ fn a_worker_without_secrets_has_none() {
     worker.plan.source.connection.password_file = None;
     worker.plan.sinks[0].kafka.connection.authentication = None;
     worker.plan.sinks[0].kafka.connection.tls = None;
-    let objects = of_worker(&worker, &BTreeSet::new(), &owner(), &image()).unwrap();
+    let objects = of_worker(&worker, &spec(MANIFESTS), &BTreeSet::new(), &owner(), &image()).unwrap();
     assert!(objects.secrets.is_none());
     let pod = objects.deployment.spec.unwrap().template.spec.unwrap();
     let volumes: Vec<_> = pod.volumes.unwrap().into_iter().map(|volume| volume.name).collect();
@@ -142,11 +148,27 @@ fn a_worker_without_secrets_has_none() {
 }
 
 #[test]
+fn users_place_the_pods_and_the_rest_stays() {
+    let placed = MANIFESTS.replace(
+        "spec:\n  postgres:",
+        "spec:\n  worker:\n    resources: {requests: {cpu: 1}, limits: {memory: 1Gi, cpu: 2}}\n    nodeSelector: {disk: ssd}\n    \
+         tolerations: [{key: dedicated, value: afterbay}]\n    affinity: {nodeAffinity: {preferredDuringSchedulingIgnoredDuringExecution: []}}\n    \
+         topologySpreadConstraints: [{maxSkew: 1, topologyKey: zone, whenUnsatisfiable: ScheduleAnyway}]\n    \
+         priorityClassName: high\n    podLabels: {team: shop}\n    podAnnotations: {mesh: 'no'}\n  postgres:",
+    );
+    let objects = objects(&placed, &[]);
+    let template = objects.deployment.spec.as_ref().unwrap().template.clone();
+    insta::assert_json_snapshot!("placed", without_hashes(&template, &objects));
+    // To place a pod elsewhere is no other plan.
+    assert_eq!(objects.plan_hash, self::objects(MANIFESTS, &[]).plan_hash);
+}
+
+#[test]
 fn a_plan_that_no_config_map_takes_is_told() {
     let mut worker = worker(MANIFESTS);
     let relation = worker.plan.sinks[0].relations[0].clone();
     worker.plan.sinks[0].relations = vec![relation; 10_000];
-    let told = of_worker(&worker, &BTreeSet::new(), &owner(), &image()).unwrap_err().to_string();
+    let told = of_worker(&worker, &spec(MANIFESTS), &BTreeSet::new(), &owner(), &image()).unwrap_err().to_string();
     assert!(told.contains("1000000"), "{told}");
 }
 

@@ -322,7 +322,7 @@ impl Look<'_> {
     async fn roll_out(&self, worker: Worker, mut facts: WorkerFacts) -> Result<(), Failure> {
         let owner = owner(self.source);
         facts.sinks = worker.sinks.iter().map(|sink| sink.name.clone()).collect();
-        let objects = match objects::of_worker(&worker, &self.begun, &owner, &self.context.settings.worker) {
+        let objects = match objects::of_worker(&worker, &self.source.spec.worker, &self.begun, &owner, &self.context.settings.worker) {
             Ok(objects) => objects,
             Err(error) => {
                 facts.problems.push((format!("source {}", worker.name), not_made(&worker.name, &error)));
