@@ -4,9 +4,9 @@ use std::io::IsTerminal as _;
 use std::process::ExitCode;
 
 use clap::Parser as _;
+use operator::cli::{Arguments, Command};
 use operator::cli::{Arguments, Command, LogFormat};
 use operator::{cli, cluster, online, run};
-use operator::cli::{Arguments, Command};
 use operator::{cli, online, probe, run};
 use tracing_subscriber::EnvFilter;
 

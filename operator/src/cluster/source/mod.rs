@@ -186,12 +186,15 @@ impl Look<'_> {
         for (sink, findings) in &self.verdict.sinks {
             let Some(found) = self.gathered.manifests.sinks.get(sink) else { continue };
             let worker = WorkerName { source: self.name.clone(), pool: found.spec.pool.clone() };
-            self.context.board.set_sink(sink, Some(SinkFacts {
-                worker: Some(worker),
-                invalid: findings.invalid.clone(),
-                waiting_for: findings.waiting_for.clone(),
-                deletion: None,
-            }));
+            self.context.board.set_sink(
+                sink,
+                Some(SinkFacts {
+                    worker: Some(worker),
+                    invalid: findings.invalid.clone(),
+                    waiting_for: findings.waiting_for.clone(),
+                    deletion: None,
+                }),
+            );
         }
     }
 
@@ -214,7 +217,9 @@ impl Look<'_> {
             }
             match self.current.iter().find(|current| current.name == name) {
                 // Its Sinks are there, and cannot be resolved now.
-                Some(current) if self.gathered.sinks.iter().any(|sink| current.has(sink)) => self.tell_as_it_was(current),
+                Some(current) if self.gathered.sinks.iter().any(|sink| current.has(sink)) => {
+                    self.tell_as_it_was(current)
+                }
                 _ => rollout::remove(self.context, &name).await?,
             }
         }
@@ -322,7 +327,13 @@ impl Look<'_> {
     async fn roll_out(&self, worker: Worker, mut facts: WorkerFacts) -> Result<(), Failure> {
         let owner = owner(self.source);
         facts.sinks = worker.sinks.iter().map(|sink| sink.name.clone()).collect();
-        let objects = match objects::of_worker(&worker, &self.source.spec.worker, &self.begun, &owner, &self.context.settings.worker) {
+        let objects = match objects::of_worker(
+            &worker,
+            &self.source.spec.worker,
+            &self.begun,
+            &owner,
+            &self.context.settings.worker,
+        ) {
             Ok(objects) => objects,
             Err(error) => {
                 facts.problems.push((format!("source {}", worker.name), not_made(&worker.name, &error)));
@@ -367,10 +378,7 @@ impl Look<'_> {
     }
 
     /// What the database says, where no worker asks it; and when to ask again.
-    async fn handshake(
-        &self,
-        memory: &mut Memory,
-    ) -> Result<(Option<Result<(), Problem>>, Option<Duration>), Failure> {
+    async fn handshake(&self, memory: &mut Memory) -> Result<(Option<Result<(), Problem>>, Option<Duration>), Failure> {
         let has_worker = !self.current.is_empty() || !memory.workers.is_empty();
         if has_worker || !self.verdict.source.is_fine() {
             memory.handshake = None;

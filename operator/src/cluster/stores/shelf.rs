@@ -205,3 +205,76 @@ impl<K: Resource> Shelf<K> {
 pub fn name_of(resource: &impl Resource) -> ResourceName {
     ResourceName::new(resource.namespace().unwrap_or_default(), resource.name_any())
 }
+
+#[cfg(test)]
+mod tests {
+    use k8s_openapi::api::core::v1::ConfigMap;
+
+    use super::*;
+
+    fn object(namespace: &str, name: &str, version: &str, topic: &str) -> ConfigMap {
+        let mut object = ConfigMap::default();
+        object.metadata.namespace = Some(namespace.to_owned());
+        object.metadata.name = Some(name.to_owned());
+        object.metadata.resource_version = Some(version.to_owned());
+        object.metadata.labels = Some([("topic".to_owned(), topic.to_owned())].into());
+        object
+    }
+
+    fn shelf(scopes: &[Option<String>]) -> Shelf<ConfigMap> {
+        Shelf::new(scopes, |object| object.labels().get("topic").cloned().map(Key::Topic).into_iter().collect())
+    }
+
+    /// What changes by these events, in words.
+    fn check(shelf: &Shelf<ConfigMap>, scope: Option<&str>, events: Vec<Event<ConfigMap>>, expected: &[&str]) {
+        let scope = scope.map(str::to_owned);
+        let changes = events.into_iter().flat_map(|event| shelf.take_in(&scope, event));
+        let words = changes.map(|change| match change {
+            Change::Applied { old: None, new } => format!("+{}", name_of(&*new)),
+            Change::Applied { old: Some(_), new } => format!("~{}", name_of(&*new)),
+            Change::Deleted(gone) => format!("-{}", name_of(&*gone)),
+        });
+        assert_eq!(words.collect::<Vec<_>>(), expected);
+    }
+
+    fn by(shelf: &Shelf<ConfigMap>, topic: &str) -> Vec<String> {
+        shelf.names_by(&Key::Topic(topic.to_owned())).iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn what_is_gone_while_a_watch_was_broken_is_found_out_by_the_next_listing() {
+        let shelf = shelf(&[None]);
+        let (a, b) = (object("x", "a", "1", "t"), object("x", "b", "1", "t"));
+        let listing = vec![Event::Init, Event::InitApply(a.clone()), Event::InitApply(b.clone())];
+        check(&shelf, None, listing, &["+x/a", "+x/b"]);
+        assert!(!shelf.is_filled());
+        check(&shelf, None, vec![Event::InitDone], &[]);
+        assert!(shelf.is_filled());
+        // What is told again as it is changes nothing.
+        check(&shelf, None, vec![Event::Init, Event::InitApply(b), Event::InitDone], &["-x/a"]);
+        assert_eq!((shelf.len(), by(&shelf, "t")), (1, vec!["x/b".to_owned()]));
+    }
+
+    #[test]
+    fn each_namespace_is_listed_alone() {
+        let scopes = [Some("x".to_owned()), Some("y".to_owned())];
+        let shelf = shelf(&scopes);
+        let done = |object| vec![Event::Init, Event::InitApply(object), Event::InitDone];
+        check(&shelf, Some("x"), done(object("x", "a", "1", "t")), &["+x/a"]);
+        assert!(!shelf.is_filled());
+        check(&shelf, Some("y"), done(object("y", "a", "1", "t")), &["+y/a"]);
+        assert!(shelf.is_filled());
+        check(&shelf, Some("x"), vec![Event::Init, Event::InitDone], &["-x/a"]);
+        assert_eq!(shelf.len(), 1);
+    }
+
+    #[test]
+    fn keys_follow_their_resources() {
+        let shelf = shelf(&[None]);
+        check(&shelf, None, vec![Event::Apply(object("x", "a", "1", "old"))], &["+x/a"]);
+        check(&shelf, None, vec![Event::Apply(object("x", "a", "2", "new"))], &["~x/a"]);
+        assert_eq!((by(&shelf, "old").len(), by(&shelf, "new").len()), (0, 1));
+        check(&shelf, None, vec![Event::Delete(object("x", "a", "3", "new"))], &["-x/a"]);
+        assert!(!shelf.has(&Key::Topic("new".to_owned())) && shelf.is_empty());
+    }
+}
