@@ -4,10 +4,8 @@ use std::io::IsTerminal as _;
 use std::process::ExitCode;
 
 use clap::Parser as _;
-use operator::cli::{Arguments, Command};
 use operator::cli::{Arguments, Command, LogFormat};
-use operator::{cli, cluster, online, run};
-use operator::{cli, online, probe, run};
+use operator::{cli, cluster, online, probe, run};
 use tracing_subscriber::EnvFilter;
 
 /// What the clients have to say is told as problems, once each.

@@ -193,6 +193,23 @@ impl Queue {
         }
     }
 
+    /// What has been asked for, within the time that more of the same is waited for or later.
+    #[cfg(test)]
+    pub fn asked(&self, now: bool) -> Vec<ResourceName> {
+        let bound = Instant::now() + self.debounce;
+        let inner = self.lock();
+        let mut names: Vec<_> =
+            inner.due.iter().filter(|(due, _)| (*due <= bound) == now).map(|(_, name)| name.clone()).collect();
+        names.sort();
+        names
+    }
+
+    /// Forgets all that has been asked for.
+    #[cfg(test)]
+    pub fn clear(&self) {
+        *self.lock() = Inner::default();
+    }
+
     fn lock(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }

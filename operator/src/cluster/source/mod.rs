@@ -88,6 +88,10 @@ impl Memories {
 pub async fn reconcile(context: &Context, name: &ResourceName) -> Result<Next, Failure> {
     let sinks = context.stores.sinks.by(&Key::Source(name.clone()));
     let Some(source) = context.stores.sources.get(name) else {
+        if context.stores.sources.is_unreadable(name) {
+            // It is there; its workers go on as they are.
+            return Ok(Next::Never);
+        }
         forget(context, name);
         sinks.iter().for_each(|sink| wait_for_source(context, name, sink));
         return Ok(Next::Never);
@@ -217,7 +221,9 @@ impl Look<'_> {
             }
             match self.current.iter().find(|current| current.name == name) {
                 // Its Sinks are there, and cannot be resolved now.
-                Some(current) if self.gathered.sinks.iter().any(|sink| current.has(sink)) => {
+                Some(current)
+                    if self.gathered.sinks.iter().any(|sink| current.has(sink)) || self.has_unreadable(current) =>
+                {
                     self.tell_as_it_was(current)
                 }
                 _ => rollout::remove(self.context, &name).await?,
@@ -308,7 +314,9 @@ impl Look<'_> {
         current: &Current,
         plan: &afterbay_crds::plan::Plan,
     ) -> Result<(), Failure> {
-        let held: BTreeSet<_> = self.gathered.sinks.iter().map(ToString::to_string).collect();
+        let mut held: BTreeSet<_> = self.gathered.sinks.iter().map(ToString::to_string).collect();
+        let unreadable = plan.sinks.iter().filter(|sink| self.is_unreadable(&sink.name));
+        held.extend(unreadable.map(|sink| sink.name.clone()));
         let before = worker.plan.sinks.len();
         carried::keep(worker, plan, &held);
         if worker.plan.sinks.len() == before || current.secrets_hash.is_empty() {
@@ -366,6 +374,17 @@ impl Look<'_> {
             problems: Vec::new(),
             warnings: Vec::new(),
         }
+    }
+
+    /// Whether a Sink is there that cannot be read: it is carried on as it was.
+    fn is_unreadable(&self, sink: &str) -> bool {
+        let name = sink.split_once('/').map(|(namespace, name)| ResourceName::new(namespace, name));
+        name.is_some_and(|name| self.context.stores.sinks.is_unreadable(&name))
+    }
+
+    fn has_unreadable(&self, current: &Current) -> bool {
+        let sinks = current.plan.iter().flat_map(|plan| &plan.sinks);
+        sinks.into_iter().any(|sink| self.is_unreadable(&sink.name))
     }
 
     /// The plan that a worker runs, with what is known of its Sinks since.
