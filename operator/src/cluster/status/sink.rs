@@ -248,6 +248,8 @@ pub(super) fn runtime(worker: &crate::cluster::board::WorkerView) -> Verdict {
 
 /// `0.2s`, `3m`, with how much of the log where that is something.
 fn lag(ms: Option<u64>, bytes: Option<u64>) -> Option<String> {
+    // Who has carried nothing since its worker began, and has nothing to carry, is not behind.
+    let ms = ms.or((bytes == Some(0)).then_some(0));
     let time = ms.map(|ms| time_in_words(Duration::from_millis(ms)));
     let size = bytes.filter(|bytes| *bytes >= 1024).map(size_in_words);
     match (time, size) {
@@ -284,6 +286,7 @@ mod tests {
             (Some(200_000), Some(5 << 20), Some("3m, 5Mi")),
             (Some(8_000_000), Some(3000), Some("2h, 2Ki")),
             (None, Some(3 << 30), Some("3Gi")),
+            (None, Some(0), Some("0.0s")),
             (None, None, None),
         ] {
             assert_eq!(lag(ms, bytes).as_deref(), expected);
