@@ -5,9 +5,7 @@ use std::process::ExitCode;
 
 use clap::Parser as _;
 use operator::cli::{Arguments, Command, LogFormat};
-use operator::{cli, cluster, online, run};
-use operator::cli::{Arguments, Command};
-use operator::{cli, online, probe, run};
+use operator::{cli, cluster, online, probe, run};
 use tracing_subscriber::EnvFilter;
 
 /// What the clients have to say is told as problems, once each.

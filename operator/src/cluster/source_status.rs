@@ -6,6 +6,7 @@ use k8s_openapi::jiff::Timestamp;
 
 use super::context::{Context, Failure};
 use super::queue::Next;
+use super::status::source::ItsSinks;
 use super::status::{self, ready_of};
 use super::stores::Key;
 
@@ -15,7 +16,9 @@ pub async fn reconcile(context: &Context, name: &ResourceName) -> Result<Next, F
         context.board.forget(Kind::SourceConnector, name);
         return Ok(Next::Never);
     };
-    let sinks = context.stores.sinks.names_by(&Key::Source(name.clone())).len();
+    let sinks = context.stores.sinks.by(&Key::Source(name.clone()));
+    let begun = sinks.iter().any(|sink| sink.status.as_ref().is_some_and(|status| status.begun));
+    let sinks = ItsSinks { count: sinks.len(), begun };
     let now = status::source::source(&source, &context.board.source(name), sinks, Timestamp::now());
     if context.apply_status(&*source, source.status.as_ref(), &now).await? {
         context.board.written(Kind::SourceConnector, name);

@@ -9,18 +9,29 @@ use super::{Verdict, conditions, invalid};
 use crate::cluster::board::{SourceView, WorkerView};
 use crate::cluster::stores::name_of;
 
-/// The status of a SourceConnector of which this is known, with so many Sinks.
-pub fn source(source: &SourceConnector, view: &SourceView, sinks: usize, now: Timestamp) -> SourceConnectorStatus {
+/// The Sinks of a SourceConnector.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ItsSinks {
+    /// How many there are.
+    pub count: usize,
+    /// Whether any of them has ever committed.
+    pub begun: bool,
+}
+
+/// The status of a SourceConnector of which this is known.
+pub fn source(source: &SourceConnector, view: &SourceView, sinks: ItsSinks, now: Timestamp) -> SourceConnectorStatus {
     let before = source.status.clone().unwrap_or_default();
     let generation = source.metadata.generation;
+    let begun = before.begun || sinks.begun;
+    let count = i32::try_from(sinks.count).unwrap_or(i32::MAX);
     let Some(facts) = &view.facts else {
         if !before.conditions.is_empty() {
             // The operator has begun anew, and has not come to it yet.
-            return before;
+            return SourceConnectorStatus { begun, ..before };
         }
         let verdict = Verdict::coming("Starting", "it has not been looked at yet");
         let conditions = conditions(&before.conditions, generation, &[], verdict, now);
-        return SourceConnectorStatus { observed_generation: generation, conditions, sinks: count(sinks), ..before };
+        return SourceConnectorStatus { observed_generation: generation, conditions, begun, sinks: count, ..before };
     };
     let workers: Vec<_> = view.workers.iter().filter(|worker| worker.facts.is_some()).collect();
     let reached = workers.iter().map(|worker| reached(worker, &format!("source {}", name_of(source))));
@@ -53,13 +64,10 @@ pub fn source(source: &SourceConnector, view: &SourceView, sinks: usize, now: Ti
     SourceConnectorStatus {
         observed_generation: generation,
         conditions,
-        sinks: count(sinks),
+        begun,
+        sinks: count,
         workers: workers.iter().filter_map(|worker| status_of(worker)).collect(),
     }
-}
-
-fn count(sinks: usize) -> i32 {
-    i32::try_from(sinks).unwrap_or(i32::MAX)
 }
 
 /// The first that is not good, or else the first.
