@@ -120,8 +120,7 @@ pub async fn reconcile(context: &Context, name: &ResourceName) -> Result<Next, F
     let again = if verdict.source.is_fine() {
         look.workers(&mut memory).await?
     } else {
-        // What cannot be resolved goes on as it was.
-        look.current.iter().for_each(|current| look.tell_as_it_was(current));
+        look.others(&BTreeSet::new()).await?;
         None
     };
     let (handshake, asked_again) = look.handshake(&mut memory).await?;
@@ -208,18 +207,52 @@ impl Look<'_> {
             let memory = memory.workers.entry(worker.name.clone()).or_default();
             again = [again, self.worker(memory, worker, own, &scratch).await?].into_iter().flatten().min();
         }
-        for name in pools(self.context, self.name) {
-            if seen.contains(&name) {
-                continue;
-            }
-            match self.current.iter().find(|current| current.name == name) {
-                // Its Sinks are there, and cannot be resolved now.
-                Some(current) if self.gathered.sinks.iter().any(|sink| current.has(sink)) => self.tell_as_it_was(current),
-                _ => rollout::remove(self.context, &name).await?,
-            }
-        }
+        self.others(&seen).await?;
         memory.workers.retain(|name, _| seen.contains(name));
         Ok(again)
+    }
+
+    /// Workers that cannot be resolved now (all but these) go on as they were, but for Sinks that are gone; those without Sinks go.
+    async fn others(&self, resolved: &BTreeSet<WorkerName>) -> Result<(), Failure> {
+        for name in pools(self.context, self.name) {
+            if resolved.contains(&name) {
+                continue;
+            }
+            let in_pool = |sink: &ResourceName| {
+                self.gathered.manifests.sinks.get(sink).is_some_and(|found| found.spec.pool == name.pool)
+            };
+            if !self.gathered.sinks.iter().any(in_pool) {
+                rollout::remove(self.context, &name).await?;
+            } else if let Some(current) = self.current.iter().find(|current| current.name == name) {
+                self.as_it_was(current).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// A worker goes on as it was, but for Sinks that are gone.
+    async fn as_it_was(&self, current: &Current) -> Result<(), Failure> {
+        let held: BTreeSet<_> = self.gathered.sinks.iter().map(ToString::to_string).collect();
+        let slot = current.plan.as_ref().map(|plan| plan.source.slot.clone()).unwrap_or_default();
+        let facts = self.facts(&current.name, Some(current), &slot);
+        let Some(mut worker) = current.plan.clone().map(|plan| carried::worker(&current.name, plan)) else {
+            self.context.board.set_worker(facts);
+            return Ok(());
+        };
+        let before = worker.plan.sinks.len();
+        carried::leave_out(&mut worker, |sink| !held.contains(sink));
+        if worker.plan.sinks.len() == before {
+            self.context.board.set_worker(facts);
+            return Ok(());
+        }
+        if worker.plan.sinks.is_empty() {
+            return rollout::remove(self.context, &current.name).await;
+        }
+        if !current.secrets_hash.is_empty() {
+            let secret = self.name.sibling(&names::secrets(&current.name, &current.secrets_hash));
+            worker.secrets = secret_files(self.context, &secret, &current.name).await?;
+        }
+        self.roll_out(worker, facts).await
     }
 
     fn resolve(&self, manifests: &Manifests, secrets_dir: PathBuf) -> Vec<Worker> {
@@ -334,12 +367,6 @@ impl Look<'_> {
         self.context.board.set_worker(facts);
         rollout::apply(self.context, &objects).await?;
         rollout::remove_old(self.context, &worker.name, &objects).await
-    }
-
-    /// A worker that goes on as it was.
-    fn tell_as_it_was(&self, current: &Current) {
-        let slot = current.plan.as_ref().map(|plan| plan.source.slot.clone()).unwrap_or_default();
-        self.context.board.set_worker(self.facts(&current.name, Some(current), &slot));
     }
 
     fn facts(&self, name: &WorkerName, current: Option<&Current>, slot: &str) -> WorkerFacts {
