@@ -12,6 +12,7 @@ use kube::{Api, Client, Resource};
 use super::apply::Memory;
 use super::board::Board;
 use super::events::Events;
+use super::handshake::Answers;
 use super::metrics::Metrics;
 use super::retire::Returned;
 use super::scratch::Scratch;
@@ -42,6 +43,8 @@ pub struct Context {
     pub returned: Returned,
     /// Where the operator's own clients read secrets.
     pub scratch: Scratch,
+    /// The connections that have answered.
+    pub answers: Answers,
     /// The arguments.
     pub settings: Settings,
 }

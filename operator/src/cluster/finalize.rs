@@ -95,3 +95,27 @@ pub fn in_words(kind: &str, names: &[ResourceName]) -> String {
     let more = if more > 0 { format!(" and {more} more") } else { String::new() };
     format!("{kind}{plural} {}{more}", told.join(", "))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn patience_ends() {
+        let at = |seconds| Timestamp::from_second(seconds).unwrap();
+        for (since, now, expected) in [(100, 100, Some(120)), (100, 130, Some(90)), (100, 220, None), (100, 900, None)]
+        {
+            let left = left(at(since), at(now), PATIENCE).map(|left| left.as_secs());
+            assert_eq!(left, expected, "{since} {now}");
+        }
+        // A clock that is behind that of the API server gives no more than there is.
+        assert_eq!(left(at(100), at(50), PATIENCE), Some(PATIENCE));
+    }
+
+    #[test]
+    fn resources_are_named_up_to_a_number() {
+        let names: Vec<_> = (0..7).map(|number| ResourceName::new("a", number.to_string())).collect();
+        assert_eq!(in_words("Sink", &names[..1]), "Sink a/0");
+        assert_eq!(in_words("Sink", &names), "Sinks a/0, a/1, a/2, a/3, a/4 and 2 more");
+    }
+}

@@ -1,8 +1,9 @@
 //! The reconcilers of KafkaConnections and SchemaRegistryConnections: whether they answer, and that they stay as long as
 //! Sinks refer to them.
 
-use std::collections::BTreeSet;
-use std::time::Duration;
+use std::collections::{BTreeSet, HashMap};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use afterbay_clients::kafka::admin::Admin;
 use afterbay_clients::registry::RegistryClient;
@@ -13,6 +14,7 @@ use afterbay_crds::reason::Reason;
 use afterbay_crds::report::Problem;
 use afterbay_crds::resolve::{ResolveSettings, handshake};
 use k8s_openapi::jiff::Timestamp;
+use kube::Resource;
 
 use super::apply::Object;
 use super::context::{Context, Failure};
@@ -22,7 +24,7 @@ use super::queue::Next;
 use super::scratch::Folder;
 use super::status::connection::{ConnectionFacts, connection};
 use super::status::{invalid, ready_of};
-use super::stores::{Key, in_cluster, missing_secrets, name_of};
+use super::stores::{Key, in_cluster, missing_secrets, name_of, references};
 use crate::dereference;
 
 /// What a system says.
@@ -31,17 +33,71 @@ type Answer = Result<(), Problem>;
 /// How long a system may take to answer.
 const DEADLINE: Duration = Duration::from_secs(30);
 
+/// For how long a good answer is not asked for again, whoever is new that uses the connection.
+const GOOD_FOR: Duration = Duration::from_mins(1);
+
+/// The connections that have answered, as they were.
+#[derive(Default)]
+pub struct Answers(Mutex<HashMap<(&'static str, ResourceName), (Version, Instant)>>);
+
+/// Which `spec` it is, and which versions of its Secrets.
+type Version = (Option<String>, Option<i64>, Vec<Option<String>>);
+
+impl Answers {
+    fn is_good(&self, kind: Kind, name: &ResourceName, version: &Version) -> bool {
+        let all = self.lock();
+        let known = all.get(&(kind.as_str(), name.clone()));
+        known.is_some_and(|(known, at)| known == version && at.elapsed() < GOOD_FOR)
+    }
+
+    /// The moment of the first good answer counts: it is asked anew after it, however often it is looked at.
+    fn keep(&self, kind: Kind, name: &ResourceName, version: Version, answer: &Answer) {
+        if self.is_good(kind, name, &version) {
+            return;
+        }
+        let mut all = self.lock();
+        let key = (kind.as_str(), name.clone());
+        match answer {
+            Ok(()) => all.insert(key, (version, Instant::now())),
+            Err(_) => all.remove(&key),
+        };
+    }
+
+    fn forget(&self, kind: Kind, name: &ResourceName) {
+        self.lock().remove(&(kind.as_str(), name.clone()));
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<(&'static str, ResourceName), (Version, Instant)>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn version(context: &Context, resource: &impl Resource, secrets: &[ResourceName]) -> Version {
+    let of_secret = |secret| context.stores.secrets.shelf.get(secret)?.metadata.resource_version.clone();
+    let meta = resource.meta();
+    (meta.uid.clone(), meta.generation, secrets.iter().map(of_secret).collect())
+}
+
 /// Looks at a KafkaConnection.
 pub async fn kafka_connection(context: &Context, name: &ResourceName) -> Result<Next, Failure> {
     let (kind, key) = (Kind::KafkaConnection, Key::Connection(name.clone()));
     let Some(resource) = context.stores.connections.get(name) else {
         answered(context, kind, name, &key, None);
+        context.answers.forget(kind, name);
         return Ok(Next::Never);
     };
     let mut manifests = context.gather_connection(name).await?;
     let facts = match judge(context, kind, name, &mut manifests) {
         Some(facts) => facts,
-        None => ConnectionFacts { answer: Some(ask_brokers(context, &manifests, name).await?), ..Default::default() },
+        None => {
+            let version = version(context, &*resource, &references::secrets_of_connection(name, &resource.spec));
+            let answer = match context.answers.is_good(kind, name, &version) {
+                true => Ok(()),
+                false => ask_brokers(context, &manifests, name).await?,
+            };
+            context.answers.keep(kind, name, version, &answer);
+            ConnectionFacts { answer: Some(answer), ..Default::default() }
+        }
     };
     let held = resource.status.clone();
     conclude(context, &*resource, kind, &key, held, facts).await
@@ -52,12 +108,21 @@ pub async fn registry(context: &Context, name: &ResourceName) -> Result<Next, Fa
     let (kind, key) = (Kind::SchemaRegistryConnection, Key::Registry(name.clone()));
     let Some(resource) = context.stores.registries.get(name) else {
         answered(context, kind, name, &key, None);
+        context.answers.forget(kind, name);
         return Ok(Next::Never);
     };
     let mut manifests = context.gather_registry(name).await?;
     let facts = match judge(context, kind, name, &mut manifests) {
         Some(facts) => facts,
-        None => ConnectionFacts { answer: Some(ask_registry(context, &manifests, name).await?), ..Default::default() },
+        None => {
+            let version = version(context, &*resource, &references::secrets_of_registry(name, &resource.spec));
+            let answer = match context.answers.is_good(kind, name, &version) {
+                true => Ok(()),
+                false => ask_registry(context, &manifests, name).await?,
+            };
+            context.answers.keep(kind, name, version, &answer);
+            ConnectionFacts { answer: Some(answer), ..Default::default() }
+        }
     };
     let held = resource.status.clone();
     conclude(context, &*resource, kind, &key, held, facts).await

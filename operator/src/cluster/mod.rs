@@ -98,6 +98,7 @@ pub async fn operate(arguments: OperatorArguments) -> anyhow::Result<ExitCode> {
         events: Events::new(client.clone(), &settings.identity),
         scratch: Scratch::new(&settings.scratch_dir),
         applied: apply::Memory::default(),
+        answers: handshake::Answers::default(),
         memories: source::Memories::default(),
         returned: retire::Returned::default(),
         client,

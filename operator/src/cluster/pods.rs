@@ -98,3 +98,74 @@ fn problem(pod: &Pod) -> Option<Problem> {
     let hint = "make room on a node, or change spec.worker of the SourceConnector (resources, nodeSelector, tolerations, affinity)";
     Some(Reason::WorkerNotStarted.problem(message, hint))
 }
+
+#[cfg(test)]
+mod tests {
+    use afterbay_crds::names::ResourceName;
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn pod(name: &str, created: &str, status: &Value) -> Arc<Pod> {
+        let pod = json!({
+            "metadata": {
+                "name": name,
+                "namespace": "default",
+                "creationTimestamp": created,
+                "labels": {labels::SOURCE: "shop", labels::POOL: "default"},
+                "annotations": {labels::PLAN_HASH: "abc"},
+            },
+            "status": status,
+        });
+        Arc::new(serde_json::from_value(pod).unwrap())
+    }
+
+    fn seen(pods: &[Arc<Pod>]) -> Option<PodFacts> {
+        let worker = WorkerName { source: ResourceName::new("default", "shop"), pool: "default".to_owned() };
+        of_worker(&worker, pods)
+    }
+
+    /// The reason and the first words of the message.
+    fn check(status: &Value, expected: Option<(&str, &str)>) {
+        let problem = seen(&[pod("p", "2026-01-01T00:00:00Z", status)]).unwrap().problem;
+        let problem = problem.map(|problem| (problem.reason, problem.message));
+        assert_eq!(problem.is_some(), expected.is_some(), "{status}");
+        if let (Some((reason, message)), Some((expected, words))) = (problem, expected) {
+            assert!(reason == expected && message.starts_with(words), "{message}");
+        }
+    }
+
+    #[test]
+    fn why_a_pod_does_not_run_is_told_in_the_words_of_the_node() {
+        let container = |state: Value, last: Value| json!({"containerStatuses": [{"name": "worker", "image": "", "imageID": "", "ready": false, "restartCount": 1, "state": state, "lastState": last}]});
+        let nothing = json!({});
+        check(&container(json!({"running": {}}), nothing.clone()), None);
+        check(&container(json!({"waiting": {"reason": "ContainerCreating"}}), nothing.clone()), None);
+        let pulling = json!({"waiting": {"reason": "ErrImagePull", "message": "not found"}});
+        let words = "the worker's pod p does not start: ErrImagePull: not found";
+        check(&container(pulling, nothing.clone()), Some(("WorkerNotStarted", words)));
+        let killed = json!({"terminated": {"reason": "OOMKilled", "exitCode": 137}});
+        let words = "the worker's pod p ended: OOMKilled, exit status 137";
+        check(
+            &container(json!({"waiting": {"reason": "CrashLoopBackOff"}}), killed.clone()),
+            Some(("WorkerExited", words)),
+        );
+        check(&container(json!({"running": {}}), killed), None);
+        let unscheduled = json!({"conditions": [{"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "0/1 nodes"}]});
+        check(&unscheduled, Some(("WorkerNotStarted", "the worker's pod p has no place: 0/1 nodes")));
+    }
+
+    #[test]
+    fn the_newest_pod_that_is_not_going_counts() {
+        let status = json!({"podIP": "10.0.0.1"});
+        let mut going = (*pod("c", "2026-01-03T00:00:00Z", &status)).clone();
+        going.metadata.deletion_timestamp = going.metadata.creation_timestamp.clone();
+        let mut of_job = (*pod("j", "2026-01-04T00:00:00Z", &status)).clone();
+        of_job.labels_mut().insert("batch.kubernetes.io/job-name".to_owned(), "j".to_owned());
+        let (old, new) = (pod("a", "2026-01-01T00:00:00Z", &status), pod("b", "2026-01-02T00:00:00Z", &status));
+        let facts = seen(&[old, new, Arc::new(going), Arc::new(of_job)]).unwrap();
+        assert_eq!((facts.name.as_str(), facts.plan_hash.as_deref(), facts.is_running), ("b", Some("abc"), false));
+        assert_eq!(facts.address, Some("10.0.0.1".parse().unwrap()));
+        assert_eq!(seen(&[]), None);
+    }
+}

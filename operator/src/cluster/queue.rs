@@ -193,7 +193,116 @@ impl Queue {
         }
     }
 
+    /// What has been asked for, within the time that more of the same is waited for or later.
+    #[cfg(test)]
+    pub fn asked(&self, now: bool) -> Vec<ResourceName> {
+        let bound = Instant::now() + self.debounce;
+        let inner = self.lock();
+        let mut names: Vec<_> =
+            inner.due.iter().filter(|(due, _)| (*due <= bound) == now).map(|(_, name)| name.clone()).collect();
+        names.sort();
+        names
+    }
+
+    /// Forgets all that has been asked for.
+    #[cfg(test)]
+    pub fn clear(&self) {
+        *self.lock() = Inner::default();
+    }
+
     fn lock(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+
+    fn name(name: &str) -> ResourceName {
+        ResourceName::new("default", name)
+    }
+
+    #[test]
+    fn pauses_double_up_to_a_bound_and_differ() {
+        let seconds = |pauses: Pauses, failures, chance| pauses.after(failures, chance).as_secs_f64();
+        let doubled: Vec<_> = [1, 2, 3, 6, 7, 1000].map(|failures| seconds(OF_API, failures, 1.0)).into();
+        assert_eq!(doubled, [1.0, 2.0, 4.0, 32.0, 60.0, 60.0]);
+        assert_eq!([0.0, 0.5, 1.0].map(|chance| seconds(OF_SYSTEMS, 1, chance)), [2.5, 3.75, 5.0]);
+        assert_eq!(seconds(OF_SYSTEMS, 40, 1.0), 120.0);
+    }
+
+    #[tokio::test]
+    async fn what_is_asked_for_often_is_looked_at_once() {
+        let queue = Queue::new(Duration::ZERO);
+        queue.add(&name("a"));
+        queue.add(&name("a"));
+        queue.add_after(&name("a"), Duration::from_hours(1));
+        assert_eq!(queue.next().await, name("a"));
+        queue.done(&name("a"), Some(Next::Never), 0.0);
+        assert!(queue.lock().due.is_empty() && queue.lock().entries.is_empty());
+    }
+
+    #[tokio::test]
+    async fn what_is_asked_for_meanwhile_is_looked_at_again() {
+        let queue = Queue::new(Duration::ZERO);
+        queue.add(&name("a"));
+        let taken = queue.next().await;
+        queue.add(&name("a"));
+        assert!(queue.take().is_none(), "it is being looked at");
+        queue.done(&taken, Some(Next::Never), 0.0);
+        assert_eq!(queue.next().await, taken);
+    }
+
+    #[tokio::test]
+    async fn what_comes_later_can_be_brought_forward() {
+        let queue = Queue::new(Duration::ZERO);
+        queue.add_after(&name("late"), Duration::from_hours(1));
+        queue.add_after(&name("a"), Duration::from_hours(2));
+        queue.add(&name("a"));
+        assert_eq!(queue.next().await, name("a"));
+        assert_eq!(queue.lock().due.len(), 1);
+    }
+
+    #[tokio::test]
+    async fn failures_are_counted_until_one_goes_well() {
+        let queue = Queue::new(Duration::ZERO);
+        let failures = |queue: &Queue| queue.lock().entries[&name("a")].failures;
+        for (next, expected) in
+            [(None, 1), (Some(Next::Unanswered), 2), (Some(Next::Settled), 0), (Some(Next::Unanswered), 1)]
+        {
+            queue.add(&name("a"));
+            queue.next().await;
+            queue.done(&name("a"), next, 0.0);
+            assert_eq!(failures(&queue), expected, "{next:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn so_many_are_looked_at_at_once_and_none_twice() {
+        let queue = Arc::new(Queue::new(Duration::ZERO));
+        let (running, most, looked) = (AtomicUsize::new(0), AtomicUsize::new(0), AtomicUsize::new(0));
+        for number in 0..20 {
+            queue.add(&name(&number.to_string()));
+        }
+        let all = Arc::clone(&queue).run(4, |_| async {
+            most.fetch_max(running.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+            tokio::task::yield_now().await;
+            running.fetch_sub(1, Ordering::SeqCst);
+            looked.fetch_add(1, Ordering::SeqCst);
+            Some(Next::Never)
+        });
+        let through = async {
+            while looked.load(Ordering::SeqCst) < 20 {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::select! {
+            () = all => {}
+            () = through => {}
+        }
+        assert_eq!((most.load(Ordering::SeqCst), looked.load(Ordering::SeqCst)), (4, 20));
     }
 }

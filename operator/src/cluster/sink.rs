@@ -45,7 +45,8 @@ pub async fn reconcile(context: &Context, name: &ResourceName) -> Result<Next, F
 fn waits_for_source(context: &Context, sink: &Sink, name: &ResourceName, view: &mut SinkView) {
     let source = name.sibling(&sink.spec.source.name);
     let facts = view.facts.get_or_insert_with(SinkFacts::default);
-    if context.stores.sources.get(&source).is_none() && facts.waiting_for.is_none() && facts.deletion.is_none() {
+    let is_there = context.stores.sources.get(&source).is_some() || context.stores.sources.is_unreadable(&source);
+    if !is_there && facts.waiting_for.is_none() && facts.deletion.is_none() {
         facts.waiting_for = Some(format!("SourceConnector {source}"));
     }
 }

@@ -102,11 +102,12 @@ impl Triggers {
             self.queues.sinks.add(&name);
             self.queues.sources.add(&name.sibling(&sink.spec.source.name));
             self.queues.source_statuses.add(&name.sibling(&sink.spec.source.name));
-            self.queues.connections.add(&name.sibling(&sink.spec.kafka.connection));
-            for registry in references::registries_of_sink(&name, &sink.spec) {
-                self.queues.registries.add(&registry);
-            }
             if is_new_to_others {
+                // They stay as long as somebody uses them.
+                self.queues.connections.add(&name.sibling(&sink.spec.kafka.connection));
+                for registry in references::registries_of_sink(&name, &sink.spec) {
+                    self.queues.registries.add(&registry);
+                }
                 // Two Sinks cannot fill one topic; when one goes, or comes, it matters to the other.
                 self.sources_of(stores.sinks.by(&Key::Topic(sink.spec.kafka.topic.name.clone())).iter().map(|s| &**s));
                 self.sources_of(stores.sinks.by(&Key::Patterns).iter().map(|sink| &**sink));
@@ -121,6 +122,7 @@ impl Triggers {
             && begun(old) != begun(new)
         {
             self.queues.sources.add(&name_of(&**new).sibling(&new.spec.source.name));
+            self.queues.source_statuses.add(&name_of(&**new).sibling(&new.spec.source.name));
         }
     }
 

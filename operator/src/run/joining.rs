@@ -82,8 +82,7 @@ impl<'s> Joining<'s> {
                 let is_other = |choice: &Choice| {
                     worker.plan.sinks.get(choice.sink).is_some_and(|plan| plan.relations != choice.relations)
                 };
-                let loses =
-                    |choice: &Choice| worker.plan.sinks.get(choice.sink).is_some_and(|plan| choice.loses(plan));
+                let loses = |choice: &Choice| worker.plan.sinks.get(choice.sink).is_some_and(|plan| choice.loses(plan));
                 if choices.iter().any(loses) {
                     this.worked_off().await;
                 }

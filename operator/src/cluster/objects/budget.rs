@@ -20,10 +20,7 @@ pub fn budget(worker: &WorkerName, owner: &OwnerReference) -> PodDisruptionBudge
         },
         spec: Some(PodDisruptionBudgetSpec {
             max_unavailable: Some(IntOrString::Int(1)),
-            selector: Some(LabelSelector {
-                match_labels: Some(names::selector(worker)),
-                ..LabelSelector::default()
-            }),
+            selector: Some(LabelSelector { match_labels: Some(names::selector(worker)), ..LabelSelector::default() }),
             // One that is not ready (a Sink of it is stalled) may be drained, too.
             unhealthy_pod_eviction_policy: Some("AlwaysAllow".to_owned()),
             ..PodDisruptionBudgetSpec::default()

@@ -64,10 +64,7 @@ pub fn deployment(
             replicas: Some(1),
             // What an older one names is gone.
             revision_history_limit: Some(0),
-            selector: LabelSelector {
-                match_labels: Some(names::selector(&worker.name)),
-                ..LabelSelector::default()
-            },
+            selector: LabelSelector { match_labels: Some(names::selector(&worker.name)), ..LabelSelector::default() },
             strategy: Some(DeploymentStrategy { type_: Some("Recreate".to_owned()), ..DeploymentStrategy::default() }),
             template: PodTemplateSpec {
                 metadata: Some(ObjectMeta {
@@ -95,11 +92,7 @@ fn pod(worker: &Worker, spec: &WorkerSpec, documents: &Documents, image: &Worker
             path: PLAN_DIR.to_owned(),
             source: MountSource::ConfigMap(names::plan(&worker.name, &documents.plan_hash)),
         },
-        Mount {
-            name: "begun",
-            path: BEGUN_DIR.to_owned(),
-            source: MountSource::ConfigMap(names::begun(&worker.name)),
-        },
+        Mount { name: "begun", path: BEGUN_DIR.to_owned(), source: MountSource::ConfigMap(names::begun(&worker.name)) },
     ];
     mounts.extend(documents.secrets_dir.as_ref().map(|directory| Mount {
         name: "secrets",

@@ -95,12 +95,7 @@ pub fn begun(
 
 /// A document that does not change.
 pub(super) fn config_map(metadata: ObjectMeta, file: &str, text: String) -> ConfigMap {
-    ConfigMap {
-        metadata,
-        data: Some([(file.to_owned(), text)].into()),
-        immutable: Some(true),
-        ..ConfigMap::default()
-    }
+    ConfigMap { metadata, data: Some([(file.to_owned(), text)].into()), immutable: Some(true), ..ConfigMap::default() }
 }
 
 /// Files that do not change; none where there are none.

@@ -35,7 +35,8 @@ impl Mount {
         let mut volume = Volume { name: self.name.to_owned(), ..Volume::default() };
         match &self.source {
             MountSource::ConfigMap(name) => {
-                volume.config_map = Some(ConfigMapVolumeSource { name: name.clone(), ..ConfigMapVolumeSource::default() });
+                volume.config_map =
+                    Some(ConfigMapVolumeSource { name: name.clone(), ..ConfigMapVolumeSource::default() });
             }
             MountSource::Secret(name) => {
                 volume.secret = Some(SecretVolumeSource {

@@ -64,11 +64,8 @@ impl Retired<'_> {
     /// The Job; `secrets_dir` is where its plan looks for files, if it does.
     pub fn job(&self, secrets_dir: Option<String>, image: &WorkerSettings) -> Job {
         let name = self.job_name();
-        let mut mounts = vec![Mount {
-            name: "plan",
-            path: PLAN_DIR.to_owned(),
-            source: MountSource::ConfigMap(name.clone()),
-        }];
+        let mut mounts =
+            vec![Mount { name: "plan", path: PLAN_DIR.to_owned(), source: MountSource::ConfigMap(name.clone()) }];
         mounts.extend(secrets_dir.map(|path| Mount { name: "secrets", path, source: MountSource::Secret(name) }));
         let arguments = ["--retire", &format!("{PLAN_DIR}/{PLAN_FILE}"), "--outcome", TERMINATION_LOG];
         let mut pod = pod::spec(image, names::RETIREMENT, arguments.map(str::to_owned).into(), &mounts);

@@ -80,11 +80,13 @@ pub async fn sink(context: &Context, sink: &Arc<Sink>) -> Result<Next, Failure> 
         return Ok(Next::Never);
     }
     let end = of_sink(context, sink);
-    let papers =
-        if end.wants_a_job() { Some(papers::of_sink(context, sink, &end.retired()).await) } else { None };
+    let papers = if end.wants_a_job() { Some(papers::of_sink(context, sink, &end.retired()).await) } else { None };
     let step = match end.given_up(papers) {
         Ok(Some(step)) => step,
-        Ok(None) if let Some(left) = is_carried(context, &end.worker, &end.name).then(|| end.left_of(finalize::PATIENCE)).flatten() => {
+        Ok(None)
+            if let Some(left) =
+                is_carried(context, &end.worker, &end.name).then(|| end.left_of(finalize::PATIENCE)).flatten() =>
+        {
             Step::Wait(left.min(LOOK))
         }
         Ok(None) => end.job().await?,
@@ -107,12 +109,13 @@ pub async fn source(context: &Context, source: &Arc<SourceConnector>) -> Result<
         return Ok(Next::Never);
     }
     let end = of_source(context, source);
-    let papers =
-        if end.wants_a_job() { Some(papers::of_source(context, source, &end.retired()).await) } else { None };
+    let papers = if end.wants_a_job() { Some(papers::of_source(context, source, &end.retired()).await) } else { None };
     let step = match end.given_up(papers) {
         Ok(Some(step)) => step,
         // A slot that is read cannot be dropped.
-        Ok(None) if let Some(left) = has_pods(context, &end.name).then(|| end.left_of(finalize::PATIENCE)).flatten() => {
+        Ok(None)
+            if let Some(left) = has_pods(context, &end.name).then(|| end.left_of(finalize::PATIENCE)).flatten() =>
+        {
             Step::Wait(left.min(LOOK))
         }
         Ok(None) => end.job().await?,
@@ -210,7 +213,8 @@ impl<K: Object + Resource<DynamicType = ()>> End<'_, K> {
                 Err(failure) => Err(failure),
             };
         };
-        let key = if self.label == labels::SINK { Key::Sink(self.name.clone()) } else { Key::Source(self.name.clone()) };
+        let key =
+            if self.label == labels::SINK { Key::Sink(self.name.clone()) } else { Key::Source(self.name.clone()) };
         let pods = self.context.stores.pods.by(&key);
         match outcome::of(&job, &pods) {
             Outcome::Done => Ok(Step::Over(Vec::new())),

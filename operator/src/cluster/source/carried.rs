@@ -73,7 +73,8 @@ pub fn keep(worker: &mut Worker, current: &Plan, held: &BTreeSet<String>) {
         let at = worker.plan.sinks.partition_point(|sink| sink.name < old.name);
         worker.plan.sinks.insert(at, old.clone());
         // It is none of those whose tables are looked for: it keeps those that it has.
-        let sink = WorkerSink { name: ResourceName::new(namespace, name), place: worker.place.clone(), by_pattern: None };
+        let sink =
+            WorkerSink { name: ResourceName::new(namespace, name), place: worker.place.clone(), by_pattern: None };
         worker.sinks.insert(at, sink);
     }
 }

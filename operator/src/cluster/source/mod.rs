@@ -88,6 +88,10 @@ impl Memories {
 pub async fn reconcile(context: &Context, name: &ResourceName) -> Result<Next, Failure> {
     let sinks = context.stores.sinks.by(&Key::Source(name.clone()));
     let Some(source) = context.stores.sources.get(name) else {
+        if context.stores.sources.is_unreadable(name) {
+            // It is there; its workers go on as they are.
+            return Ok(Next::Never);
+        }
         forget(context, name);
         sinks.iter().for_each(|sink| wait_for_source(context, name, sink));
         return Ok(Next::Never);
@@ -185,12 +189,15 @@ impl Look<'_> {
         for (sink, findings) in &self.verdict.sinks {
             let Some(found) = self.gathered.manifests.sinks.get(sink) else { continue };
             let worker = WorkerName { source: self.name.clone(), pool: found.spec.pool.clone() };
-            self.context.board.set_sink(sink, Some(SinkFacts {
-                worker: Some(worker),
-                invalid: findings.invalid.clone(),
-                waiting_for: findings.waiting_for.clone(),
-                deletion: None,
-            }));
+            self.context.board.set_sink(
+                sink,
+                Some(SinkFacts {
+                    worker: Some(worker),
+                    invalid: findings.invalid.clone(),
+                    waiting_for: findings.waiting_for.clone(),
+                    deletion: None,
+                }),
+            );
         }
     }
 
@@ -221,10 +228,10 @@ impl Look<'_> {
             let in_pool = |sink: &ResourceName| {
                 self.gathered.manifests.sinks.get(sink).is_some_and(|found| found.spec.pool == name.pool)
             };
-            if !self.gathered.sinks.iter().any(in_pool) {
-                rollout::remove(self.context, &name).await?;
-            } else if let Some(current) = self.current.iter().find(|current| current.name == name) {
-                self.as_it_was(current).await?;
+            match self.current.iter().find(|current| current.name == name) {
+                Some(current) => self.as_it_was(current).await?,
+                None if self.gathered.sinks.iter().any(in_pool) => {}
+                None => rollout::remove(self.context, &name).await?,
             }
         }
         Ok(())
@@ -232,7 +239,7 @@ impl Look<'_> {
 
     /// A worker goes on as it was, but for Sinks that are gone.
     async fn as_it_was(&self, current: &Current) -> Result<(), Failure> {
-        let held: BTreeSet<_> = self.gathered.sinks.iter().map(ToString::to_string).collect();
+        let held = current.plan.as_ref().map(|plan| self.held(plan)).unwrap_or_default();
         let slot = current.plan.as_ref().map(|plan| plan.source.slot.clone()).unwrap_or_default();
         let facts = self.facts(&current.name, Some(current), &slot);
         let Some(mut worker) = current.plan.clone().map(|plan| carried::worker(&current.name, plan)) else {
@@ -336,7 +343,7 @@ impl Look<'_> {
         current: &Current,
         plan: &afterbay_crds::plan::Plan,
     ) -> Result<(), Failure> {
-        let held: BTreeSet<_> = self.gathered.sinks.iter().map(ToString::to_string).collect();
+        let held = self.held(plan);
         let before = worker.plan.sinks.len();
         carried::keep(worker, plan, &held);
         if worker.plan.sinks.len() == before || current.secrets_hash.is_empty() {
@@ -355,7 +362,13 @@ impl Look<'_> {
     async fn roll_out(&self, worker: Worker, mut facts: WorkerFacts) -> Result<(), Failure> {
         let owner = owner(self.source);
         facts.sinks = worker.sinks.iter().map(|sink| sink.name.clone()).collect();
-        let objects = match objects::of_worker(&worker, &self.source.spec.worker, &self.begun, &owner, &self.context.settings.worker) {
+        let objects = match objects::of_worker(
+            &worker,
+            &self.source.spec.worker,
+            &self.begun,
+            &owner,
+            &self.context.settings.worker,
+        ) {
             Ok(objects) => objects,
             Err(error) => {
                 facts.problems.push((format!("source {}", worker.name), not_made(&worker.name, &error)));
@@ -384,6 +397,19 @@ impl Look<'_> {
         }
     }
 
+    /// Whether a Sink is there that cannot be read: it is carried on as it was.
+    fn is_unreadable(&self, sink: &str) -> bool {
+        let name = sink.split_once('/').map(|(namespace, name)| ResourceName::new(namespace, name));
+        name.is_some_and(|name| self.context.stores.sinks.is_unreadable(&name))
+    }
+
+    /// The Sinks that are there: its own, and those of a plan that cannot be read.
+    fn held(&self, plan: &afterbay_crds::plan::Plan) -> BTreeSet<String> {
+        let unreadable = plan.sinks.iter().filter(|sink| self.is_unreadable(&sink.name));
+        let own = self.gathered.sinks.iter().map(ToString::to_string);
+        own.chain(unreadable.map(|sink| sink.name.clone())).collect()
+    }
+
     /// The plan that a worker runs, with what is known of its Sinks since.
     fn with_begun(&self, current: &Current) -> Option<afterbay_crds::plan::Plan> {
         let mut plan = current.plan.clone()?;
@@ -394,10 +420,7 @@ impl Look<'_> {
     }
 
     /// What the database says, where no worker asks it; and when to ask again.
-    async fn handshake(
-        &self,
-        memory: &mut Memory,
-    ) -> Result<(Option<Result<(), Problem>>, Option<Duration>), Failure> {
+    async fn handshake(&self, memory: &mut Memory) -> Result<(Option<Result<(), Problem>>, Option<Duration>), Failure> {
         let has_worker = !self.current.is_empty() || !memory.workers.is_empty();
         if has_worker || !self.verdict.source.is_fine() {
             memory.handshake = None;

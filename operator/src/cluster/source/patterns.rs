@@ -114,7 +114,8 @@ pub fn carry_on(worker: &mut Worker, own: &mut Worker, current: &Plan) {
 
 /// Whether the choices are those of these Sinks, in this order, with these wishes.
 fn is_of(choices: &[Choice], worker: &Worker) -> bool {
-    let by_pattern = worker.sinks.iter().enumerate().filter_map(|(index, sink)| Some((index, sink.by_pattern.as_ref()?)));
+    let by_pattern =
+        worker.sinks.iter().enumerate().filter_map(|(index, sink)| Some((index, sink.by_pattern.as_ref()?)));
     let by_pattern: Vec<_> = by_pattern.collect();
     by_pattern.len() == choices.len()
         && by_pattern.iter().zip(choices).all(|((index, by_pattern), choice)| {

@@ -91,10 +91,7 @@ fn what_is_missing_is_waited_for() {
     assert!(a.invalid.is_empty());
     let (source, a, _) = check(&good.replace("password: kafka", "password: kafka2"));
     assert!(source.is_fine());
-    assert_eq!(
-        a.waiting_for.as_deref(),
-        Some("key kafka2 of Secret eu/keys, which KafkaConnection eu/events names"),
-    );
+    assert_eq!(a.waiting_for.as_deref(), Some("key kafka2 of Secret eu/keys, which KafkaConnection eu/events names"),);
     let (source, a, _) = check(&good.replace("password: postgres", "password: postgres2"));
     assert_eq!(source.waiting_for.as_deref(), Some("key postgres2 of Secret eu/keys"));
     assert!(a.is_fine(), "its SourceConnector tells");

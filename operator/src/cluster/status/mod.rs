@@ -6,6 +6,8 @@ pub mod connection;
 pub mod facet;
 pub mod sink;
 pub mod source;
+#[cfg(test)]
+mod tests;
 
 use afterbay_crds::manifest::ManifestError;
 use afterbay_crds::reason::Reason;

@@ -11,6 +11,7 @@ use super::facet::{Facet, facet};
 use super::{Verdict, conditions, invalid};
 use crate::cluster::board::SinkView;
 use crate::cluster::stores::name_of;
+use crate::cluster::stores::references::registries_of_sink;
 
 /// The conditions of a Sink, in the order in which things come about.
 const FACETS: [(Facet, &str); 5] = [
@@ -103,8 +104,11 @@ impl OfSink<'_> {
             },
             Facet::Topic if is_provided || self.carries() => Verdict::good("Provided", "topics and rights are there"),
             Facet::Topic => Verdict::coming("Starting", "topics and rights are being looked at"),
+            Facet::Schema if registries_of_sink(self.name, &self.sink.spec).is_empty() => {
+                Verdict::good("NoRegistry", "its format needs no registry")
+            }
             Facet::Schema => match &self.view.registry {
-                Some(Ok(())) => Verdict::good("Connected", "the registry answers, or none is used"),
+                Some(Ok(())) => Verdict::good("Connected", "the registry answers"),
                 _ if self.carries() => Verdict::good("Connected", "the registry takes the schemas"),
                 Some(Err(problem)) => Verdict::of(problem),
                 None => Verdict::coming("Starting", "the registry is being asked"),

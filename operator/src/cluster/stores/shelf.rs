@@ -57,6 +57,8 @@ struct Inner<K> {
     listing: HashMap<Option<String>, HashSet<ResourceName>>,
     /// The namespaces that have not been listed yet.
     awaited: HashSet<Option<String>>,
+    /// What is there and cannot be read.
+    unreadable: HashSet<ResourceName>,
 }
 
 impl<K> Inner<K> {
@@ -97,6 +99,7 @@ impl<K: Resource> Shelf<K> {
             index: HashMap::new(),
             listing: HashMap::new(),
             awaited: scopes.iter().cloned().collect(),
+            unreadable: HashSet::new(),
         };
         Self { inner: RwLock::new(inner), keys, filled: watch::Sender::new(scopes.is_empty()) }
     }
@@ -126,6 +129,12 @@ impl<K: Resource> Shelf<K> {
     /// Whether any is found by this key.
     pub fn has(&self, key: &Key) -> bool {
         self.read().index.contains_key(key)
+    }
+
+    /// Whether a resource of this name is there and cannot be read, as of another version's schema. What is known of it, if
+    /// anything, is how it was; that nothing is known does not say that it is gone.
+    pub fn is_unreadable(&self, name: &ResourceName) -> bool {
+        self.read().unreadable.contains(name)
     }
 
     /// How many there are.
@@ -165,6 +174,9 @@ impl<K: Resource> Shelf<K> {
             }
             Event::InitDone => {
                 let listed = inner.listing.remove(scope).unwrap_or_default();
+                inner.unreadable.retain(|name| {
+                    scope.as_ref().is_some_and(|namespace| name.namespace != *namespace) || listed.contains(name)
+                });
                 let is_gone = |name: &&ResourceName| {
                     scope.as_ref().is_none_or(|namespace| name.namespace == *namespace) && !listed.contains(*name)
                 };
@@ -179,8 +191,25 @@ impl<K: Resource> Shelf<K> {
         }
     }
 
+    /// Takes in that a watch of this namespace tells of a resource that cannot be read.
+    pub fn take_in_unreadable(&self, scope: &Option<String>, name: ResourceName) {
+        let inner = &mut *self.write();
+        if let Some(listed) = inner.listing.get_mut(scope) {
+            listed.insert(name.clone());
+        }
+        inner.unreadable.insert(name);
+    }
+
+    /// Takes in that a resource is gone that could not be read; what has changed by it.
+    pub fn take_out_unreadable(&self, name: &ResourceName) -> Option<Change<K>> {
+        let inner = &mut *self.write();
+        inner.unreadable.remove(name);
+        inner.remove(self.keys, name).map(Change::Deleted)
+    }
+
     fn applied(&self, inner: &mut Inner<K>, new: K) -> Option<Change<K>> {
         let name = name_of(&new);
+        inner.unreadable.remove(&name);
         // Told again, as after a watch that broke.
         if inner.items.get(&name).is_some_and(|old| {
             old.meta().resource_version.is_some() && old.meta().resource_version == new.meta().resource_version
@@ -204,4 +233,96 @@ impl<K: Resource> Shelf<K> {
 /// The name of a resource that lives in a namespace.
 pub fn name_of(resource: &impl Resource) -> ResourceName {
     ResourceName::new(resource.namespace().unwrap_or_default(), resource.name_any())
+}
+
+#[cfg(test)]
+mod tests {
+    use k8s_openapi::api::core::v1::ConfigMap;
+
+    use super::*;
+
+    fn object(namespace: &str, name: &str, version: &str, topic: &str) -> ConfigMap {
+        let mut object = ConfigMap::default();
+        object.metadata.namespace = Some(namespace.to_owned());
+        object.metadata.name = Some(name.to_owned());
+        object.metadata.resource_version = Some(version.to_owned());
+        object.metadata.labels = Some([("topic".to_owned(), topic.to_owned())].into());
+        object
+    }
+
+    fn shelf(scopes: &[Option<String>]) -> Shelf<ConfigMap> {
+        Shelf::new(scopes, |object| object.labels().get("topic").cloned().map(Key::Topic).into_iter().collect())
+    }
+
+    /// What changes by these events, in words.
+    fn check(shelf: &Shelf<ConfigMap>, scope: Option<&str>, events: Vec<Event<ConfigMap>>, expected: &[&str]) {
+        let scope = scope.map(str::to_owned);
+        let changes = events.into_iter().flat_map(|event| shelf.take_in(&scope, event));
+        let words = changes.map(|change| match change {
+            Change::Applied { old: None, new } => format!("+{}", name_of(&*new)),
+            Change::Applied { old: Some(_), new } => format!("~{}", name_of(&*new)),
+            Change::Deleted(gone) => format!("-{}", name_of(&*gone)),
+        });
+        assert_eq!(words.collect::<Vec<_>>(), expected);
+    }
+
+    fn by(shelf: &Shelf<ConfigMap>, topic: &str) -> Vec<String> {
+        shelf.names_by(&Key::Topic(topic.to_owned())).iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn what_is_gone_while_a_watch_was_broken_is_found_out_by_the_next_listing() {
+        let shelf = shelf(&[None]);
+        let (a, b) = (object("x", "a", "1", "t"), object("x", "b", "1", "t"));
+        let listing = vec![Event::Init, Event::InitApply(a.clone()), Event::InitApply(b.clone())];
+        check(&shelf, None, listing, &["+x/a", "+x/b"]);
+        assert!(!shelf.is_filled());
+        check(&shelf, None, vec![Event::InitDone], &[]);
+        assert!(shelf.is_filled());
+        // What is told again as it is changes nothing.
+        check(&shelf, None, vec![Event::Init, Event::InitApply(b), Event::InitDone], &["-x/a"]);
+        assert_eq!((shelf.len(), by(&shelf, "t")), (1, vec!["x/b".to_owned()]));
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_not_gone() {
+        let shelf = shelf(&[None]);
+        let name = ResourceName::new("x", "a");
+        let done = |object| vec![Event::Init, Event::InitApply(object), Event::InitDone];
+        check(&shelf, None, done(object("x", "a", "1", "t")), &["+x/a"]);
+        check(&shelf, None, vec![Event::Init], &[]);
+        shelf.take_in_unreadable(&None, name.clone());
+        check(&shelf, None, vec![Event::InitDone], &[]);
+        assert!(shelf.is_unreadable(&name) && shelf.get(&name).is_some());
+        check(&shelf, None, vec![Event::Apply(object("x", "a", "2", "t"))], &["~x/a"]);
+        assert!(!shelf.is_unreadable(&name));
+        shelf.take_in_unreadable(&None, name.clone());
+        check(&shelf, None, vec![Event::Init, Event::InitDone], &["-x/a"]);
+        assert!(!shelf.is_unreadable(&name));
+        shelf.take_in_unreadable(&None, name.clone());
+        assert!(shelf.take_out_unreadable(&name).is_none() && !shelf.is_unreadable(&name));
+    }
+
+    #[test]
+    fn each_namespace_is_listed_alone() {
+        let scopes = [Some("x".to_owned()), Some("y".to_owned())];
+        let shelf = shelf(&scopes);
+        let done = |object| vec![Event::Init, Event::InitApply(object), Event::InitDone];
+        check(&shelf, Some("x"), done(object("x", "a", "1", "t")), &["+x/a"]);
+        assert!(!shelf.is_filled());
+        check(&shelf, Some("y"), done(object("y", "a", "1", "t")), &["+y/a"]);
+        assert!(shelf.is_filled());
+        check(&shelf, Some("x"), vec![Event::Init, Event::InitDone], &["-x/a"]);
+        assert_eq!(shelf.len(), 1);
+    }
+
+    #[test]
+    fn keys_follow_their_resources() {
+        let shelf = shelf(&[None]);
+        check(&shelf, None, vec![Event::Apply(object("x", "a", "1", "old"))], &["+x/a"]);
+        check(&shelf, None, vec![Event::Apply(object("x", "a", "2", "new"))], &["~x/a"]);
+        assert_eq!((by(&shelf, "old").len(), by(&shelf, "new").len()), (0, 1));
+        check(&shelf, None, vec![Event::Delete(object("x", "a", "3", "new"))], &["-x/a"]);
+        assert!(!shelf.has(&Key::Topic("new".to_owned())) && shelf.is_empty());
+    }
 }

@@ -3,9 +3,11 @@
 use std::fmt::Debug;
 use std::sync::Arc;
 
+use afterbay_crds::names::ResourceName;
 use futures::stream::StreamExt as _;
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::core::v1::{Pod, PodStatus, Secret};
+use kube::core::error_boundary::InvalidObject;
 use kube::core::{DeserializeGuard, PartialObjectMeta};
 use kube::runtime::WatchStreamExt as _;
 use kube::runtime::watcher::{self, Event, watcher};
@@ -89,10 +91,16 @@ impl Watching {
                     continue;
                 }
             };
-            if let Some(event) = readable(event) {
-                let changes = shelf(&self.stores).take_in(&scope, event);
-                changes.iter().for_each(|change| trigger(&self.triggers, &self.stores, change));
-            }
+            let shelf = shelf(&self.stores);
+            let changes = match readable(event) {
+                Ok(event) => shelf.take_in(&scope, event),
+                Err(Unreadable::There(name)) => {
+                    shelf.take_in_unreadable(&scope, name);
+                    Vec::new()
+                }
+                Err(Unreadable::Gone(name)) => shelf.take_out_unreadable(&name).into_iter().collect(),
+            };
+            changes.iter().for_each(|change| trigger(&self.triggers, &self.stores, change));
         }
     }
 
@@ -176,34 +184,53 @@ fn trim_pod(pod: &mut Pod) {
     }
 }
 
-/// The event, with what could be read of it.
-fn readable<K: Resource<DynamicType = ()>>(event: Event<DeserializeGuard<K>>) -> Option<Event<K>> {
-    let read = |resource: DeserializeGuard<K>| match resource.0 {
-        Ok(mut resource) => {
+/// A resource that cannot be read.
+enum Unreadable {
+    There(ResourceName),
+    Gone(ResourceName),
+}
+
+/// The event, if its resource can be read.
+fn readable<K: Resource<DynamicType = ()>>(event: Event<DeserializeGuard<K>>) -> Result<Event<K>, Unreadable> {
+    let read = |resource: DeserializeGuard<K>| {
+        resource.0.map(|mut resource| {
             trim(&mut resource);
-            Some(resource)
-        }
-        Err(error) => {
-            let kind = K::kind(&());
-            let name = error.metadata.name.unwrap_or_default();
-            let namespace = error.metadata.namespace.unwrap_or_default();
-            tracing::error!(
-                "{kind} {namespace}/{name} cannot be read: {}; it stays as it is. What to do: upgrade the operator, or correct it",
-                error.error
-            );
-            None
-        }
+            resource
+        })
     };
-    Some(match event {
-        Event::Apply(resource) => Event::Apply(read(resource)?),
-        Event::Delete(resource) => Event::Delete(read(resource)?),
-        Event::InitApply(resource) => Event::InitApply(read(resource)?),
+    let there = |error: InvalidObject| {
+        let name = name_of_unreadable(&error);
+        let kind = K::kind(&());
+        tracing::error!(
+            "{kind} {name} cannot be read: {}; it is carried on as it was. What to do: upgrade the operator, or correct it",
+            error.error
+        );
+        Unreadable::There(name)
+    };
+    Ok(match event {
+        Event::Apply(resource) => Event::Apply(read(resource).map_err(there)?),
+        Event::InitApply(resource) => Event::InitApply(read(resource).map_err(there)?),
+        Event::Delete(resource) => {
+            let gone = |error: InvalidObject| Unreadable::Gone(name_of_unreadable(&error));
+            Event::Delete(read(resource).map_err(gone)?)
+        }
         Event::Init => Event::Init,
         Event::InitDone => Event::InitDone,
     })
 }
 
+fn name_of_unreadable(error: &InvalidObject) -> ResourceName {
+    let part = |part: &Option<String>| part.clone().unwrap_or_default();
+    ResourceName::new(part(&error.metadata.namespace), part(&error.metadata.name))
+}
+
 /// A watch that breaks is begun again, after a pause that grows; what is known stays known.
 fn lost(kind: &str, error: &watcher::Error) {
-    tracing::warn!("the watch of {kind} broke, and is begun again: {error}");
+    // What was to be told since is forgotten: all is listed anew, as it has to be now and then.
+    let is_old = matches!(error, watcher::Error::WatchError(status) if status.code == 410);
+    if is_old {
+        tracing::debug!("the watch of {kind} is begun again: {error}");
+    } else {
+        tracing::warn!("the watch of {kind} broke, and is begun again: {error}");
+    }
 }
