@@ -35,8 +35,7 @@ pub enum BegunError {
 
 /// Reads the file.
 pub fn read(path: &Path) -> Result<BTreeSet<String>, BegunError> {
-    let text =
-        std::fs::read(path).map_err(|source| BegunError::Unreadable { path: path.to_owned(), source })?;
+    let text = std::fs::read(path).map_err(|source| BegunError::Unreadable { path: path.to_owned(), source })?;
     serde_json::from_slice(&text).map_err(|source| BegunError::Damaged { path: path.to_owned(), source })
 }
 

@@ -93,7 +93,8 @@ mod tests {
         assert_eq!(long.left[0].problem.reason, "LeftBehind");
         let many = check(&left(500, 100));
         assert!(many.left.len() > 5 && many.left[0].subject == "sink shop/orders0");
-        let gone = Retirement { sinks: (0..1000).map(|n| format!("shop/orders{n}")).collect(), ..Retirement::default() };
+        let gone =
+            Retirement { sinks: (0..1000).map(|n| format!("shop/orders{n}")).collect(), ..Retirement::default() };
         assert!(!check(&gone).sinks.is_empty());
     }
 }

@@ -52,7 +52,13 @@ impl Place {
 
     /// An error here.
     pub fn error(&self, field: impl Into<String>, what: impl Into<String>, remedy: impl Into<String>) -> ManifestError {
-        ManifestError { place: self.clone(), field: field.into(), what: what.into(), remedy: remedy.into(), missing: None }
+        ManifestError {
+            place: self.clone(),
+            field: field.into(),
+            what: what.into(),
+            remedy: remedy.into(),
+            missing: None,
+        }
     }
 }
 

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use afterbay_crds::api::Worker as WorkerSpec;
 use afterbay_crds::api::pod::{Toleration, typed};
+use afterbay_crds::quantity;
 use afterbay_crds::resolve::Worker;
 use k8s_openapi::api::apps::v1::{Deployment, DeploymentSpec, DeploymentStrategy};
 use k8s_openapi::api::core::v1::{
@@ -142,12 +143,16 @@ fn serve(container: &mut Container) {
 fn resources(worker: &Worker, spec: &WorkerSpec) -> ResourceRequirements {
     let limit = worker.plan.memory_bytes + PROCESS_BYTES + SINK_BYTES * worker.sinks.len() as u64;
     let mebibytes = |bytes: u64| Quantity(format!("{}Mi", bytes.div_ceil(MIB)));
+    let half = mebibytes(limit / 2);
     let given = spec.resources.to_requirements();
     let (mut requests, mut limits) = (given.requests.unwrap_or_default(), given.limits.unwrap_or_default());
     // Kubernetes takes a limit for the request, where there is none: ours could be more than their limit.
     if !limits.contains_key(MEMORY) {
-        limits.insert(MEMORY.to_owned(), mebibytes(limit));
-        requests.entry(MEMORY.to_owned()).or_insert_with(|| mebibytes(limit / 2));
+        let limit = mebibytes(limit);
+        let request = requests.entry(MEMORY.to_owned()).or_insert_with(|| half.clone());
+        // Who asks for more may use it.
+        let is_more = quantity::amount(&request.0) > quantity::amount(&limit.0);
+        limits.insert(MEMORY.to_owned(), if is_more { request.clone() } else { limit });
     }
     if !limits.contains_key(CPU) {
         requests.entry(CPU.to_owned()).or_insert_with(|| Quantity(CPU_REQUEST.to_owned()));

@@ -2,15 +2,16 @@
 
 use std::collections::BTreeSet;
 
+use afterbay_crds::manifest::Kind;
 use afterbay_crds::names::{ResourceName, WorkerName};
 use afterbay_crds::plan::{Plan, SinkPlan};
-use afterbay_crds::resolve::{Worker, WorkerSink};
+use afterbay_crds::resolve::{Provisioning, PublicationSpec, Worker, WorkerSink};
 use k8s_openapi::api::apps::v1::Deployment;
 use kube::ResourceExt as _;
 
 use crate::cluster::labels;
 use crate::cluster::objects::{names, plan::PLAN_FILE};
-use crate::cluster::stores::{Key, Stores, worker_of};
+use crate::cluster::stores::{Key, Stores, in_cluster, worker_of};
 
 /// A worker as it is now.
 #[derive(Clone, Debug)]
@@ -75,6 +76,28 @@ pub fn keep(worker: &mut Worker, current: &Plan, held: &BTreeSet<String>) {
         let sink =
             WorkerSink { name: ResourceName::new(namespace, name), place: worker.place.clone(), by_pattern: None };
         worker.sinks.insert(at, sink);
+    }
+}
+
+/// A worker as its plan has it, with nothing that is to be provided.
+pub fn worker(name: &WorkerName, plan: Plan) -> Worker {
+    let place = in_cluster(Kind::SourceConnector, &name.source);
+    let sinks = plan.sinks.iter().filter_map(|sink| sink.name.split_once('/'));
+    let sinks = sinks.map(|(namespace, name)| WorkerSink {
+        name: ResourceName::new(namespace, name),
+        place: place.clone(),
+        by_pattern: None,
+    });
+    Worker {
+        sinks: sinks.collect(),
+        provisioning: Provisioning {
+            kafka: Vec::new(),
+            publication: PublicationSpec { name: plan.source.publication.clone(), managed: false, tables: Vec::new() },
+        },
+        name: name.clone(),
+        place,
+        plan,
+        secrets: Vec::new(),
     }
 }
 

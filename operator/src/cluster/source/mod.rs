@@ -124,8 +124,7 @@ pub async fn reconcile(context: &Context, name: &ResourceName) -> Result<Next, F
     let again = if verdict.source.is_fine() {
         look.workers(&mut memory).await?
     } else {
-        // What cannot be resolved goes on as it was.
-        look.current.iter().for_each(|current| look.tell_as_it_was(current));
+        look.others(&BTreeSet::new()).await?;
         None
     };
     let (handshake, asked_again) = look.handshake(&mut memory).await?;
@@ -215,22 +214,52 @@ impl Look<'_> {
             let memory = memory.workers.entry(worker.name.clone()).or_default();
             again = [again, self.worker(memory, worker, own, &scratch).await?].into_iter().flatten().min();
         }
-        for name in pools(self.context, self.name) {
-            if seen.contains(&name) {
-                continue;
-            }
-            match self.current.iter().find(|current| current.name == name) {
-                // Its Sinks are there, and cannot be resolved now.
-                Some(current)
-                    if self.gathered.sinks.iter().any(|sink| current.has(sink)) || self.has_unreadable(current) =>
-                {
-                    self.tell_as_it_was(current)
-                }
-                _ => rollout::remove(self.context, &name).await?,
-            }
-        }
+        self.others(&seen).await?;
         memory.workers.retain(|name, _| seen.contains(name));
         Ok(again)
+    }
+
+    /// Workers that cannot be resolved now (all but these) go on as they were, but for Sinks that are gone; those without Sinks go.
+    async fn others(&self, resolved: &BTreeSet<WorkerName>) -> Result<(), Failure> {
+        for name in pools(self.context, self.name) {
+            if resolved.contains(&name) {
+                continue;
+            }
+            let in_pool = |sink: &ResourceName| {
+                self.gathered.manifests.sinks.get(sink).is_some_and(|found| found.spec.pool == name.pool)
+            };
+            match self.current.iter().find(|current| current.name == name) {
+                Some(current) => self.as_it_was(current).await?,
+                None if self.gathered.sinks.iter().any(in_pool) => {}
+                None => rollout::remove(self.context, &name).await?,
+            }
+        }
+        Ok(())
+    }
+
+    /// A worker goes on as it was, but for Sinks that are gone.
+    async fn as_it_was(&self, current: &Current) -> Result<(), Failure> {
+        let held = current.plan.as_ref().map(|plan| self.held(plan)).unwrap_or_default();
+        let slot = current.plan.as_ref().map(|plan| plan.source.slot.clone()).unwrap_or_default();
+        let facts = self.facts(&current.name, Some(current), &slot);
+        let Some(mut worker) = current.plan.clone().map(|plan| carried::worker(&current.name, plan)) else {
+            self.context.board.set_worker(facts);
+            return Ok(());
+        };
+        let before = worker.plan.sinks.len();
+        carried::leave_out(&mut worker, |sink| !held.contains(sink));
+        if worker.plan.sinks.len() == before {
+            self.context.board.set_worker(facts);
+            return Ok(());
+        }
+        if worker.plan.sinks.is_empty() {
+            return rollout::remove(self.context, &current.name).await;
+        }
+        if !current.secrets_hash.is_empty() {
+            let secret = self.name.sibling(&names::secrets(&current.name, &current.secrets_hash));
+            worker.secrets = secret_files(self.context, &secret, &current.name).await?;
+        }
+        self.roll_out(worker, facts).await
     }
 
     fn resolve(&self, manifests: &Manifests, secrets_dir: PathBuf) -> Vec<Worker> {
@@ -314,9 +343,7 @@ impl Look<'_> {
         current: &Current,
         plan: &afterbay_crds::plan::Plan,
     ) -> Result<(), Failure> {
-        let mut held: BTreeSet<_> = self.gathered.sinks.iter().map(ToString::to_string).collect();
-        let unreadable = plan.sinks.iter().filter(|sink| self.is_unreadable(&sink.name));
-        held.extend(unreadable.map(|sink| sink.name.clone()));
+        let held = self.held(plan);
         let before = worker.plan.sinks.len();
         carried::keep(worker, plan, &held);
         if worker.plan.sinks.len() == before || current.secrets_hash.is_empty() {
@@ -355,12 +382,6 @@ impl Look<'_> {
         rollout::remove_old(self.context, &worker.name, &objects).await
     }
 
-    /// A worker that goes on as it was.
-    fn tell_as_it_was(&self, current: &Current) {
-        let slot = current.plan.as_ref().map(|plan| plan.source.slot.clone()).unwrap_or_default();
-        self.context.board.set_worker(self.facts(&current.name, Some(current), &slot));
-    }
-
     fn facts(&self, name: &WorkerName, current: Option<&Current>, slot: &str) -> WorkerFacts {
         let sinks = current.and_then(|current| current.plan.as_ref()).into_iter().flat_map(|plan| &plan.sinks);
         let sinks = sinks.filter_map(|sink| sink.name.split_once('/'));
@@ -382,9 +403,11 @@ impl Look<'_> {
         name.is_some_and(|name| self.context.stores.sinks.is_unreadable(&name))
     }
 
-    fn has_unreadable(&self, current: &Current) -> bool {
-        let sinks = current.plan.iter().flat_map(|plan| &plan.sinks);
-        sinks.into_iter().any(|sink| self.is_unreadable(&sink.name))
+    /// The Sinks that are there: its own, and those of a plan that cannot be read.
+    fn held(&self, plan: &afterbay_crds::plan::Plan) -> BTreeSet<String> {
+        let unreadable = plan.sinks.iter().filter(|sink| self.is_unreadable(&sink.name));
+        let own = self.gathered.sinks.iter().map(ToString::to_string);
+        own.chain(unreadable.map(|sink| sink.name.clone())).collect()
     }
 
     /// The plan that a worker runs, with what is known of its Sinks since.
