@@ -20,7 +20,7 @@ use super::triggers::Queues;
 const FIGURES: Duration = Duration::from_secs(15);
 
 /// How often figures of a SourceConnector are written, if they change.
-const FIGURES_OF_SOURCE: Duration = Duration::from_secs(60);
+const FIGURES_OF_SOURCE: Duration = Duration::from_mins(1);
 
 /// What is found out of a Sink by who carries it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -253,8 +253,12 @@ impl Board {
             };
             worker.report = Some(Arc::new(report));
         }
-        now.iter().for_each(|sink| self.queues.sinks.add(sink));
-        later.iter().for_each(|sink| self.queues.sinks.add_after(sink, self.until_written(Kind::Sink, sink, FIGURES)));
+        for sink in &now {
+            self.queues.sinks.add(sink);
+        }
+        for sink in &later {
+            self.queues.sinks.add_after(sink, self.until_written(Kind::Sink, sink, FIGURES));
+        }
         match source_changed {
             Some(true) => self.queues.source_statuses.add(&name.source),
             Some(false) => {
@@ -321,7 +325,9 @@ impl Board {
     }
 
     fn tell(&self, source: &ResourceName, sinks: &[ResourceName]) {
-        sinks.iter().for_each(|sink| self.queues.sinks.add(sink));
+        for sink in sinks {
+            self.queues.sinks.add(sink);
+        }
         self.queues.source_statuses.add(source);
     }
 

@@ -160,13 +160,11 @@ impl Queue {
                 Some(Next::Never) => None,
             };
             let later = pause.map(|pause| Instant::now() + pause);
-            match [again, later].into_iter().flatten().min() {
-                Some(at) => at,
-                None => {
-                    inner.entries.remove(name);
-                    return;
-                }
-            }
+            let Some(at) = [again, later].into_iter().flatten().min() else {
+                inner.entries.remove(name);
+                return;
+            };
+            at
         };
         self.add_at(name, again);
     }

@@ -41,19 +41,20 @@ impl Folder {
     /// Writes files, all of which lie in this folder.
     pub fn keep(&self, files: &[SecretFile]) -> Result<(), Failure> {
         for file in files {
-            self.write(file).map_err(|error| Failure::Scratch { path: file.path.clone(), error })?;
+            write(file).map_err(|error| Failure::Scratch { path: file.path.clone(), error })?;
         }
         Ok(())
     }
-
-    fn write(&self, file: &SecretFile) -> std::io::Result<()> {
-        if let Some(parent) = file.path.parent() {
-            std::fs::create_dir_all(parent)?;
-        }
-        let mut open = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&file.path)?;
-        open.write_all(file.contents.expose_secret())
-    }
 }
+
+fn write(file: &SecretFile) -> std::io::Result<()> {
+    if let Some(parent) = file.path.parent() {
+        std::fs::create_dir_all(parent)?;
+    }
+    let mut open = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&file.path)?;
+    open.write_all(file.contents.expose_secret())
+}
+
 
 #[cfg(test)]
 mod tests {

@@ -37,8 +37,8 @@ pub fn sink(sink: &Sink, view: &SinkView, now: Timestamp) -> SinkStatus {
     let blocking = of_sink.before_all();
     let conditions = match blocking {
         // It says more than what follows from it.
-        Some(verdict) => blocked(&before, generation, &verdicts, verdict, now),
-        None => conditions(&before.conditions, generation, &verdicts, ready, now),
+        Some(verdict) => blocked(&before, generation, &verdicts, &verdict, now),
+        None => conditions(&before.conditions, generation, &verdicts, &ready, now),
     };
     let topic = &sink.spec.kafka.topic.name;
     let base = SinkStatus {
@@ -56,11 +56,11 @@ fn blocked(
     before: &SinkStatus,
     generation: Option<i64>,
     verdicts: &[(&str, Verdict)],
-    blocking: Verdict,
+    blocking: &Verdict,
     now: Timestamp,
 ) -> Vec<k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition> {
     let mut all = conditions(&before.conditions, generation, &[], blocking, now);
-    let others = conditions(&before.conditions, generation, verdicts, Verdict::good("", ""), now);
+    let others = conditions(&before.conditions, generation, verdicts, &Verdict::good("", ""), now);
     let facets = others.into_iter().filter(|condition| FACETS.iter().any(|(_, kind)| *kind == condition.type_));
     all.splice(1..1, facets);
     all

@@ -30,7 +30,7 @@ pub fn source(source: &SourceConnector, view: &SourceView, sinks: ItsSinks, now:
             return SourceConnectorStatus { begun, ..before };
         }
         let verdict = Verdict::coming("Starting", "it has not been looked at yet");
-        let conditions = conditions(&before.conditions, generation, &[], verdict, now);
+        let conditions = conditions(&before.conditions, generation, &[], &verdict, now);
         return SourceConnectorStatus { observed_generation: generation, conditions, begun, sinks: count, ..before };
     };
     let workers: Vec<_> = view.workers.iter().filter(|worker| worker.facts.is_some()).collect();
@@ -58,8 +58,8 @@ pub fn source(source: &SourceConnector, view: &SourceView, sinks: ItsSinks, now:
     };
     let conditions = match blocking {
         // It says more than what follows from it.
-        Some(verdict) => conditions(&before.conditions, generation, &[], verdict, now),
-        None => conditions(&before.conditions, generation, &verdicts, ready, now),
+        Some(verdict) => conditions(&before.conditions, generation, &[], &verdict, now),
+        None => conditions(&before.conditions, generation, &verdicts, &ready, now),
     };
     SourceConnectorStatus {
         observed_generation: generation,
