@@ -99,10 +99,6 @@ pub async fn kafka_connection(context: &Context, name: &ResourceName) -> Result<
         context.answers.keep(kind, name, version, &answer);
         ConnectionFacts { answer: Some(answer), ..Default::default() }
     };
-            context.answers.keep(kind, name, version, &answer);
-            ConnectionFacts { answer: Some(answer), ..Default::default() }
-        }
-    };
     let held = resource.status.clone();
     conclude(context, &*resource, kind, &key, held, facts).await
 }
@@ -124,10 +120,6 @@ pub async fn registry(context: &Context, name: &ResourceName) -> Result<Next, Fa
         let answer = if is_known { Ok(()) } else { ask_registry(context, &manifests, name).await? };
         context.answers.keep(kind, name, version, &answer);
         ConnectionFacts { answer: Some(answer), ..Default::default() }
-    };
-            context.answers.keep(kind, name, version, &answer);
-            ConnectionFacts { answer: Some(answer), ..Default::default() }
-        }
     };
     let held = resource.status.clone();
     conclude(context, &*resource, kind, &key, held, facts).await

@@ -55,7 +55,6 @@ fn write(file: &SecretFile) -> std::io::Result<()> {
     open.write_all(file.contents.expose_secret())
 }
 
-
 #[cfg(test)]
 mod tests {
     use secrecy::SecretSlice;

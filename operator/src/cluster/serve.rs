@@ -42,8 +42,20 @@ pub async fn serve(
     let (ready, metered) = (Arc::clone(&shared), shared);
     let router = Router::new()
         .route("/livez", get(|| async { "ok\n" }))
-        .route("/readyz", get(move || { let answer = readiness(&ready); async move { answer } }))
-        .route("/metrics", get(move || { let answer = measured(&metered); async move { answer } }));
+        .route(
+            "/readyz",
+            get(move || {
+                let answer = readiness(&ready);
+                async move { answer }
+            }),
+        )
+        .route(
+            "/metrics",
+            get(move || {
+                let answer = measured(&metered);
+                async move { answer }
+            }),
+        );
     axum::serve(TcpListener::bind(listen).await?, router).await
 }
 

@@ -207,7 +207,6 @@ fn forget_secrets<K: Resource>(
     }
 }
 
-
 /// The resource, if anything but its status has changed.
 fn what_matters<K: Resource, S: PartialEq>(change: &Change<K>, spec: fn(&K) -> &S) -> Option<&K> {
     match change {

@@ -103,8 +103,11 @@ mod tests {
     /// A reason that is new is to be thought about here.
     #[test]
     fn what_is_about_the_sink_itself_is_known() {
-        let own: Vec<_> =
-            Reason::ALL.iter().map(|reason| reason.as_str()).filter(|reason| facet(reason) == Facet::Carrying).collect();
+        let own: Vec<_> = Reason::ALL
+            .iter()
+            .map(|reason| reason.as_str())
+            .filter(|reason| facet(reason) == Facet::Carrying)
+            .collect();
         assert_eq!(
             own,
             [

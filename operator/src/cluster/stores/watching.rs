@@ -101,8 +101,8 @@ impl Watching {
                 Err(Unreadable::Gone(name)) => shelf.take_out_unreadable(&name).into_iter().collect(),
             };
             for change in &changes {
-trigger(&self.triggers, &self.stores, change);
-}
+                trigger(&self.triggers, &self.stores, change);
+            }
         }
     }
 
@@ -128,8 +128,8 @@ trigger(&self.triggers, &self.stores, change);
                 Ok(event) => {
                     let changes = shelf(&self.stores).take_in(&scope, event);
                     for change in &changes {
-trigger(&self.triggers, &self.stores, change);
-}
+                        trigger(&self.triggers, &self.stores, change);
+                    }
                 }
                 Err(error) => lost(&K::kind(&()), &error),
             }
@@ -144,8 +144,8 @@ trigger(&self.triggers, &self.stores, change);
                 Ok(event) => {
                     let changes = self.stores.pods.take_in(&scope, event);
                     for change in &changes {
-self.triggers.pod(&self.stores, change);
-}
+                        self.triggers.pod(&self.stores, change);
+                    }
                 }
                 Err(error) => lost("Pod", &error),
             }
@@ -162,8 +162,8 @@ self.triggers.pod(&self.stores, change);
                 Ok(event) => {
                     let changes = self.stores.secrets.shelf.take_in(&scope, event);
                     for change in &changes {
-self.triggers.secret(&self.stores, change);
-}
+                        self.triggers.secret(&self.stores, change);
+                    }
                 }
                 Err(error) => lost("Secret", &error),
             }
