@@ -10,10 +10,7 @@ pub fn all() -> Vec<u32> {
 
 /// The children of a process that still live.
 pub fn children(parent: u32) -> Vec<u32> {
-    all()
-        .into_iter()
-        .filter(|pid| status(*pid).is_some_and(|(state, ppid)| state != 'Z' && ppid == parent))
-        .collect()
+    all().into_iter().filter(|pid| status(*pid).is_some_and(|(state, ppid)| state != 'Z' && ppid == parent)).collect()
 }
 
 /// Whether the process lives; a zombie does not.

@@ -80,13 +80,7 @@ impl Namespace {
     }
 
     /// Waits until an object is as wanted, and gives it. `what` says what is wanted; an API server that is away is waited for.
-    pub async fn seen(
-        &self,
-        resource: &str,
-        what: &str,
-        deadline: Duration,
-        wanted: impl Fn(&Value) -> bool,
-    ) -> Value {
+    pub async fn seen(&self, resource: &str, what: &str, deadline: Duration, wanted: impl Fn(&Value) -> bool) -> Value {
         let (kind, name) = kinds::split(resource);
         let objects = self.objects(kind);
         let mut last = None;
