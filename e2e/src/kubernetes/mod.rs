@@ -13,6 +13,7 @@ mod kinds;
 mod kubectl;
 mod namespace;
 mod pod;
+mod turn;
 
 use std::process::Stdio;
 use std::time::Duration;
