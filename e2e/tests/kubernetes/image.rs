@@ -5,6 +5,9 @@ use afterbay_e2e::scenario::unique;
 use afterbay_e2e::{Format, Manifests, Namespace, Scenario, Sink, secure};
 use serde_json::json;
 
+/// Carries all that is there, and ends.
+const CARRY: [&str; 4] = ["run", "--state-dir", "/tmp/state", "--until-caught-up"];
+
 #[tokio::test]
 async fn it_runs_both_programs() {
     let namespace = Namespace::create(&unique("image")).await;
@@ -36,7 +39,7 @@ async fn a_pod_carries_a_table() {
         .with(Sink::new("orders", "public.orders", &topic).key(&["id"]).format(Format::Avro))
         .set("KafkaConnection/events", "spec.bootstrapServers", format!("broker:{port}"));
 
-    let ended = run(&namespace, &["run", "--state-dir", "/tmp/state", "--until-caught-up"], &manifests).await;
+    let ended = run(&namespace, &CARRY, &manifests).await;
 
     assert_eq!(ended.status, 0, "{}", ended.log);
     let messages = scenario.messages(&topic, Format::Avro).await;
@@ -49,16 +52,17 @@ async fn a_pod_carries_a_table() {
 async fn a_pod_enters_the_secured_broker() {
     let scenario = Scenario::new("a-pod-enters").await;
     let namespace = Namespace::of(&scenario).await;
-    scenario.database.run("CREATE TABLE orders (id int PRIMARY KEY)").await;
-    let manifests =
-        scenario.manifests().with(Sink::new("orders", "public.orders", &scenario.topic("orders")).key(&["id"]));
+    scenario.database.run("CREATE TABLE orders (id int PRIMARY KEY); INSERT INTO orders VALUES (1)").await;
+    let topic = scenario.topic("orders");
+    let manifests = scenario.manifests().with(Sink::new("orders", "public.orders", &topic).key(&["id"]));
     let user = scenario.rig.setting("BROKER_USER");
     let manifests = secure::with_secrets(manifests, scenario.rig);
     let manifests = secure::kafka(manifests, scenario.rig, "scram-sha-512", user, "broker-user");
 
-    let ended = run(&namespace, &["validate", "--online"], &manifests).await;
+    let ended = run(&namespace, &CARRY, &manifests).await;
 
     assert_eq!(ended.status, 0, "{}", ended.log);
+    assert_eq!(secure::messages(scenario.rig, &topic, Format::Json).await.len(), 1);
 }
 
 /// Runs `afterbay` on manifests in a pod.
