@@ -6,4 +6,5 @@
 mod chart;
 mod image;
 mod install;
+mod rig;
 mod rules;
