@@ -217,8 +217,13 @@ impl Afterbay {
 
     /// Waits until every Sink has committed all that the database held when this was called.
     pub async fn caught_up(&self, scenario: &Scenario) {
+        self.caught_up_within(scenario, PATIENCE).await;
+    }
+
+    /// The same for much, that takes its time.
+    pub async fn caught_up_within(&self, scenario: &Scenario, patience: Duration) {
         let end = scenario.database.log_end().await;
-        await_condition("every Sink catches up", PATIENCE, async || {
+        await_condition("every Sink catches up", patience, async || {
             let reports = self.reports().await?;
             let carries = |report: &WorkerReport| {
                 !report.sinks.is_empty() && report.sinks.iter().all(|sink| has_settled(sink, end))

@@ -8,7 +8,7 @@ use afterbay_e2e::proxy::{Network, Proxy};
 use afterbay_e2e::{Format, Scenario, Sink, await_condition};
 use serde_json::json;
 
-use super::{PATIENCE, all_run};
+use super::PATIENCE;
 
 /// How long others may wait in all for a Sink that is held up: ten seconds until that is noticed, and a machine that does
 /// much else. Its broker would be waited for more than half a minute.
@@ -41,7 +41,7 @@ async fn a_sink_whose_broker_hangs_does_not_hold_up_the_others() {
         .with(Sink::new("ailing", "public.ailing", &ailing).key(&["id"]))
         .set("Sink/ailing", "spec.kafka.connection", "proxied");
     let afterbay = scenario.run(&manifests);
-    all_run(&afterbay, &scenario, 2).await;
+    afterbay.caught_up_within(&scenario, PATIENCE).await;
     proxy.is(Network::Hung);
     let hung = Instant::now();
     // Several times what its queues hold.
@@ -66,7 +66,7 @@ async fn a_sink_whose_broker_hangs_does_not_hold_up_the_others() {
     eprintln!("the other Sink waited {longest:.1?} at the longest");
     assert!(longest <= WAIT_MAX, "the other Sink waited {longest:.1?}");
     proxy.is(Network::Well);
-    all_run(&afterbay, &scenario, 2).await;
+    afterbay.caught_up_within(&scenario, PATIENCE).await;
     let numbers: Vec<_> =
         scenario.messages(&well, Format::Json).await.iter().map(|message| message.value["n"].as_i64()).collect();
     let expected: Vec<_> = (0..=database.number("SELECT n FROM well").await).map(Some).collect();

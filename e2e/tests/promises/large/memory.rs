@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use afterbay_e2e::{Format, Scenario, Sink, processes};
 
-use super::all_run;
+use super::PATIENCE;
 
 /// So many that a worker which held them all, with what librdkafka has beside each, would be found out.
 /// `AFTERBAY_LARGE_ROWS` asks for more.
@@ -43,12 +43,12 @@ async fn a_snapshot_of_many_small_rows_and_one_transaction_of_as_many() {
     let topic = scenario.topic("much");
     let manifests = scenario.manifests().with(Sink::new("much", "public.much", &topic).key(&["id"]));
     let afterbay = scenario.run(&manifests);
-    all_run(&afterbay, &scenario, 1).await;
+    afterbay.caught_up_within(&scenario, PATIENCE).await;
     let of_snapshot = processes::peak_memory(afterbay.worker().await);
     // A worker of its own: the peak is that of its whole life.
     afterbay.kill_worker().await;
     database.run(&fill(rows + 1, rows)).await;
-    all_run(&afterbay, &scenario, 1).await;
+    afterbay.caught_up_within(&scenario, PATIENCE).await;
     let of_transaction = processes::peak_memory(afterbay.worker().await);
     eprintln!(
         "{rows} rows: {} MiB at the peak of the snapshot, {} MiB at that of the transaction",
