@@ -93,7 +93,7 @@ pub fn rights_of_sink(
         transactional_id: &retired.transactional_id,
         progress_group_id: &retired.progress_group_id,
     };
-    let rights = rights::of_names(named, filled, &naming.of_connection(&connection_name));
+    let rights = rights::of_names(&named, filled, &naming.of_connection(&connection_name));
     let worker = WorkerName { source: name.sibling(&source.name), pool: pool.clone() };
     let mut secrets = Secrets::new(manifests, &settings.secrets_dir, &worker);
     let admin = spec.admin_authentication.as_ref().or(spec.authentication.as_ref());

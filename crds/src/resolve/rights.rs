@@ -19,7 +19,7 @@ pub(super) fn of_sink(plan: &SinkPlan, of_connection: &str) -> Vec<Right> {
         transactional_id: &plan.kafka.transactional_id,
         progress_group_id: &plan.kafka.progress_group_id,
     };
-    of_names(named, plan.relations.iter().map(|relation| relation.topic.clone()), of_connection)
+    of_names(&named, plan.relations.iter().map(|relation| relation.topic.clone()), of_connection)
 }
 
 /// What a Sink is named by at the brokers.
@@ -30,7 +30,7 @@ pub(super) struct Named<'a> {
 }
 
 /// What a Sink of these names needs that fills these topics.
-pub(super) fn of_names(named: Named<'_>, topics: impl IntoIterator<Item = String>, of_connection: &str) -> Vec<Right> {
+pub(super) fn of_names(named: &Named<'_>, topics: impl IntoIterator<Item = String>, of_connection: &str) -> Vec<Right> {
     let progress = || AclResource::Topic(named.progress_topic.to_owned());
     // One row for all Sinks of the connection, as far as their names begin alike.
     let is_alike = |name: &str| name.starts_with(of_connection);

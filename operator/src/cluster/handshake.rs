@@ -38,7 +38,10 @@ const GOOD_FOR: Duration = Duration::from_mins(1);
 
 /// The connections that have answered, as they were.
 #[derive(Default)]
-pub struct Answers(Mutex<HashMap<(&'static str, ResourceName), (Version, Instant)>>);
+pub struct Answers(Mutex<Answered>);
+
+/// By kind and name: as what it answered well, and when.
+type Answered = HashMap<(&'static str, ResourceName), (Version, Instant)>;
 
 /// Which `spec` it is, and which versions of its Secrets.
 type Version = (Option<String>, Option<i64>, Vec<Option<String>>);
@@ -67,7 +70,7 @@ impl Answers {
         self.lock().remove(&(kind.as_str(), name.clone()));
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<(&'static str, ResourceName), (Version, Instant)>> {
+    fn lock(&self) -> MutexGuard<'_, Answered> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -87,17 +90,14 @@ pub async fn kafka_connection(context: &Context, name: &ResourceName) -> Result<
         return Ok(Next::Never);
     };
     let mut manifests = context.gather_connection(name).await?;
-    let facts = match judge(context, kind, name, &mut manifests) {
-        Some(facts) => facts,
-        None => {
-            let version = version(context, &*resource, &references::secrets_of_connection(name, &resource.spec));
-            let answer = match context.answers.is_good(kind, name, &version) {
-                true => Ok(()),
-                false => ask_brokers(context, &manifests, name).await?,
-            };
-            context.answers.keep(kind, name, version, &answer);
-            ConnectionFacts { answer: Some(answer), ..Default::default() }
-        }
+    let facts = if let Some(facts) = judge(context, kind, name, &mut manifests) {
+        facts
+    } else {
+        let version = version(context, &*resource, &references::secrets_of_connection(name, &resource.spec));
+        let is_known = context.answers.is_good(kind, name, &version);
+        let answer = if is_known { Ok(()) } else { ask_brokers(context, &manifests, name).await? };
+        context.answers.keep(kind, name, version, &answer);
+        ConnectionFacts { answer: Some(answer), ..Default::default() }
     };
     let held = resource.status.clone();
     conclude(context, &*resource, kind, &key, held, facts).await
@@ -112,17 +112,14 @@ pub async fn registry(context: &Context, name: &ResourceName) -> Result<Next, Fa
         return Ok(Next::Never);
     };
     let mut manifests = context.gather_registry(name).await?;
-    let facts = match judge(context, kind, name, &mut manifests) {
-        Some(facts) => facts,
-        None => {
-            let version = version(context, &*resource, &references::secrets_of_registry(name, &resource.spec));
-            let answer = match context.answers.is_good(kind, name, &version) {
-                true => Ok(()),
-                false => ask_registry(context, &manifests, name).await?,
-            };
-            context.answers.keep(kind, name, version, &answer);
-            ConnectionFacts { answer: Some(answer), ..Default::default() }
-        }
+    let facts = if let Some(facts) = judge(context, kind, name, &mut manifests) {
+        facts
+    } else {
+        let version = version(context, &*resource, &references::secrets_of_registry(name, &resource.spec));
+        let is_known = context.answers.is_good(kind, name, &version);
+        let answer = if is_known { Ok(()) } else { ask_registry(context, &manifests, name).await? };
+        context.answers.keep(kind, name, version, &answer);
+        ConnectionFacts { answer: Some(answer), ..Default::default() }
     };
     let held = resource.status.clone();
     conclude(context, &*resource, kind, &key, held, facts).await
@@ -188,7 +185,9 @@ fn judge(context: &Context, kind: Kind, name: &ResourceName, manifests: &mut Man
 /// Puts it on the board, for the Sinks that use it.
 fn answered(context: &Context, kind: Kind, name: &ResourceName, key: &Key, answer: Option<Result<(), Problem>>) {
     if context.board.set_handshake(kind, name, answer) {
-        context.stores.sinks.names_by(key).iter().for_each(|sink| context.queues.sinks.add(sink));
+        for sink in context.stores.sinks.names_by(key) {
+            context.queues.sinks.add(&sink);
+        }
     }
 }
 

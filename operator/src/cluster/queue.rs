@@ -160,13 +160,11 @@ impl Queue {
                 Some(Next::Never) => None,
             };
             let later = pause.map(|pause| Instant::now() + pause);
-            match [again, later].into_iter().flatten().min() {
-                Some(at) => at,
-                None => {
-                    inner.entries.remove(name);
-                    return;
-                }
-            }
+            let Some(at) = [again, later].into_iter().flatten().min() else {
+                inner.entries.remove(name);
+                return;
+            };
+            at
         };
         self.add_at(name, again);
     }
@@ -227,11 +225,11 @@ mod tests {
 
     #[test]
     fn pauses_double_up_to_a_bound_and_differ() {
-        let seconds = |pauses: Pauses, failures, chance| pauses.after(failures, chance).as_secs_f64();
-        let doubled: Vec<_> = [1, 2, 3, 6, 7, 1000].map(|failures| seconds(OF_API, failures, 1.0)).into();
-        assert_eq!(doubled, [1.0, 2.0, 4.0, 32.0, 60.0, 60.0]);
-        assert_eq!([0.0, 0.5, 1.0].map(|chance| seconds(OF_SYSTEMS, 1, chance)), [2.5, 3.75, 5.0]);
-        assert_eq!(seconds(OF_SYSTEMS, 40, 1.0), 120.0);
+        let ms = |pauses: Pauses, failures, chance| pauses.after(failures, chance).as_millis();
+        let doubled = [1, 2, 3, 6, 7, 1000].map(|failures| ms(OF_API, failures, 1.0));
+        assert_eq!(doubled, [1000, 2000, 4000, 32_000, 60_000, 60_000]);
+        assert_eq!([0.0, 0.5, 1.0].map(|chance| ms(OF_SYSTEMS, 1, chance)), [2500, 3750, 5000]);
+        assert_eq!(ms(OF_SYSTEMS, 40, 1.0), 120_000);
     }
 
     #[tokio::test]

@@ -42,12 +42,24 @@ pub async fn serve(
     let (ready, metered) = (Arc::clone(&shared), shared);
     let router = Router::new()
         .route("/livez", get(|| async { "ok\n" }))
-        .route("/readyz", get(move || readiness(Arc::clone(&ready))))
-        .route("/metrics", get(move || measured(Arc::clone(&metered))));
+        .route(
+            "/readyz",
+            get(move || {
+                let answer = readiness(&ready);
+                async move { answer }
+            }),
+        )
+        .route(
+            "/metrics",
+            get(move || {
+                let answer = measured(&metered);
+                async move { answer }
+            }),
+        );
     axum::serve(TcpListener::bind(listen).await?, router).await
 }
 
-async fn readiness(shared: Arc<Shared>) -> (StatusCode, &'static str) {
+fn readiness(shared: &Shared) -> (StatusCode, &'static str) {
     match *shared.leadership.borrow() {
         Leadership::Other => (StatusCode::OK, "ok: another one leads\n"),
         Leadership::Own if shared.stores.are_filled() => (StatusCode::OK, "ok: it leads\n"),
@@ -56,7 +68,7 @@ async fn readiness(shared: Arc<Shared>) -> (StatusCode, &'static str) {
     }
 }
 
-async fn measured(shared: Arc<Shared>) -> impl axum::response::IntoResponse {
+fn measured(shared: &Shared) -> axum::response::Response {
     count(&shared.stores, &shared.metrics);
     let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
     ([(header::CONTENT_TYPE, kind)], shared.metrics.text()).into_response()

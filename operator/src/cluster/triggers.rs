@@ -58,7 +58,7 @@ impl Triggers {
     /// A KafkaConnection has changed.
     pub fn connection(&self, stores: &Stores, change: &Change<KafkaConnection>) {
         let Some(connection) = what_matters(change, |resource| &resource.spec) else { return };
-        self.forget_secrets(stores, change, |name, resource| references::secrets_of_connection(name, &resource.spec));
+        forget_secrets(stores, change, |name, resource| references::secrets_of_connection(name, &resource.spec));
         let name = name_of(connection);
         self.queues.connections.add(&name);
         self.sources_of(stores.sinks.by(&Key::Connection(name)).iter().map(|sink| &**sink));
@@ -67,7 +67,7 @@ impl Triggers {
     /// A SchemaRegistryConnection has changed.
     pub fn registry(&self, stores: &Stores, change: &Change<SchemaRegistryConnection>) {
         let Some(registry) = what_matters(change, |resource| &resource.spec) else { return };
-        self.forget_secrets(stores, change, |name, resource| references::secrets_of_registry(name, &resource.spec));
+        forget_secrets(stores, change, |name, resource| references::secrets_of_registry(name, &resource.spec));
         let name = name_of(registry);
         self.queues.registries.add(&name);
         self.sources_of(stores.sinks.by(&Key::Registry(name)).iter().map(|sink| &**sink));
@@ -76,7 +76,7 @@ impl Triggers {
     /// A SourceConnector has changed.
     pub fn source(&self, stores: &Stores, change: &Change<SourceConnector>) {
         let Some(source) = what_matters(change, |resource| &resource.spec) else { return };
-        self.forget_secrets(stores, change, |name, resource| references::secrets_of_source(name, &resource.spec));
+        forget_secrets(stores, change, |name, resource| references::secrets_of_source(name, &resource.spec));
         let name = name_of(source);
         self.queues.sources.add(&name);
         self.queues.source_statuses.add(&name);
@@ -184,24 +184,25 @@ impl Triggers {
 
     fn sources_of<'a>(&self, sinks: impl Iterator<Item = &'a Sink>) {
         let sources: BTreeSet<_> = sinks.map(|sink| name_of(sink).sibling(&sink.spec.source.name)).collect();
-        sources.iter().for_each(|source| self.queues.sources.add(source));
+        for source in &sources {
+            self.queues.sources.add(source);
+        }
     }
+}
 
-    /// Of Secrets that were named, and are no more.
-    fn forget_secrets<K: Resource>(
-        &self,
-        stores: &Stores,
-        change: &Change<K>,
-        named: impl Fn(&ResourceName, &K) -> Vec<ResourceName>,
-    ) {
-        let old = match change {
-            Change::Applied { old, .. } => old.as_ref(),
-            Change::Deleted(gone) => Some(gone),
-        };
-        for secret in old.map(|old| named(&name_of(&**old), old)).unwrap_or_default() {
-            if !stores.name_secret(&secret) {
-                stores.secrets.forget(&secret);
-            }
+/// Of Secrets that were named, and are no more.
+fn forget_secrets<K: Resource>(
+    stores: &Stores,
+    change: &Change<K>,
+    named: impl Fn(&ResourceName, &K) -> Vec<ResourceName>,
+) {
+    let old = match change {
+        Change::Applied { old, .. } => old.as_ref(),
+        Change::Deleted(gone) => Some(gone),
+    };
+    for secret in old.map(|old| named(&name_of(&**old), old)).unwrap_or_default() {
+        if !stores.name_secret(&secret) {
+            stores.secrets.forget(&secret);
         }
     }
 }

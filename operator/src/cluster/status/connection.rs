@@ -48,6 +48,6 @@ pub fn connection(
     };
     ConnectionStatus {
         observed_generation: generation,
-        conditions: conditions(&before.conditions, generation, &[], ready, now),
+        conditions: conditions(&before.conditions, generation, &[], &ready, now),
     }
 }

@@ -111,10 +111,10 @@ pub fn conditions(
     before: &[Condition],
     generation: Option<i64>,
     verdicts: &[(&str, Verdict)],
-    ready: Verdict,
+    ready: &Verdict,
     now: Timestamp,
 ) -> Vec<Condition> {
-    let worst = verdicts.iter().map(|(_, verdict)| verdict).find(|verdict| !verdict.is_good()).unwrap_or(&ready);
+    let worst = verdicts.iter().map(|(_, verdict)| verdict).find(|verdict| !verdict.is_good()).unwrap_or(ready);
     let mut all = vec![condition(READY, worst)];
     all.extend(verdicts.iter().map(|(kind, verdict)| condition(kind, verdict)));
     let is_true = |kind, said: &Said| condition(kind, &Verdict::Good(said.clone()));

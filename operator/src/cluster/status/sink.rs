@@ -28,17 +28,18 @@ pub fn sink(sink: &Sink, view: &SinkView, now: Timestamp) -> SinkStatus {
     let generation = sink.metadata.generation;
     let name = name_of(sink);
     let of_sink = OfSink { sink, name: &name, view, report: view.report(&name) };
-    if view.facts.is_none() && !before.conditions.is_empty() {
-        // The operator has begun anew, and has not come to it yet.
-        return before;
+    let blocking = of_sink.before_all();
+    if blocking.is_none() && !view.worker.is_known() && !before.conditions.is_empty() {
+        // The operator has begun anew, or its worker has, and it has not come to it yet.
+        let begun = before.begun || of_sink.report.is_some_and(|report| report.begun);
+        return SinkStatus { begun, ..before };
     }
     let verdicts: Vec<_> = FACETS.iter().map(|(facet, kind)| (*kind, of_sink.verdict(*facet))).collect();
     let ready = of_sink.carrying();
-    let blocking = of_sink.before_all();
     let conditions = match blocking {
         // It says more than what follows from it.
-        Some(verdict) => blocked(&before, generation, &verdicts, verdict, now),
-        None => conditions(&before.conditions, generation, &verdicts, ready, now),
+        Some(verdict) => blocked(&before, generation, &verdicts, &verdict, now),
+        None => conditions(&before.conditions, generation, &verdicts, &ready, now),
     };
     let topic = &sink.spec.kafka.topic.name;
     let base = SinkStatus {
@@ -56,11 +57,11 @@ fn blocked(
     before: &SinkStatus,
     generation: Option<i64>,
     verdicts: &[(&str, Verdict)],
-    blocking: Verdict,
+    blocking: &Verdict,
     now: Timestamp,
 ) -> Vec<k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition> {
     let mut all = conditions(&before.conditions, generation, &[], blocking, now);
-    let others = conditions(&before.conditions, generation, verdicts, Verdict::good("", ""), now);
+    let others = conditions(&before.conditions, generation, verdicts, &Verdict::good("", ""), now);
     let facets = others.into_iter().filter(|condition| FACETS.iter().any(|(_, kind)| *kind == condition.type_));
     all.splice(1..1, facets);
     all
@@ -248,6 +249,8 @@ pub(super) fn runtime(worker: &crate::cluster::board::WorkerView) -> Verdict {
 
 /// `0.2s`, `3m`, with how much of the log where that is something.
 fn lag(ms: Option<u64>, bytes: Option<u64>) -> Option<String> {
+    // Who has carried nothing since its worker began, and has nothing to carry, is not behind.
+    let ms = ms.or((bytes == Some(0)).then_some(0));
     let time = ms.map(|ms| time_in_words(Duration::from_millis(ms)));
     let size = bytes.filter(|bytes| *bytes >= 1024).map(size_in_words);
     match (time, size) {
@@ -284,6 +287,7 @@ mod tests {
             (Some(200_000), Some(5 << 20), Some("3m, 5Mi")),
             (Some(8_000_000), Some(3000), Some("2h, 2Ki")),
             (None, Some(3 << 30), Some("3Gi")),
+            (None, Some(0), Some("0.0s")),
             (None, None, None),
         ] {
             assert_eq!(lag(ms, bytes).as_deref(), expected);

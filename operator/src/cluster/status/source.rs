@@ -30,10 +30,15 @@ pub fn source(source: &SourceConnector, view: &SourceView, sinks: ItsSinks, now:
             return SourceConnectorStatus { begun, ..before };
         }
         let verdict = Verdict::coming("Starting", "it has not been looked at yet");
-        let conditions = conditions(&before.conditions, generation, &[], verdict, now);
+        let conditions = conditions(&before.conditions, generation, &[], &verdict, now);
         return SourceConnectorStatus { observed_generation: generation, conditions, begun, sinks: count, ..before };
     };
     let workers: Vec<_> = view.workers.iter().filter(|worker| worker.facts.is_some()).collect();
+    let is_fine = facts.invalid.is_empty() && facts.waiting_for.is_none() && facts.deletion.is_none();
+    if is_fine && !workers.iter().all(|worker| worker.is_known()) && !before.conditions.is_empty() {
+        // The same of one of its workers.
+        return SourceConnectorStatus { begun: before.begun || sinks.begun, ..before };
+    }
     let reached = workers.iter().map(|worker| reached(worker, &format!("source {}", name_of(source))));
     let reached = first(reached).unwrap_or_else(|| match &facts.handshake {
         Some(Ok(())) => Verdict::good("Connected", "the database answers"),
@@ -58,8 +63,8 @@ pub fn source(source: &SourceConnector, view: &SourceView, sinks: ItsSinks, now:
     };
     let conditions = match blocking {
         // It says more than what follows from it.
-        Some(verdict) => conditions(&before.conditions, generation, &[], verdict, now),
-        None => conditions(&before.conditions, generation, &verdicts, ready, now),
+        Some(verdict) => conditions(&before.conditions, generation, &[], &verdict, now),
+        None => conditions(&before.conditions, generation, &verdicts, &ready, now),
     };
     SourceConnectorStatus {
         observed_generation: generation,

@@ -75,7 +75,7 @@ impl Stores {
     pub fn gather(&self, source: &ResourceName) -> Gathered {
         let mut gathered = Gathered::default();
         let Some(own) = self.sources.get(source) else { return gathered };
-        self.put_source(&mut gathered.manifests, &own);
+        Self::put_source(&mut gathered.manifests, &own);
         for sink in self.sinks.by(&Key::Source(source.clone())) {
             if is_held(&*sink, labels::SINK_FINALIZER) {
                 gathered.sinks.insert(name_of(&*sink));
@@ -103,9 +103,9 @@ impl Stores {
     /// them may have its slot or its publication.
     pub fn gather_database(&self, source: &SourceConnector) -> Manifests {
         let mut manifests = Manifests::default();
-        self.put_source(&mut manifests, source);
+        Self::put_source(&mut manifests, source);
         for other in self.sources.by(&Key::Database(source.spec.postgres.database.clone())) {
-            self.put_source(&mut manifests, &other);
+            Self::put_source(&mut manifests, &other);
         }
         for secret in references::secrets_of_source(&name_of(source), &source.spec) {
             self.put_secret(&mut manifests, &secret);
@@ -137,7 +137,7 @@ impl Stores {
         manifests
     }
 
-    fn put_source(&self, manifests: &mut Manifests, source: &SourceConnector) {
+    fn put_source(manifests: &mut Manifests, source: &SourceConnector) {
         let name = name_of(source);
         manifests.sources.insert(name.clone(), located(Kind::SourceConnector, &name, &source.spec));
         since(manifests, Kind::SourceConnector, name, source);
@@ -187,7 +187,7 @@ impl Stores {
             // The slot of a pool is that of the SourceConnector with the pool behind it.
             let (own, its) = (slot(own), slot(&other));
             if name != *source && (own.starts_with(&its) || its.starts_with(&own)) {
-                self.put_source(&mut gathered.manifests, &other);
+                Self::put_source(&mut gathered.manifests, &other);
                 for sink in self.sinks.by(&Key::Source(name)) {
                     self.put_sink(&mut gathered.manifests, &sink);
                 }

@@ -62,12 +62,12 @@ struct Inner<K> {
 }
 
 impl<K> Inner<K> {
-    fn put(&mut self, keys: fn(&K) -> Vec<Key>, name: ResourceName, new: Arc<K>) -> Option<Arc<K>> {
-        let old = self.items.insert(name.clone(), Arc::clone(&new));
+    fn put(&mut self, keys: fn(&K) -> Vec<Key>, name: &ResourceName, new: &Arc<K>) -> Option<Arc<K>> {
+        let old = self.items.insert(name.clone(), Arc::clone(new));
         if let Some(old) = &old {
-            self.forget(keys(old), &name);
+            self.forget(keys(old), name);
         }
-        for key in keys(&new) {
+        for key in keys(new) {
             self.index.entry(key).or_default().insert(name.clone());
         }
         old
@@ -217,7 +217,7 @@ impl<K: Resource> Shelf<K> {
             return None;
         }
         let new = Arc::new(new);
-        let old = inner.put(self.keys, name, Arc::clone(&new));
+        let old = inner.put(self.keys, &name, &new);
         Some(Change::Applied { old, new })
     }
 

@@ -100,7 +100,9 @@ impl Watching {
                 }
                 Err(Unreadable::Gone(name)) => shelf.take_out_unreadable(&name).into_iter().collect(),
             };
-            changes.iter().for_each(|change| trigger(&self.triggers, &self.stores, change));
+            for change in &changes {
+                trigger(&self.triggers, &self.stores, change);
+            }
         }
     }
 
@@ -125,7 +127,9 @@ impl Watching {
             match event {
                 Ok(event) => {
                     let changes = shelf(&self.stores).take_in(&scope, event);
-                    changes.iter().for_each(|change| trigger(&self.triggers, &self.stores, change));
+                    for change in &changes {
+                        trigger(&self.triggers, &self.stores, change);
+                    }
                 }
                 Err(error) => lost(&K::kind(&()), &error),
             }
@@ -139,7 +143,9 @@ impl Watching {
             match event {
                 Ok(event) => {
                     let changes = self.stores.pods.take_in(&scope, event);
-                    changes.iter().for_each(|change| self.triggers.pod(&self.stores, change));
+                    for change in &changes {
+                        self.triggers.pod(&self.stores, change);
+                    }
                 }
                 Err(error) => lost("Pod", &error),
             }
@@ -155,7 +161,9 @@ impl Watching {
             match event {
                 Ok(event) => {
                     let changes = self.stores.secrets.shelf.take_in(&scope, event);
-                    changes.iter().for_each(|change| self.triggers.secret(&self.stores, change));
+                    for change in &changes {
+                        self.triggers.secret(&self.stores, change);
+                    }
                 }
                 Err(error) => lost("Secret", &error),
             }
@@ -193,12 +201,11 @@ enum Unreadable {
 /// The event, if its resource can be read.
 fn readable<K: Resource<DynamicType = ()>>(event: Event<DeserializeGuard<K>>) -> Result<Event<K>, Unreadable> {
     let read = |resource: DeserializeGuard<K>| {
-        resource.0.map(|mut resource| {
-            trim(&mut resource);
-            resource
-        })
+        let mut resource = resource.0.map_err(Box::new)?;
+        trim(&mut resource);
+        Ok(resource)
     };
-    let there = |error: InvalidObject| {
+    let there = |error: Box<InvalidObject>| {
         let name = name_of_unreadable(&error);
         let kind = K::kind(&());
         tracing::error!(
@@ -211,7 +218,7 @@ fn readable<K: Resource<DynamicType = ()>>(event: Event<DeserializeGuard<K>>) ->
         Event::Apply(resource) => Event::Apply(read(resource).map_err(there)?),
         Event::InitApply(resource) => Event::InitApply(read(resource).map_err(there)?),
         Event::Delete(resource) => {
-            let gone = |error: InvalidObject| Unreadable::Gone(name_of_unreadable(&error));
+            let gone = |error: Box<InvalidObject>| Unreadable::Gone(name_of_unreadable(&error));
             Event::Delete(read(resource).map_err(gone)?)
         }
         Event::Init => Event::Init,
