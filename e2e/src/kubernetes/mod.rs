@@ -33,7 +33,7 @@ pub use namespace::{Namespace, condition};
 pub use pod::{Ended, PodRun, is_ready};
 
 /// How long what the cluster does by itself may take: starting a pod, ending one.
-pub const PATIENCE: Duration = Duration::from_secs(90);
+pub const PATIENCE: Duration = Duration::from_mins(3);
 
 /// The product's image, as the rig has brought it to the node.
 pub const IMAGE: &str = "afterbay:dev";

@@ -78,6 +78,18 @@ pub struct WorkerView {
     pub pod: Option<Arc<PodFacts>>,
     /// What it said last, of this pod.
     pub report: Option<Arc<WorkerReport>>,
+    /// Whether this pod has been asked, whatever came of it.
+    pub is_asked: bool,
+}
+
+impl WorkerView {
+    /// Whether all has been looked at that there is to see of it. A new leader begins with nothing.
+    pub fn is_known(&self) -> bool {
+        let Some(facts) = &self.facts else { return false };
+        let is_provided = facts.is_provided || !facts.problems.is_empty();
+        let is_asked = self.is_asked || self.pod.as_ref().is_none_or(|pod| !pod.is_running);
+        self.report.is_some() || is_provided && is_asked
+    }
 }
 
 /// What is known of a Sink.
@@ -199,6 +211,7 @@ impl Board {
             if is_other {
                 // What another pod has said is over.
                 worker.report = None;
+                worker.is_asked = false;
             }
             worker.pod = seen;
             worker.facts.as_ref().map(|facts| facts.sinks.clone()).unwrap_or_default()
@@ -252,6 +265,7 @@ impl Board {
                 _ => Some(true),
             };
             worker.report = Some(Arc::new(report));
+            worker.is_asked = true;
         }
         for sink in &now {
             self.queues.sinks.add(sink);
@@ -267,6 +281,20 @@ impl Board {
             }
             None => {}
         }
+    }
+
+    /// Says that a worker's pod has been asked, and has not answered.
+    pub fn set_unanswered(&self, name: &WorkerName, pod: &str) {
+        let sinks = {
+            let mut inner = self.lock();
+            let worker = inner.worker(name);
+            if worker.is_asked || worker.pod.as_ref().is_none_or(|known| known.name != pod) {
+                return;
+            }
+            worker.is_asked = true;
+            worker.facts.as_ref().map(|facts| facts.sinks.clone()).unwrap_or_default()
+        };
+        self.tell(&name.source, &sinks);
     }
 
     /// Says whether a connection or a registry answers; `None`: there is none of this name, or it has not been asked.

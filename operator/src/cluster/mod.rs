@@ -58,6 +58,10 @@ const AT_ONCE: usize = 8;
 /// Works until it is told to end, or is no leader any more.
 pub async fn operate(arguments: OperatorArguments) -> anyhow::Result<ExitCode> {
     let settings = Settings::new(arguments);
+    let scratch = Scratch::new(&settings.scratch_dir);
+    if settings.owns_scratch {
+        scratch.clean()?;
+    }
     let client = Client::try_default().await.context(
         "cannot find out how to reach the API server; run it in a pod with a service account, or set KUBECONFIG",
     )?;
@@ -96,7 +100,7 @@ pub async fn operate(arguments: OperatorArguments) -> anyhow::Result<ExitCode> {
     let triggers = Arc::new(Triggers::new(Arc::clone(&queues), Arc::clone(&board)));
     let context = Arc::new(Context {
         events: Events::new(client.clone(), &settings.identity),
-        scratch: Scratch::new(&settings.scratch_dir),
+        scratch,
         applied: apply::Memory::default(),
         answers: handshake::Answers::default(),
         memories: source::Memories::default(),

@@ -48,7 +48,10 @@ async fn ask(http: &reqwest::Client, board: &Board, worker: WorkerName, pod: Str
     match report(http, &url).await {
         Ok(report) if report.worker == worker.to_string() => board.set_report(&worker, &pod, report),
         Ok(report) => tracing::warn!("{url} was to be worker {worker}, and is {}", report.worker),
-        Err(error) => tracing::debug!("worker {worker} does not answer: {error}"),
+        Err(error) => {
+            tracing::debug!("worker {worker} does not answer: {error}");
+            board.set_unanswered(&worker, &pod);
+        }
     }
 }
 

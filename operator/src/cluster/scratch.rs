@@ -17,16 +17,31 @@ pub struct Scratch(PathBuf);
 /// A folder of secrets that nobody else can read. It goes, with all that it holds, when it is dropped.
 pub struct Folder(TempDir);
 
+/// How the names of folders begin.
+const PREFIX: &str = "afterbay-scratch-";
+
 impl Scratch {
     /// Below this directory.
     pub fn new(dir: &Path) -> Self {
         Self(dir.to_owned())
     }
 
+    /// Removes what one before, that was killed, has left in a directory that is this operator's alone.
+    pub fn clean(&self) -> Result<(), Failure> {
+        let told = |error| Failure::Scratch { path: self.0.clone(), error };
+        for entry in std::fs::read_dir(&self.0).map_err(told)? {
+            let entry = entry.map_err(told)?;
+            if entry.file_name().to_string_lossy().starts_with(PREFIX) {
+                std::fs::remove_dir_all(entry.path()).map_err(told)?;
+            }
+        }
+        Ok(())
+    }
+
     /// A new folder.
     pub fn folder(&self) -> Result<Folder, Failure> {
         let mut builder = tempfile::Builder::new();
-        builder.prefix("afterbay-").permissions(Permissions::from_mode(0o700));
+        builder.prefix(PREFIX).permissions(Permissions::from_mode(0o700));
         let made = builder.tempdir_in(&self.0).map(Folder);
         made.map_err(|error| Failure::Scratch { path: self.0.clone(), error })
     }
@@ -70,6 +85,8 @@ mod tests {
         assert_eq!(std::fs::read(&path).unwrap(), b"geheim");
         assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
         drop(folder);
+        std::fs::create_dir(dir.path().join("afterbay-scratch-killed")).unwrap();
+        Scratch::new(dir.path()).clean().unwrap();
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
     }
 }

@@ -20,6 +20,8 @@ pub struct Settings {
     pub lease: Option<LeaseSettings>,
     /// Where the operator's own clients read secrets.
     pub scratch_dir: PathBuf,
+    /// Whether that is its own.
+    pub owns_scratch: bool,
     /// Who it is in events and in the Lease.
     pub identity: String,
 }
@@ -68,6 +70,7 @@ impl Settings {
                 name: arguments.lease_name,
                 namespace: arguments.lease_namespace.or(arguments.pod_namespace),
             }),
+            owns_scratch: arguments.scratch_dir.is_some(),
             scratch_dir: arguments.scratch_dir.unwrap_or_else(std::env::temp_dir),
             identity,
         }

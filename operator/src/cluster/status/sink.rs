@@ -28,13 +28,14 @@ pub fn sink(sink: &Sink, view: &SinkView, now: Timestamp) -> SinkStatus {
     let generation = sink.metadata.generation;
     let name = name_of(sink);
     let of_sink = OfSink { sink, name: &name, view, report: view.report(&name) };
-    if view.facts.is_none() && !before.conditions.is_empty() {
-        // The operator has begun anew, and has not come to it yet.
-        return before;
+    let blocking = of_sink.before_all();
+    if blocking.is_none() && !view.worker.is_known() && !before.conditions.is_empty() {
+        // The operator has begun anew, or its worker has, and it has not come to it yet.
+        let begun = before.begun || of_sink.report.is_some_and(|report| report.begun);
+        return SinkStatus { begun, ..before };
     }
     let verdicts: Vec<_> = FACETS.iter().map(|(facet, kind)| (*kind, of_sink.verdict(*facet))).collect();
     let ready = of_sink.carrying();
-    let blocking = of_sink.before_all();
     let conditions = match blocking {
         // It says more than what follows from it.
         Some(verdict) => blocked(&before, generation, &verdicts, &verdict, now),

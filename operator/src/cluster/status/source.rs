@@ -34,6 +34,11 @@ pub fn source(source: &SourceConnector, view: &SourceView, sinks: ItsSinks, now:
         return SourceConnectorStatus { observed_generation: generation, conditions, begun, sinks: count, ..before };
     };
     let workers: Vec<_> = view.workers.iter().filter(|worker| worker.facts.is_some()).collect();
+    let is_fine = facts.invalid.is_empty() && facts.waiting_for.is_none() && facts.deletion.is_none();
+    if is_fine && !workers.iter().all(|worker| worker.is_known()) && !before.conditions.is_empty() {
+        // The same of one of its workers.
+        return SourceConnectorStatus { begun: before.begun || sinks.begun, ..before };
+    }
     let reached = workers.iter().map(|worker| reached(worker, &format!("source {}", name_of(source))));
     let reached = first(reached).unwrap_or_else(|| match &facts.handshake {
         Some(Ok(())) => Verdict::good("Connected", "the database answers"),

@@ -108,6 +108,7 @@ fn well() -> SinkView {
             facts: Some(Arc::new(worker(|_| ()))),
             pod: Some(Arc::new(pod("new"))),
             report: Some(Arc::new(report(|_| ()))),
+            is_asked: true,
         },
     }
 }
@@ -242,8 +243,21 @@ fn a_new_operator_leaves_what_it_knows_nothing_of_as_it_is() {
     let mut sink = orders();
     let known = sink::sink(&sink, &well(), at(100));
     sink.status = Some(known.clone());
-    let nothing = SinkView { facts: None, ..well() };
-    assert_eq!(sink::sink(&sink, &nothing, at(200)), known);
+    let check = |change: fn(&mut SinkView)| {
+        let mut view = well();
+        change(&mut view);
+        assert_eq!(sink::sink(&sink, &view, at(200)), known);
+    };
+    check(|view| *view = SinkView::default());
+    check(|view| view.worker = WorkerView::default());
+    check(|view| {
+        view.worker.report = None;
+        view.worker.is_asked = false;
+    });
+    check(|view| {
+        view.worker.report = None;
+        provides(view, |facts| facts.is_provided = false);
+    });
 }
 
 #[test]
@@ -275,7 +289,8 @@ fn what_is_committed_stays_so_while_nobody_carries() {
     assert_eq!((status.begun, status.lag.as_deref(), status.position.as_deref()), (true, Some("0.2s"), Some("0/10")));
     assert_eq!(status.destination.as_deref(), Some("kafka/events/orders"));
     sink.status = Some(status);
-    let gone = SinkView { worker: WorkerView::default(), ..well() };
+    let mut gone = well();
+    (gone.worker.pod, gone.worker.report) = (None, None);
     let status = sink::sink(&sink, &gone, at(200));
     assert_eq!((status.begun, status.lag, status.position.as_deref()), (true, None, Some("0/10")));
 }
