@@ -5,6 +5,7 @@
 
 mod any_order;
 mod chart;
+mod faults;
 mod image;
 mod install;
 mod operated;
