@@ -2,6 +2,7 @@
 //! about.
 
 mod leader;
+mod node;
 mod worker;
 
 use std::time::Duration;
