@@ -3,6 +3,7 @@
 
 mod leader;
 mod node;
+mod operator;
 mod worker;
 
 use std::time::Duration;
