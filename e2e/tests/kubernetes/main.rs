@@ -10,6 +10,7 @@ mod image;
 mod install;
 mod operated;
 mod operating;
+mod patterns;
 mod quickstart;
 mod quiet;
 mod rig;
