@@ -1,6 +1,7 @@
 //! Whatever fails in the cluster while somebody writes: every change stands once, in order per key, and what is declared comes
 //! about.
 
+mod api_server;
 mod leader;
 mod node;
 mod operator;
