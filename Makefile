@@ -1,9 +1,9 @@
 # The commands of this repository; `make` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help install build lint test test-unit demo bench fire clean-rig
+.PHONY: help install build lint test test-unit test-kubernetes demo bench fire manifests clean-rig
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 install: ## what is missing besides Rust
 	e2e/rig/install.sh
@@ -14,20 +14,30 @@ build: install ## the programs
 lint: install ## formatting and lints
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --all-features -- -D warnings
+	cargo clippy --workspace --test kubernetes --all-features -- -D warnings
 
 # One build for all: the end-to-end tests run the programs of the workspace's own build, which has the fault points.
 fault_points := --features sink-runtime/fault-points
 test: export AFTERBAY_E2E_BIN := $(abspath $(or $(CARGO_TARGET_DIR),target))/debug
-test: lint ## everything, against real parts (KEEP=1 leaves them running)
+test: ## everything, against real parts and in a real cluster (KEEP=1 leaves them running)
+	e2e/rig/install.sh kubernetes
+	e2e/rig/kubernetes/build.sh begin
+	$(MAKE) lint
 	cargo build --workspace --all-targets $(fault_points)
 	@failed=0; set -x; \
 	{ e2e/rig/rig up && cargo test --workspace $(fault_points) --no-fail-fast -- --test-threads=4; } || failed=$$?; \
 	e2e/versions.sh --workspace $(fault_points) || failed=$$?; \
-	$(if $(KEEP),,e2e/rig/rig down || failed=$$?;) exit $$failed
+	$(if $(KEEP),,e2e/rig/rig down || failed=$$?;) \
+	{ e2e/rig/kubernetes/rig fresh && e2e/rig/kubernetes/rig test --test-threads=4; } || failed=$$?; \
+	$(if $(KEEP),,e2e/rig/kubernetes/rig fresh || failed=$$?;) exit $$failed
 
 test-unit: ## what needs no parts
 	cargo test --workspace --lib --bins
 	cargo test -p afterbay-crds -p afterbay-formats -p operator --test '*'
+
+test-kubernetes: ## what runs in a cluster; it stays up (FILTER=image: the tests with that in their names)
+	e2e/rig/install.sh kubernetes
+	e2e/rig/kubernetes/rig test $(FILTER)
 
 demo: ## a shop's tables carried into Kafka, a worker killed, everything counted (KEEP=1 leaves it running)
 	KEEP=$(KEEP) e2e/demo/demo.sh
@@ -38,5 +48,9 @@ bench: ## speed, memory and latency of the release build, into docs/benchmarks.m
 fire: install ## everything around a worker goes wrong, ROUNDS=300 times, into docs/reliability.md
 	KEEP=$(KEEP) e2e/fire.sh $(ROUNDS)
 
-clean-rig: ## ends the parts and removes their data
+manifests: build ## what is made of other files: the chart's definitions, the plain manifests, Argo CD's settings
+	deploy/generate.sh
+
+clean-rig: ## ends the parts and the cluster, and removes their data
 	e2e/rig/rig fresh
+	e2e/rig/kubernetes/rig fresh

@@ -40,9 +40,50 @@ pub fn duration(text: &str) -> Option<Duration> {
     }
 }
 
+/// An amount of a pod's resource (`500m`, `0.5`, `256Mi`, `2`) in billionths, to be held against another one; none where it is
+/// no such amount.
+pub fn amount(text: &str) -> Option<u128> {
+    let number = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
+    let (number, unit) = text.split_at(number);
+    let one: u128 = match unit {
+        "m" => 1_000_000,
+        "" => 1_000_000_000,
+        "k" => 1_000_000_000_000,
+        "M" => 1_000_000_000_000_000,
+        "G" => 1_000_000_000_000_000_000,
+        "T" => 1_000_000_000_000_000_000_000,
+        "Ki" => 1_000_000_000 << 10,
+        "Mi" => 1_000_000_000 << 20,
+        "Gi" => 1_000_000_000 << 30,
+        "Ti" => 1_000_000_000 << 40,
+        _ => return None,
+    };
+    let (whole, fraction) = number.split_once('.').unwrap_or((number, "0"));
+    let is_short = |digits: &str| (1..=18).contains(&digits.len());
+    if !is_short(whole) || !is_short(fraction) {
+        return None;
+    }
+    let scale = 10_u128.pow(u32::try_from(fraction.len()).ok()?);
+    let parts = whole.parse::<u128>().ok()?.checked_mul(scale)?.checked_add(fraction.parse().ok()?)?;
+    // What is less than a billionth makes no difference.
+    Some(parts.checked_mul(one)? / scale)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn amounts_of_resources() {
+        assert_eq!(amount("500m"), amount("0.5"));
+        assert_eq!(amount("2"), Some(2_000_000_000));
+        assert_eq!(amount("1Gi"), amount("1024Mi"));
+        assert_eq!(amount("1.5Gi"), amount("1536Mi"));
+        assert!(amount("999M") < amount("1G") && amount("1G") < amount("1Gi"));
+        for wrong in ["", "m", ".5", "1.", "-1", "1e3", "1 Gi", "1gb", "1.2.3", "9999999999999999999"] {
+            assert_eq!(amount(wrong), None, "{wrong}");
+        }
+    }
 
     #[test]
     fn amounts() {

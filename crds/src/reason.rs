@@ -156,6 +156,10 @@ reasons! {
     SecretUnreadable,
     /// The worker ended and is started again.
     WorkerExited,
+    /// The worker's pod has no place, or cannot be started.
+    WorkerNotStarted,
+    /// A resource is wrong as it is written, or in what it refers to.
+    ManifestInvalid,
     /// The Sink's query is not one that can be carried.
     QueryInvalid,
     /// A row has no result under the Sink's query.

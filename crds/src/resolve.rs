@@ -9,7 +9,9 @@ use secrecy::SecretSlice;
 
 mod by_pattern;
 mod connections;
+pub mod deleted;
 mod formats;
+pub mod handshake;
 pub mod retirement;
 mod rights;
 
@@ -149,7 +151,7 @@ pub struct PublicationSpec {
 pub fn resolve(manifests: &Manifests, settings: &ResolveSettings) -> Vec<Worker> {
     // A worker has the Sinks of one pool; a SourceConnector without Sinks has none.
     let mut sinks = BTreeMap::<_, Vec<_>>::new();
-    for (name, sink) in &manifests.sinks {
+    for (name, sink) in manifests.sinks.iter().filter(|(name, _)| !manifests.left_out.contains(*name)) {
         let source = name.sibling(&sink.spec.source.name);
         sinks.entry(WorkerName { source, pool: sink.spec.pool.clone() }).or_default().push((name, sink));
     }

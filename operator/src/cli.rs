@@ -27,8 +27,12 @@ pub enum Command {
     Validate(ValidateArguments),
     /// Show what a running `afterbay run` carries
     Status(StatusArguments),
+    /// Carry what the resources of a Kubernetes cluster declare
+    Operator(OperatorArguments),
     /// Print the definitions of the resources
     Crds,
+    /// Ask a page of the operator or of a worker whether all is well
+    Probe(ProbeArguments),
 }
 
 /// Which manifests.
@@ -95,6 +99,79 @@ pub struct StatusArguments {
     /// How to tell it
     #[arg(short, long, value_enum, default_value_t)]
     pub output: Output,
+}
+
+/// `afterbay operator`.
+#[derive(Debug, Args)]
+pub struct OperatorArguments {
+    /// Name of this installation, in all names at Kafka; two installations on one Kafka cluster need two
+    #[arg(long, env = "AFTERBAY_INSTANCE", default_value = "default", value_parser = instance)]
+    pub instance: String,
+    /// Namespace to watch; can be given more than once, or as a list with commas. Without it all are watched
+    #[arg(long = "watch-namespace", value_name = "NAMESPACE", env = "AFTERBAY_WATCH_NAMESPACE", value_delimiter = ',')]
+    pub watch_namespaces: Vec<String>,
+    /// Image that workers run from; it holds `sink-runtime`
+    #[arg(long, value_name = "IMAGE", env = "AFTERBAY_WORKER_IMAGE", default_value = DEFAULT_IMAGE)]
+    pub worker_image: String,
+    /// When nodes pull it: Always, IfNotPresent, Never
+    #[arg(long, value_name = "POLICY", env = "AFTERBAY_WORKER_IMAGE_PULL_POLICY", value_parser = ["Always", "IfNotPresent", "Never"])]
+    pub worker_image_pull_policy: Option<String>,
+    /// Secret by which nodes pull it, in the namespaces of the workers; can be given more than once
+    #[arg(
+        long = "worker-image-pull-secret",
+        value_name = "NAME",
+        env = "AFTERBAY_WORKER_IMAGE_PULL_SECRET",
+        value_delimiter = ','
+    )]
+    pub worker_image_pull_secrets: Vec<String>,
+    /// Where probes and metrics are served
+    #[arg(long, value_name = "ADDRESS", env = "AFTERBAY_LISTEN", default_value = "0.0.0.0:8080")]
+    pub listen: std::net::SocketAddr,
+    /// Lease by which one of several operators leads
+    #[arg(long, value_name = "NAME", env = "AFTERBAY_LEASE_NAME", default_value = "afterbay")]
+    pub lease_name: String,
+    /// Its namespace; by default that of this pod
+    #[arg(long, value_name = "NAMESPACE", env = "AFTERBAY_LEASE_NAMESPACE")]
+    pub lease_namespace: Option<String>,
+    /// Lead without a Lease: there is one operator only
+    #[arg(long, env = "AFTERBAY_NO_LEADER_ELECTION")]
+    pub no_leader_election: bool,
+    /// Where secrets are kept in files while the operator's own clients read them; best in memory
+    #[arg(long, value_name = "DIR", env = "AFTERBAY_SCRATCH_DIR")]
+    pub scratch_dir: Option<PathBuf>,
+    /// How to log
+    #[arg(long, value_enum, env = "AFTERBAY_LOG_FORMAT", default_value_t)]
+    pub log_format: LogFormat,
+    /// Namespace of this pod
+    #[arg(long, hide = true, env = "POD_NAMESPACE")]
+    pub pod_namespace: Option<String>,
+    /// Name of this pod
+    #[arg(long, hide = true, env = "POD_NAME")]
+    pub pod_name: Option<String>,
+}
+
+/// The image of this version.
+const DEFAULT_IMAGE: &str = concat!("afterbay:", env!("CARGO_PKG_VERSION"));
+
+/// How to log.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// For people
+    #[default]
+    Text,
+    /// For machines: a JSON object a line
+    Json,
+}
+
+/// `afterbay probe`.
+#[derive(Debug, Args)]
+pub struct ProbeArguments {
+    /// The page, e.g. http://127.0.0.1:8080/readyz
+    #[arg(value_name = "URL")]
+    pub url: String,
+    /// For how long it may answer otherwise, or not at all
+    #[arg(long, value_name = "DURATION", value_parser = duration, default_value = "5s")]
+    pub timeout: Duration,
 }
 
 /// How to tell something.

@@ -22,9 +22,7 @@ pub fn manifests(arguments: &ManifestArguments, may_lack_sinks: bool) -> (Manife
         manifests.lack_files();
     }
     errors.extend(found);
-    errors.extend(validate(&manifests, &arguments.instance));
-    client_settings(&manifests, &mut errors);
-    queries(&mut manifests, &mut errors);
+    errors.extend(judge(&mut manifests, &arguments.instance));
     errors.sort();
     let something = !manifests.kafka_connections.is_empty() || !manifests.sources.is_empty();
     if errors.is_empty() && manifests.sinks.is_empty() && !(may_lack_sinks && something) {
@@ -32,6 +30,15 @@ pub fn manifests(arguments: &ManifestArguments, may_lack_sinks: bool) -> (Manife
         errors.push(place.error("", "there is no Sink in these manifests", "add one, or name its file with -f"));
     }
     (manifests, errors)
+}
+
+/// All that manifests alone show to be wrong, for people, sorted; takes in which tables their queries read.
+pub fn judge(manifests: &mut Manifests, instance: &str) -> Vec<ManifestError> {
+    let mut errors = validate(manifests, instance);
+    client_settings(manifests, &mut errors);
+    queries(manifests, &mut errors);
+    errors.sort();
+    errors
 }
 
 /// Settings that Kafka's client does not take. Of one that must not be there at all that is told, and no more.

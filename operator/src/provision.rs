@@ -1,5 +1,7 @@
 //! Makes what must exist before a worker can run: rights, topics and the publication.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use afterbay_clients::kafka::KafkaError;
 use afterbay_clients::kafka::admin::{Admin, TopicCreation, TopicMetadata};
 use afterbay_clients::postgres::catalogue::publication::{self, Publication};
@@ -8,11 +10,12 @@ use afterbay_clients::postgres::{PostgresError, PostgresErrorKind, SqlClient, qu
 use afterbay_crds::plan::{PostgresConnectionPlan, RelationPlan, SinkPlan, TableName};
 use afterbay_crds::reason::Reason;
 use afterbay_crds::report::Problem;
-use afterbay_crds::resolve::{KafkaProvisioning, PublicationSpec, TopicKind, TopicSpec};
+use afterbay_crds::resolve::{KafkaProvisioning, PublicationSpec, TopicKind, TopicSpec, Worker};
 use afterbay_crds::rights::{AclOperation, AclResource, Right};
 use afterbay_formats::table::TableDescription;
 use afterbay_queries::carried;
 use futures::stream::{self, StreamExt as _};
+use tokio::sync::Mutex;
 
 use crate::topic_fit::{self, Fit, Settings};
 
@@ -29,8 +32,10 @@ pub struct Outcome {
     pub problems: Vec<(String, Problem)>,
     /// What is there but not as wanted, and stops nothing.
     pub warnings: Vec<(String, Problem)>,
-    /// Whether the worker must not run like this.
-    pub forbidden: bool,
+    /// The subjects that must not run like this, as their topics are unfit.
+    pub forbidden: BTreeSet<String>,
+    /// How much was made or changed, by kind: `topic`, `acl`, `publication`.
+    pub writes: BTreeMap<&'static str, u64>,
     /// Whether tables are left out that may become fit; their Sinks tell of it.
     pub pending: bool,
 }
@@ -41,12 +46,39 @@ impl Outcome {
         self.problems.is_empty() && !self.pending
     }
 
+    /// Whether nobody's topics are unfit.
+    pub fn is_allowed(&self) -> bool {
+        self.forbidden.is_empty()
+    }
+
+    fn wrote(&mut self, kind: &'static str, count: usize) {
+        if count > 0 {
+            *self.writes.entry(kind).or_default() += count as u64;
+        }
+    }
+
     /// Whether this subject has a problem, or may have one that could not be looked for: a Sink's topic is not seen
     /// while a connection fails.
     pub fn holds_up(&self, subject: &str) -> bool {
         let hides = |problem: &str| subject.starts_with("sink ") && problem.starts_with("connection ");
         self.problems.iter().any(|(problem, _)| problem == subject || hides(problem))
     }
+}
+
+/// Tries to provide all that a worker needs. `publication` keeps the other pools of its SourceConnector from their publication
+/// meanwhile: two who see that it is not there would both make it.
+pub async fn worker(worker: &Worker, publication: Option<&Mutex<()>>) -> Outcome {
+    let mut outcome = Outcome::default();
+    for cluster in &worker.provisioning.kafka {
+        kafka(cluster, &mut outcome).await;
+    }
+    let _alone = match publication {
+        Some(publication) => Some(publication.lock().await),
+        None => None,
+    };
+    let (connection, spec) = (&worker.plan.source.connection, &worker.provisioning.publication);
+    provide_publication(&worker.name.to_string(), connection, spec, &worker.plan.sinks, &mut outcome).await;
+    outcome
 }
 
 /// Rights and topics of one cluster.
@@ -60,44 +92,49 @@ pub async fn kafka(provisioning: &KafkaProvisioning, outcome: &mut Outcome) {
         return outcome.problems.push((subject, error.problem()));
     }
     // First, since the topics may be looked at by who is given them.
-    if let Some(grants) = &provisioning.grants
-        && let Err(error) = admin.provide_rights(&grants.principal, &grants.rights).await
-    {
-        outcome.problems.push((subject.clone(), error.problem()));
+    if let Some(grants) = &provisioning.grants {
+        match admin.provide_rights(&grants.principal, &grants.rights).await {
+            Ok(given) => outcome.wrote("acl", given),
+            Err(error) => outcome.problems.push((subject.clone(), error.problem())),
+        }
     }
     let fits = topics(&admin, &provisioning.topics, provisioning.as_workers).await;
     for (spec, fit) in provisioning.topics.iter().zip(fits) {
         let subject = spec.sink.as_ref().map_or(subject.clone(), |sink| format!("sink {sink}"));
         match fit {
-            Ok(Fit { unfit, warnings }) => {
+            Ok((Fit { unfit, warnings }, is_new)) => {
+                outcome.wrote("topic", usize::from(is_new));
                 outcome.warnings.extend(warnings.into_iter().map(|problem| (subject.clone(), problem)));
-                outcome.forbidden |= unfit.is_some();
-                outcome.problems.extend(unfit.map(|problem| (subject, problem)));
+                if let Some(problem) = unfit {
+                    outcome.forbidden.insert(subject.clone());
+                    outcome.problems.push((subject, problem));
+                }
             }
             Err(problem) => outcome.problems.push((subject, problem)),
         }
     }
 }
 
-/// Makes topics, or judges those that are there.
-pub async fn topics(admin: &Admin, specs: &[TopicSpec], as_workers: bool) -> Vec<Result<Fit, Problem>> {
+/// Makes topics, or judges those that are there; and whether it was made.
+pub async fn topics(admin: &Admin, specs: &[TopicSpec], as_workers: bool) -> Vec<Result<(Fit, bool), Problem>> {
     let topics: Vec<_> = specs.iter().map(|spec| topic(admin, spec, as_workers)).collect();
     stream::iter(topics).buffered(TOPICS_AT_ONCE).collect().await
 }
 
 /// Makes the topic, or judges the one that is there.
-async fn topic(admin: &Admin, spec: &TopicSpec, as_workers: bool) -> Result<Fit, Problem> {
+async fn topic(admin: &Admin, spec: &TopicSpec, as_workers: bool) -> Result<(Fit, bool), Problem> {
     let told = |error: KafkaError| error.problem();
     let mut found = look_up(admin, spec, as_workers).await?;
-    if found.is_none() {
+    let is_new = found.is_none();
+    if is_new {
         admin.create_topic(&creation(spec)).await.map_err(told)?;
         // Made as it was wanted; but of the progress topic more is wanted than the manifest can say.
         if spec.kind == TopicKind::Progress {
             found = admin.describe_topic(&spec.name).await.map_err(told)?;
         }
     }
-    let Some(found) = found else { return Ok(Fit::default()) };
-    Ok(topic_fit::judge(spec, found, &settings(admin, spec).await.map_err(told)?))
+    let Some(found) = found else { return Ok((Fit::default(), is_new)) };
+    Ok((topic_fit::judge(spec, found, &settings(admin, spec).await.map_err(told)?), is_new))
 }
 
 /// The topic, if it is there. Who may not look is told what he lacks; a worker, what it needs of its topics anyway.
@@ -149,17 +186,20 @@ pub async fn provide_publication(
     }
     let subject = format!("source {source}");
     match managed_publication(connection, spec, sinks).await {
-        Ok(pending) => outcome.pending |= pending,
+        Ok((pending, changed)) => {
+            outcome.pending |= pending;
+            outcome.wrote("publication", usize::from(changed));
+        }
         Err(problem) => outcome.problems.push((subject, problem)),
     }
 }
 
-/// Whether tables were left out.
+/// Whether tables were left out, and whether it was made or altered.
 async fn managed_publication(
     connection: &PostgresConnectionPlan,
     spec: &PublicationSpec,
     sinks: &[SinkPlan],
-) -> Result<bool, Problem> {
+) -> Result<(bool, bool), Problem> {
     let told = |error: afterbay_clients::postgres::PostgresError| error.problem();
     let client = sql::connect(connection).await.map_err(told)?;
     let described = tables::describe_all(&client, &spec.tables).await.map_err(told)?;
@@ -170,12 +210,12 @@ async fn managed_publication(
     let pending = wanted.len() < spec.tables.len();
     let Some(found) = publication::find(&client, &spec.name).await.map_err(told)? else {
         let created = publication::create(&client, &spec.name, &wanted).await;
-        return created.map(|()| pending).map_err(|error| not_made(spec, &error));
+        return created.map(|()| (pending, true)).map_err(|error| not_made(spec, &error));
     };
     let missing: Vec<_> =
         wanted.into_iter().filter(|table| !found.tables.iter().any(|held| held.table == *table)).collect();
     if missing.is_empty() || found.all_tables {
-        return Ok(pending);
+        return Ok((pending, false));
     }
     if !found.owned {
         return Err(Reason::PublicationNotOwned.problem(
@@ -184,7 +224,7 @@ async fn managed_publication(
         ));
     }
     let added = publication::add_tables(&client, &spec.name, &missing, LOCK_TIMEOUT_MS).await;
-    added.map(|()| pending).map_err(|error| not_made(spec, &error))
+    added.map(|()| (pending, true)).map_err(|error| not_made(spec, &error))
 }
 
 /// Has the publication hold tables of a Sink by patterns, each of which is there and fit; what is refused. One that cannot

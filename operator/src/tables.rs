@@ -9,10 +9,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use afterbay_clients::kafka::KafkaError;
 use afterbay_clients::kafka::admin::Admin;
 use afterbay_clients::postgres::catalogue::{collation, server, table as catalogue};
-use afterbay_clients::postgres::{PostgresError, SqlClient, quote, sql};
+use afterbay_clients::postgres::{Lsn, PostgresError, SqlClient, quote, sql};
 use afterbay_crds::plan::{Plan, RelationPlan, SinkPlan, TableName};
 use afterbay_crds::reason::Reason;
-use afterbay_crds::report::Problem;
+use afterbay_crds::report::{Problem, SinkReport, SinkState};
 use afterbay_crds::resolve::{ByPattern, Worker};
 use afterbay_formats::chunk_key::ChunkKey;
 use afterbay_formats::table::TableDescription;
@@ -72,6 +72,15 @@ pub enum Joining {
     Later,
     /// None may.
     None,
+}
+
+/// Whether a Sink carries, and has committed all before this position; one that is paused has nothing to do.
+pub fn has_settled(sink: &SinkReport, target: u64) -> bool {
+    if sink.state == SinkState::Paused {
+        return true;
+    }
+    let settled = sink.settled.as_deref().and_then(|settled| settled.parse::<Lsn>().ok());
+    sink.state == SinkState::Running && settled.is_some_and(|settled| settled.0 >= target)
 }
 
 /// Whether a worker has Sinks by patterns.
@@ -250,7 +259,7 @@ async fn topics(worker: &Worker, sink: usize, new: &[RelationPlan]) -> Result<Ve
     let verdicts = provision::topics(&admin, &specs, cluster.as_workers).await;
     let refused = new.iter().zip(verdicts).filter_map(|(relation, verdict)| {
         let problem = match verdict {
-            Ok(fit) => fit.unfit?,
+            Ok((fit, _)) => fit.unfit?,
             Err(problem) => problem,
         };
         Some((relation.table.clone(), problem))
@@ -259,6 +268,16 @@ async fn topics(worker: &Worker, sink: usize, new: &[RelationPlan]) -> Result<Ve
 }
 
 impl Choice {
+    /// Whether a table that the Sink carries is not there any more, or does not match. The last changes of it are in the log, and
+    /// come out of it only while the worker goes on as it is.
+    pub fn loses(&self, plan: &SinkPlan) -> bool {
+        let stays = |table: &TableName| {
+            self.relations.iter().any(|relation| relation.table == *table)
+                || self.left_out.iter().any(|left_out| left_out.table == *table)
+        };
+        !plan.relations.iter().all(|relation| stays(&relation.table))
+    }
+
     /// Of these tables none is carried, and why.
     pub fn leave_out(&mut self, refused: Vec<(TableName, Problem)>) {
         for (table, problem) in refused {

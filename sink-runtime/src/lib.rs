@@ -3,11 +3,13 @@
 //! The way of a change: [`source`] → [`feed`] → [`sink`] (envelope, encoding, partition) → a Kafka transaction, whose
 //! course the pure [`protocol`] decides. Imports point that way and never back.
 
+pub mod begun;
 pub mod change;
 pub mod fault;
 pub mod feed;
 pub mod history;
 pub mod kept_columns;
+pub mod outcome;
 pub mod position;
 pub mod protocol;
 pub mod retire;

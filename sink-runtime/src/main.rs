@@ -1,7 +1,7 @@
 //! `sink-runtime --plan FILE`: runs one worker. `sink-runtime --retire FILE`: takes away what deleted Sinks and SourceConnectors
 //! leave, and says on standard output what came of it.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use afterbay_crds::plan::{PLAN_VERSION, Plan};
@@ -9,8 +9,8 @@ use afterbay_crds::retirement::{RETIREMENT_VERSION, RetirementPlan};
 use anyhow::Context as _;
 use clap::Parser;
 use serde::de::DeserializeOwned;
-use sink_runtime::retire;
 use sink_runtime::worker::{self, Exit};
+use sink_runtime::{begun, outcome, retire};
 use tokio::io::AsyncReadExt as _;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
@@ -30,9 +30,15 @@ struct Arguments {
     /// The resolved plan of this worker (JSON)
     #[arg(long, value_name = "FILE", required_unless_present = "retire")]
     plan: Option<PathBuf>,
+    /// Which Sinks have committed before: a JSON list of their names (<namespace>/<name>), beside what the plan knows
+    #[arg(long, value_name = "FILE", requires = "plan")]
+    begun: Option<PathBuf>,
     /// Take away what deleted Sinks and SourceConnectors leave: progress records, slots, publications (JSON)
     #[arg(long, value_name = "FILE", conflicts_with = "plan")]
     retire: Option<PathBuf>,
+    /// Where to write what came of it, in at most 4096 bytes, beside standard output
+    #[arg(long, value_name = "FILE", requires = "retire")]
+    outcome: Option<PathBuf>,
 }
 
 fn main() -> ExitCode {
@@ -41,13 +47,13 @@ fn main() -> ExitCode {
     // Of rustls' providers one is chosen, or it would not know which. It can only fail where one is chosen already.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let wanted = match (&arguments.plan, &arguments.retire) {
-        (Some(plan), _) => read(plan, PLAN_VERSION).map(|plan| Wanted::Worker(Box::new(plan))),
+        (Some(plan), _) => worker_plan(plan, arguments.begun.as_deref()).map(|plan| Wanted::Worker(Box::new(plan))),
         (None, Some(plan)) => read(plan, RETIREMENT_VERSION).map(Wanted::Retirement),
         (None, None) => Err(anyhow::anyhow!("there is no plan")),
     };
     let plan = match wanted {
         Ok(Wanted::Worker(plan)) => plan,
-        Ok(Wanted::Retirement(plan)) => return retire(plan),
+        Ok(Wanted::Retirement(plan)) => return retire(plan, arguments.outcome.as_deref()),
         Err(error) => {
             tracing::error!(reason = "PlanInvalid", "{error:#}");
             return ExitCode::from(EXIT_PLAN);
@@ -80,7 +86,15 @@ enum Wanted {
     Retirement(RetirementPlan),
 }
 
-fn read<P: DeserializeOwned>(path: &std::path::Path, of: u32) -> anyhow::Result<P> {
+fn worker_plan(path: &Path, begun_file: Option<&Path>) -> anyhow::Result<Plan> {
+    let mut plan = read(path, PLAN_VERSION)?;
+    if let Some(file) = begun_file {
+        begun::apply(&mut plan, &begun::read(file)?);
+    }
+    Ok(plan)
+}
+
+fn read<P: DeserializeOwned>(path: &Path, of: u32) -> anyhow::Result<P> {
     let text = std::fs::read(path).with_context(|| format!("cannot read the plan {}", path.display()))?;
     let version: serde_json::Value = serde_json::from_slice(&text).context("the plan is not JSON")?;
     anyhow::ensure!(
@@ -99,7 +113,7 @@ fn run(plan: Plan) -> anyhow::Result<Exit> {
 }
 
 /// Ends with 0 where nothing stays behind. Told to end, it ends at once: what is not done can be done again.
-fn retire(plan: RetirementPlan) -> ExitCode {
+fn retire(plan: RetirementPlan, outcome_file: Option<&Path>) -> ExitCode {
     let done = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().map(|runtime| {
         let done = runtime.block_on(async {
             tokio::select! {
@@ -115,6 +129,9 @@ fn retire(plan: RetirementPlan) -> ExitCode {
         let Some(done) = done else { return Ok(false) };
         let whole = done.left.is_empty();
         println!("{}", serde_json::to_string(&done)?);
+        if let Some(file) = outcome_file {
+            outcome::write(file, &done).with_context(|| format!("cannot write the outcome {}", file.display()))?;
+        }
         Ok(whole)
     });
     match told {

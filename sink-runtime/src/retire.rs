@@ -70,10 +70,8 @@ async fn tried<F: Future<Output = Result<(), Problem>>>(mut attempt: impl FnMut(
 }
 
 fn stays(subject: String, what: &str, problem: &Problem) -> LeftBehind {
-    let problem = Reason::LeftBehind.problem(
-        format!("{what} may stay behind: {} ({})", problem.message, problem.reason),
-        format!("{}; then give --prune once more", problem.hint),
-    );
+    let message = format!("{what} may stay behind: {} ({})", problem.message, problem.reason);
+    let problem = Reason::LeftBehind.problem(message, problem.hint.clone());
     LeftBehind { subject, problem }
 }
 

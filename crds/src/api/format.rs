@@ -58,6 +58,7 @@ pub struct PartFormat {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Avro {
     /// The SchemaRegistryConnection, in the same namespace.
+    #[schemars(length(min = 1, max = 63))]
     pub registry: String,
     /// The fullname of the key's record; `row` without it. Goes with `valueFullname`.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -87,6 +88,7 @@ pub struct Avro {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct PartAvro {
     /// The SchemaRegistryConnection, in the same namespace.
+    #[schemars(length(min = 1, max = 63))]
     pub registry: String,
     /// The fullname of the record; `row` for keys and `envelope` for values without it.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -6,7 +6,7 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::references::{CertificateAndKeyRef, CertificateRef, PasswordRef};
+use super::references::{CertificateAndKeyRef, CertificateRef, PasswordRef, settings};
 use super::status::ConnectionStatus;
 
 /// A Kafka cluster, how to reach it, and who the workers are there.
@@ -19,14 +19,24 @@ use super::status::ConnectionStatus;
     status = "ConnectionStatus",
     category = "afterbay",
     shortname = "kafkaconn",
+    printcolumn(name = "Servers", type_ = "string", json_path = ".spec.bootstrapServers", description = "Brokers to begin with"),
+    printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].status", description = "Whether the brokers answer"),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp", description = "Since when it is there"),
+    printcolumn(name = "Reason", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].reason", description = "Why it is ready, or not", priority = "1"),
+    printcolumn(name = "Message", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].message", description = "The same in a sentence", priority = "1"),
     derive = "PartialEq",
     doc = "A Kafka cluster, how to reach it, and who the workers are there.",
     validation = Rule::new("self.metadata.name.size() <= 63 && self.metadata.name.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?$')").message("the name must be a DNS label: up to 63 lower-case letters, digits and dashes"),
     validation = Rule::new("!has(self.spec.acls) || !self.spec.acls.manage || has(self.spec.acls.principal) || (has(self.spec.authentication) && self.spec.authentication.type != 'tls')").message("acls.manage needs acls.principal, unless authentication names a user")
 )]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[x_kube(
+    validation = Rule::new("self.namePrefix == oldSelf.namePrefix").message("namePrefix cannot change, as the Sinks would not find what they have committed: make another KafkaConnection, and other Sinks").field_path(".namePrefix"),
+    validation = Rule::new("(has(self.progressTopic.name) ? self.progressTopic.name : '') == (has(oldSelf.progressTopic.name) ? oldSelf.progressTopic.name : '')").message("progressTopic.name cannot change, as the Sinks would not find what they have committed: make another KafkaConnection, and other Sinks").field_path(".progressTopic.name")
+)]
 pub struct KafkaConnectionSpec {
     /// Brokers to begin with, `host:port` separated by commas.
+    #[schemars(length(min = 1, max = 16384))]
     pub bootstrap_servers: String,
     /// Encryption; without it the connection is plain text.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -50,6 +60,7 @@ pub struct KafkaConnectionSpec {
     pub name_prefix: String,
     /// Further settings of the Kafka clients (librdkafka's names). Those that Afterbay owns are refused by name.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(schema_with = "settings")]
     pub config: BTreeMap<String, String>,
 }
 
@@ -64,6 +75,7 @@ pub fn default_name_prefix() -> String {
 pub struct Tls {
     /// Authorities to trust; an empty list means those of the system.
     #[serde(default)]
+    #[schemars(length(max = 64))]
     pub trusted_certificates: Vec<CertificateRef>,
 }
 
@@ -79,6 +91,7 @@ pub struct Authentication {
     pub r#type: AuthenticationType,
     /// The user (all but `tls`).
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 1024))]
     pub username: Option<String>,
     /// The user's password (all but `tls`).
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -115,6 +128,7 @@ pub struct Acls {
     /// For whom the brokers take the workers: `User:afterbay`. By default `User:` and the user of `authentication`; needed
     /// with client certificates, whose names the brokers make.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 1024))]
     pub principal: Option<String>,
 }
 
@@ -124,6 +138,7 @@ pub struct Acls {
 pub struct ProgressTopic {
     /// Its name; by default made of prefix, instance, namespace and the connection's name.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 249), regex(pattern = r"^[a-zA-Z0-9._-]+$"))]
     pub name: Option<String>,
     /// Replicas, when it is made; by default the broker's.
     #[serde(skip_serializing_if = "Option::is_none")]

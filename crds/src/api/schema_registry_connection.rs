@@ -17,6 +17,11 @@ use super::status::ConnectionStatus;
     status = "ConnectionStatus",
     category = "afterbay",
     shortname = "registryconn",
+    printcolumn(name = "URL", type_ = "string", json_path = ".spec.url", description = "Where it is"),
+    printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].status", description = "Whether it answers"),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp", description = "Since when it is there"),
+    printcolumn(name = "Reason", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].reason", description = "Why it is ready, or not", priority = "1"),
+    printcolumn(name = "Message", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].message", description = "The same in a sentence", priority = "1"),
     derive = "PartialEq",
     doc = "A schema registry, how to reach it, and who its users are.",
     validation = Rule::new("self.metadata.name.size() <= 63 && self.metadata.name.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?$')").message("the name must be a DNS label: up to 63 lower-case letters, digits and dashes")
@@ -41,6 +46,7 @@ pub struct SchemaRegistryConnectionSpec {
 pub struct RegistryTls {
     /// Authorities to trust; an empty list means those of the system.
     #[serde(default)]
+    #[schemars(length(max = 64))]
     pub trusted_certificates: Vec<CertificateRef>,
 }
 
@@ -64,6 +70,7 @@ pub struct RegistryAuthentication {
 pub struct RegistryBasic {
     /// The user's name.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 1024))]
     pub username: Option<String>,
     /// The user's name, from a Secret.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -7,6 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::format::Format;
+use super::references::settings;
 use super::source_connector::DesiredState;
 use super::status::SinkStatus;
 use crate::names::DEFAULT_POOL;
@@ -21,9 +22,25 @@ use crate::plan::{Compression, DeletionPolicy, Envelope, OnTruncate, SchemaChang
     namespaced,
     status = "SinkStatus",
     category = "afterbay",
+    shortname = "sk",
+    printcolumn(name = "Source", type_ = "string", json_path = ".spec.source.name", description = "The SourceConnector"),
+    printcolumn(name = "Destination", type_ = "string", json_path = ".status.destination", description = "Where it goes"),
+    printcolumn(name = "Status", type_ = "string", json_path = ".status.state", description = "What it does: created, starting, snapshotting, running, paused, stalled"),
+    printcolumn(name = "Lag", type_ = "string", json_path = ".status.lag", description = "How far it is behind"),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp", description = "Since when it is there"),
+    printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].status", description = "Whether it carries, or is paused on purpose"),
+    printcolumn(name = "Position", type_ = "string", json_path = ".status.position", description = "What is committed of the source's log", priority = "1"),
+    printcolumn(name = "Reason", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].reason", description = "Why it is ready, or not", priority = "1"),
+    printcolumn(name = "Message", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].message", description = "The same in a sentence", priority = "1"),
     derive = "PartialEq",
     doc = "A table, carried into a Kafka topic: every committed change stands there once.",
-    validation = Rule::new("self.metadata.name.size() <= 63 && self.metadata.name.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?$')").message("the name must be a DNS label: up to 63 lower-case letters, digits and dashes")
+    validation = Rule::new("self.metadata.name.size() <= 63 && self.metadata.name.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?$')").message("the name must be a DNS label: up to 63 lower-case letters, digits and dashes"),
+    validation = Rule::new("!has(oldSelf.status) || !has(oldSelf.status.begun) || !oldSelf.status.begun || self.spec.source.name == oldSelf.spec.source.name").message("source.name cannot change once the Sink has begun, as its progress is a place in that source's log: make another Sink").field_path(".spec.source.name"),
+    validation = Rule::new("!has(oldSelf.status) || !has(oldSelf.status.begun) || !oldSelf.status.begun || has(self.spec.source.tables) == has(oldSelf.spec.source.tables)").message("source.table and source.tables cannot take each other's place once the Sink has begun: make another Sink").field_path(".spec.source"),
+    validation = Rule::new("!has(oldSelf.status) || !has(oldSelf.status.begun) || !oldSelf.status.begun || self.spec.pool == oldSelf.spec.pool").message("pool cannot change once the Sink has begun, as each pool has a place of its own in the source's log: make another Sink").field_path(".spec.pool"),
+    validation = Rule::new("!has(oldSelf.status) || !has(oldSelf.status.begun) || !oldSelf.status.begun || self.spec.kafka.connection == oldSelf.spec.kafka.connection").message("kafka.connection cannot change once the Sink has begun, as its progress stands there: make another Sink").field_path(".spec.kafka.connection"),
+    validation = Rule::new("!has(oldSelf.status) || !has(oldSelf.status.begun) || !oldSelf.status.begun || self.spec.kafka.topic.name == oldSelf.spec.kafka.topic.name").message("kafka.topic.name cannot change once the Sink has begun, as what the topic holds belongs to its progress: make another Sink").field_path(".spec.kafka.topic.name"),
+    validation = Rule::new("!has(oldSelf.status) || !has(oldSelf.status.begun) || !oldSelf.status.begun || (has(self.spec.kafka.transactionalIdPrefix) ? self.spec.kafka.transactionalIdPrefix : '') == (has(oldSelf.spec.kafka.transactionalIdPrefix) ? oldSelf.spec.kafka.transactionalIdPrefix : '')").message("kafka.transactionalIdPrefix cannot change once the Sink has begun, as it would not fence what runs under the old name: make another Sink").field_path(".spec.kafka.transactionalIdPrefix")
 )]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[x_kube(
@@ -39,13 +56,8 @@ use crate::plan::{Compression, DeletionPolicy, Envelope, OnTruncate, SchemaChang
     validation = Rule::new("has(self.source.tables) == self.kafka.topic.name.contains('{table}')").message("with source.tables topic.name must contain {table}, and without it cannot"),
     validation = Rule::new("has(self.source.tables) || !self.kafka.topic.name.contains('{schema}')").message("{schema} goes with source.tables"),
     validation = Rule::new("!has(self.source.tables) || self.kafka.topic.name.contains('{schema}') || self.source.tables.filter(pattern, !pattern.startsWith('!')).all(pattern, pattern.matches('^(\"[^\"]*\"|[^\".*?])*[.]') && pattern.startsWith(self.source.tables.filter(first, !first.startsWith('!'))[0].find('^(\"[^\"]*\"|[^\".])*[.]')))").message("tables of more than one schema can match: topic.name must contain {schema}"),
-    validation = Rule::new("has(self.source.tables) == has(oldSelf.source.tables)").message("source.table and source.tables cannot take each other's place: make another Sink"),
-    validation = Rule::new("has(self.kafka.transactionalIdPrefix) == has(oldSelf.kafka.transactionalIdPrefix) && (!has(self.kafka.transactionalIdPrefix) || self.kafka.transactionalIdPrefix == oldSelf.kafka.transactionalIdPrefix)").message("kafka.transactionalIdPrefix cannot change, as the Sink would not fence what runs under the old name: make another Sink"),
     validation = Rule::new("!has(self.source.tables) || !has(self.retainHistory) && !has(self.source.startAt) && self.schemaChanges == 'Follow'").message("retainHistory, source.startAt and schemaChanges: Freeze do not go with source.tables, whose tables come and go"),
-    validation = Rule::new("!has(self.retainHistory) || duration(self.retainHistory) >= duration('1s') && duration(self.retainHistory) <= duration('720h')").message("retainHistory must be from 1s to 720h"),
-    validation = Rule::new("self.source.name == oldSelf.source.name").message("source.name cannot change: make another Sink"),
-    validation = Rule::new("self.pool == oldSelf.pool").message("pool cannot change, as each pool has a place of its own in the source's log: make another Sink"),
-    validation = Rule::new("self.kafka.connection == oldSelf.kafka.connection && self.kafka.topic.name == oldSelf.kafka.topic.name").message("kafka.connection and kafka.topic.name cannot change: make another Sink")
+    validation = Rule::new("!has(self.retainHistory) || duration(self.retainHistory) >= duration('1s') && duration(self.retainHistory) <= duration('720h')").message("retainHistory must be from 1s to 720h")
 )]
 pub struct SinkSpec {
     /// Whether it carries; paused it keeps its place, and the database keeps its log for it.
@@ -98,6 +110,7 @@ fn default_snapshot() -> bool {
 )]
 pub struct SinkSource {
     /// The SourceConnector, in the same namespace.
+    #[schemars(length(min = 1, max = 63))]
     pub name: String,
     /// The table, `schema.table`; quoted as in SQL where needed. This, `tables` or `query`.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -155,7 +168,7 @@ pub struct StartAt {
 pub struct Key {
     /// Its columns, in order.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 256))]
+    #[schemars(length(min = 1, max = 256), inner(length(min = 1, max = 63)))]
     pub columns: Option<Vec<String>>,
     /// With `source.tables`: the columns of each table's primary key, in its order.
     #[serde(default)]
@@ -170,6 +183,7 @@ pub struct Key {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct KafkaSink {
     /// The KafkaConnection, in the same namespace.
+    #[schemars(length(min = 1, max = 63))]
     pub connection: String,
     /// The topic.
     pub topic: Topic,
@@ -206,7 +220,8 @@ pub struct KafkaSink {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Topic {
-    /// Its name.
+    /// Its name; with `source.tables` it holds `{table}`, and where needed `{schema}`.
+    #[schemars(length(min = 1, max = 512))]
     pub name: String,
     /// Partitions; by default the broker's.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -218,6 +233,7 @@ pub struct Topic {
     pub replication_factor: Option<i32>,
     /// Settings of the topic.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(schema_with = "settings")]
     pub config: BTreeMap<String, String>,
 }
 

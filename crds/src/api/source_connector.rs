@@ -1,9 +1,12 @@
 //! SourceConnector: where changes come from.
 
+use std::collections::BTreeMap;
+
 use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::pod::{Foreign, Resources, Toleration, foreign, foreign_list, words};
 use super::references::{CertificateRef, PasswordRef};
 use super::status::SourceConnectorStatus;
 use crate::plan::{DeletionPolicy, OnSlotLoss, PostgresTlsMode, SnapshotMode};
@@ -18,9 +21,19 @@ use crate::plan::{DeletionPolicy, OnSlotLoss, PostgresTlsMode, SnapshotMode};
     status = "SourceConnectorStatus",
     category = "afterbay",
     shortname = "source",
+    shortname = "sourceconn",
+    printcolumn(name = "Database", type_ = "string", json_path = ".spec.postgres.database", description = "The database"),
+    printcolumn(name = "Sinks", type_ = "integer", json_path = ".status.sinks", description = "How many Sinks it has"),
+    printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].status", description = "Whether all its workers run, and read the database"),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp", description = "Since when it is there"),
+    printcolumn(name = "State", type_ = "string", json_path = ".spec.state", description = "What is wanted of it", priority = "1"),
+    printcolumn(name = "Reason", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].reason", description = "Why it is ready, or not", priority = "1"),
+    printcolumn(name = "Message", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].message", description = "The same in a sentence", priority = "1"),
     derive = "PartialEq",
     doc = "A database whose changes are carried into Sinks.",
-    validation = Rule::new("self.metadata.name.size() <= 63 && self.metadata.name.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?$')").message("the name must be a DNS label: up to 63 lower-case letters, digits and dashes")
+    validation = Rule::new("self.metadata.name.size() <= 63 && self.metadata.name.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?$')").message("the name must be a DNS label: up to 63 lower-case letters, digits and dashes"),
+    validation = Rule::new("!has(oldSelf.status) || !has(oldSelf.status.begun) || !oldSelf.status.begun || self.spec.postgres.database == oldSelf.spec.postgres.database").message("postgres.database cannot change once a Sink has begun, whose progress is a place in the log of that server: make another SourceConnector, and other Sinks").field_path(".spec.postgres.database"),
+    validation = Rule::new("!has(oldSelf.status) || !has(oldSelf.status.begun) || !oldSelf.status.begun || (has(self.spec.postgres.slot.name) ? self.spec.postgres.slot.name : '') == (has(oldSelf.spec.postgres.slot.name) ? oldSelf.spec.postgres.slot.name : '')").message("postgres.slot.name cannot change once a Sink has begun, as another slot does not keep the log for it: make another SourceConnector, and other Sinks").field_path(".spec.postgres.slot.name")
 )]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct SourceConnectorSpec {
@@ -58,6 +71,7 @@ pub enum DesiredState {
 pub struct PostgresSource {
     /// The server.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 253))]
     pub host: Option<String>,
     /// Its port; without it 5432.
     // No default in the schema: beside `hosts`, of which each has its own, it would look like one that was written.
@@ -66,8 +80,10 @@ pub struct PostgresSource {
     pub port: Option<i32>,
     /// Several servers, of which the primary is found.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16))]
     pub hosts: Vec<Host>,
     /// The database.
+    #[schemars(length(min = 1, max = 63))]
     pub database: String,
     /// The role that reads it.
     pub authentication: PostgresAuthentication,
@@ -103,6 +119,7 @@ pub fn default_port() -> i32 {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Host {
     /// The server.
+    #[schemars(length(min = 1, max = 253))]
     pub host: String,
     /// Its port.
     #[serde(default = "default_port")]
@@ -115,6 +132,7 @@ pub struct Host {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct PostgresAuthentication {
     /// The role; it needs `REPLICATION`, and `SELECT` on the tables.
+    #[schemars(length(min = 1, max = 63))]
     pub username: String,
     /// Its password; none where the server asks for none.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -130,6 +148,7 @@ pub struct PostgresTls {
     pub mode: PostgresTlsMode,
     /// Authorities to trust; an empty list means those of the system.
     #[serde(default)]
+    #[schemars(length(max = 64))]
     pub trusted_certificates: Vec<CertificateRef>,
 }
 
@@ -143,6 +162,7 @@ fn default_mode() -> PostgresTlsMode {
 pub struct Publication {
     /// Its name; by default `afterbay_` and the SourceConnector's name, with underscores for dashes.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 63))]
     pub name: Option<String>,
     /// Whether it is made, and altered to hold the tables in use.
     #[serde(default = "default_managed")]
@@ -166,6 +186,7 @@ pub struct Slot {
     /// Its name; by default `afterbay_` and the SourceConnector's name, with underscores for dashes. It is that of the pool
     /// `default`; another pool's is this one with `_` and the pool behind it.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 63), regex(pattern = r"^[a-z0-9_]+$"))]
     pub name: Option<String>,
     /// What Sinks do whose next changes it cannot give any more, as it was dropped, invalidated or moved on.
     #[serde(default)]
@@ -198,14 +219,49 @@ impl Default for Snapshot {
     }
 }
 
-/// The worker.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+/// The workers: one for each pool that has Sinks, all alike.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[x_kube(validation = Rule::new("quantity(self.memory).compareTo(quantity('8Mi')) >= 0").message("memory must be at least 8Mi, and 2Mi for each Sink; 64Mi is the default"))]
 pub struct Worker {
     /// What the queues and buffers of each worker, of which there is one for each pool, may hold in all: a number of bytes, or with `Ki`, `Mi`, `Gi`. At
     /// least `8Mi`, and `2Mi` for each Sink.
     #[serde(default = "default_memory")]
+    #[schemars(length(max = 32), regex(pattern = r"^[0-9]+(k|M|G|Ki|Mi|Gi)?$"))]
     pub memory: String,
+    /// What the worker's pod asks of its node, and may use at most. What is not given of it: `50m` of processor time, and as the limit of
+    /// memory what a worker of that `memory` with so many Sinks can come to take, of which it asks for half.
+    #[serde(default)]
+    pub resources: Resources,
+    /// Labels that a node must have for the worker's pod.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(schema_with = "words")]
+    pub node_selector: BTreeMap<String, String>,
+    /// Taints of nodes that the worker's pod does not mind.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 32))]
+    pub tolerations: Vec<Toleration>,
+    /// Which nodes, and which neighbours, the worker's pod wants or avoids: `nodeAffinity`, `podAffinity`,
+    /// `podAntiAffinity`, as in a pod.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "foreign")]
+    pub affinity: Option<Foreign>,
+    /// How the workers' pods are spread over zones or nodes, as in a pod. Workers bear the label `afterbay.dev/source`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(schema_with = "foreign_list")]
+    pub topology_spread_constraints: Vec<Foreign>,
+    /// The PriorityClass of the worker's pod.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 253))]
+    pub priority_class_name: Option<String>,
+    /// Labels of the worker's pod, beside Afterbay's own.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(schema_with = "words")]
+    pub pod_labels: BTreeMap<String, String>,
+    /// Annotations of the worker's pod, beside Afterbay's own.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(schema_with = "words")]
+    pub pod_annotations: BTreeMap<String, String>,
 }
 
 fn default_memory() -> String {
@@ -214,6 +270,16 @@ fn default_memory() -> String {
 
 impl Default for Worker {
     fn default() -> Self {
-        Self { memory: default_memory() }
+        Self {
+            memory: default_memory(),
+            resources: Resources::default(),
+            node_selector: BTreeMap::new(),
+            tolerations: Vec::new(),
+            affinity: None,
+            topology_spread_constraints: Vec::new(),
+            priority_class_name: None,
+            pod_labels: BTreeMap::new(),
+            pod_annotations: BTreeMap::new(),
+        }
     }
 }

@@ -31,6 +31,9 @@ pub struct SourceConnectorStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
     pub conditions: Vec<Condition>,
+    /// Whether one of its Sinks has ever committed: from then on database and slot are what the progress is about.
+    #[serde(default)]
+    pub begun: bool,
     /// How many Sinks it has.
     #[serde(default)]
     pub sinks: i32,

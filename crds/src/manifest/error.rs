@@ -36,22 +36,37 @@ impl Place {
         Self { resource: Some(format!("{kind} {name}")), ..self.clone() }
     }
 
+    /// A resource that stands in no file: an API server holds it.
+    pub fn in_cluster(kind: &str, name: &ResourceName) -> Self {
+        Self::file("").of(kind, name)
+    }
+
     /// The document within a sentence: `document 2 of shop.yaml`.
     pub fn in_words(&self) -> String {
         match self.document {
             Some(document) => format!("document {document} of {}", self.file),
+            None if self.file.is_empty() => "in this cluster".to_owned(),
             None => self.file.clone(),
         }
     }
 
     /// An error here.
     pub fn error(&self, field: impl Into<String>, what: impl Into<String>, remedy: impl Into<String>) -> ManifestError {
-        ManifestError { place: self.clone(), field: field.into(), what: what.into(), remedy: remedy.into() }
+        ManifestError {
+            place: self.clone(),
+            field: field.into(),
+            what: what.into(),
+            remedy: remedy.into(),
+            missing: None,
+        }
     }
 }
 
 impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let (true, Some(resource)) = (self.file.is_empty(), &self.resource) {
+            return f.write_str(resource);
+        }
         f.write_str(&self.file)?;
         if let Some(document) = self.document {
             write!(f, ": document {document}")?;
@@ -75,6 +90,17 @@ pub struct ManifestError {
     pub what: String,
     /// What to do.
     pub remedy: String,
+    /// What it refers to and is not there, if that is all: `Secret shop/keys`. Where resources come one by one, it may come.
+    #[serde(skip)]
+    pub missing: Option<String>,
+}
+
+impl ManifestError {
+    /// The same, as an error that ends when this is there.
+    #[must_use]
+    pub fn until_there_is(self, missing: impl Into<String>) -> Self {
+        Self { missing: Some(missing.into()), ..self }
+    }
 }
 
 impl fmt::Display for ManifestError {

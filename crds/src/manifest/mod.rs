@@ -10,7 +10,7 @@ mod split;
 mod yaml;
 mod yaml_1_1;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use secrecy::SecretSlice;
 
@@ -127,6 +127,11 @@ pub struct Manifests {
     pub secrets: BTreeMap<ResourceName, Located<SecretData>>,
     /// Of each query the table that it reads, by its text: told by who reads SQL.
     pub queried: BTreeMap<String, TableName>,
+    /// When Sinks and SourceConnectors were made, in any unit, where that is known: of two that want what one alone can have,
+    /// it is the later one that is refused. Those of which it is not known come first, and equal ones by their names.
+    pub since: BTreeMap<(Kind, ResourceName), i64>,
+    /// Sinks that nothing is to run, though others are to leave to them what is theirs.
+    pub left_out: BTreeSet<ResourceName>,
     /// Resources that nothing can refer to.
     pub(crate) aside: Aside,
     /// What is known of documents of which kind or name are not.
@@ -146,6 +151,18 @@ impl Manifests {
     /// Says that there are files that could not be read: what seems to be missing may stand in them.
     pub fn lack_files(&mut self) {
         self.unnamed.push((None, None));
+    }
+
+    /// The resources of a kind, the earliest first.
+    pub(crate) fn by_age<'m, T>(
+        &'m self,
+        kind: Kind,
+        resources: &'m BTreeMap<ResourceName, Located<T>>,
+    ) -> Vec<(&'m ResourceName, &'m Located<T>)> {
+        let mut by_age: Vec<_> = resources.iter().collect();
+        // A stable sort: names stay in order.
+        by_age.sort_by_key(|(name, _)| self.since.get(&(kind, (*name).clone())));
+        by_age
     }
 
     /// Whether one of the documents of which kind or name are not known may be this resource.

@@ -152,6 +152,10 @@ fn wrong(schema: &JSONSchemaProps, value: &Value, field: &str, required: bool) -
         // encryption would be the worst reading of it.
         return Some(("it is empty".into(), remedy::of_empty(schema, field, required)));
     }
+    if schema.x_kubernetes_int_or_string == Some(true) && !is_of("integer", value) && !value.is_string() {
+        let what = format!("expected a string or an integer, found {}", describe(value, "string"));
+        return Some((what, "put it in quotes".to_owned()));
+    }
     if let Some(expected) = &schema.type_
         && !is_of(expected, value)
     {

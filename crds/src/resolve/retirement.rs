@@ -241,9 +241,25 @@ fn source(
             "a slot keeps the log: declare the Secret once more and give --prune, or run SELECT pg_drop_replication_slot(…)",
         );
     }
-    // Another SourceConnector may have taken over its slots or its publication, also one that has no Sinks now.
-    let heirs: Vec<_> =
-        manifests.sources.iter().filter(|(_, heir)| are_one_database(&heir.spec.postgres, &source.postgres)).collect();
+    let (slots, publication) = not_inherited(manifests, None, &source.postgres, slots, source.publication.clone());
+    retiring.plan.sources.push(RetiredSource {
+        name: name.clone(),
+        connection: secrets.postgres(&resource, &source.postgres),
+        slots,
+        publication,
+    });
+}
+
+/// Those of the slots, and the publication, that no other SourceConnector than `own` has taken over, also one that has no Sinks now.
+pub(super) fn not_inherited(
+    manifests: &Manifests,
+    own: Option<&ResourceName>,
+    postgres: &PostgresSource,
+    slots: impl IntoIterator<Item = String>,
+    publication: Option<String>,
+) -> (Vec<String>, Option<String>) {
+    let others = manifests.sources.iter().filter(|(name, _)| own != Some(*name));
+    let heirs: Vec<_> = others.filter(|(_, heir)| are_one_database(&heir.spec.postgres, postgres)).collect();
     let in_use = |slot: &String| {
         heirs.iter().any(|(name, heir)| {
             let base = names::slot(heir.spec.postgres.slot.name.as_deref(), name);
@@ -257,12 +273,8 @@ fn source(
             own.unwrap_or_else(|| names::of_source(&name.name)) == *publication
         })
     };
-    retiring.plan.sources.push(RetiredSource {
-        name: name.clone(),
-        connection: secrets.postgres(&resource, &source.postgres),
-        slots: slots.into_iter().filter(|slot| !in_use(slot)).collect(),
-        publication: source.publication.clone().filter(|name| !published(name)),
-    });
+    let slots = slots.into_iter().filter(|slot| !in_use(slot)).collect();
+    (slots, publication.filter(|name| !published(name)))
 }
 
 fn connection<'m>(manifests: &'m Manifests, name: &str) -> Option<(ResourceName, &'m crate::api::KafkaConnectionSpec)> {

@@ -14,19 +14,35 @@ pub(super) fn to_be_given(connection: &KafkaConnectionSpec, plan: &SinkPlan) -> 
 
 /// What the worker of a Sink needs. Create is not among it: topics are made by whoever provisions.
 pub(super) fn of_sink(plan: &SinkPlan, of_connection: &str) -> Vec<Right> {
-    let sink = &plan.kafka;
-    let progress = || AclResource::Topic(sink.progress_topic.clone());
+    let named = Named {
+        progress_topic: &plan.kafka.progress_topic,
+        transactional_id: &plan.kafka.transactional_id,
+        progress_group_id: &plan.kafka.progress_group_id,
+    };
+    of_names(&named, plan.relations.iter().map(|relation| relation.topic.clone()), of_connection)
+}
+
+/// What a Sink is named by at the brokers.
+pub(super) struct Named<'a> {
+    pub(super) progress_topic: &'a str,
+    pub(super) transactional_id: &'a str,
+    pub(super) progress_group_id: &'a str,
+}
+
+/// What a Sink of these names needs that fills these topics.
+pub(super) fn of_names(named: &Named<'_>, topics: impl IntoIterator<Item = String>, of_connection: &str) -> Vec<Right> {
+    let progress = || AclResource::Topic(named.progress_topic.to_owned());
     // One row for all Sinks of the connection, as far as their names begin alike.
     let is_alike = |name: &str| name.starts_with(of_connection);
-    let id = if is_alike(&sink.transactional_id) {
+    let id = if is_alike(named.transactional_id) {
         AclResource::TransactionalIdPrefix(of_connection.to_owned())
     } else {
-        AclResource::TransactionalId(sink.transactional_id.clone())
+        AclResource::TransactionalId(named.transactional_id.to_owned())
     };
-    let group = if is_alike(&sink.progress_group_id) {
+    let group = if is_alike(named.progress_group_id) {
         AclResource::GroupPrefix(of_connection.to_owned())
     } else {
-        AclResource::Group(sink.progress_group_id.clone())
+        AclResource::Group(named.progress_group_id.to_owned())
     };
     let mut rights = vec![
         Right::new(Read, progress()),
@@ -36,7 +52,6 @@ pub(super) fn of_sink(plan: &SinkPlan, of_connection: &str) -> Vec<Right> {
         // How long the brokers allow a transaction to be.
         Right::new(DescribeConfigs, AclResource::Cluster),
     ];
-    let topics = plan.relations.iter().map(|relation| AclResource::Topic(relation.topic.clone()));
-    rights.extend(topics.map(|topic| Right::new(Write, topic)));
+    rights.extend(topics.into_iter().map(|topic| Right::new(Write, AclResource::Topic(topic))));
     rights
 }

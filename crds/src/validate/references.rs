@@ -93,7 +93,8 @@ impl Subject<'_> {
                 None if found.spec.is_empty() => "add the key to it: it has none".to_owned(),
                 None => format!("add it, or use one of {}", known.collect::<Vec<_>>().join(", ")),
             };
-            self.tell(format!("{field}.{leaf}"), format!("Secret {name} has no key {key} ({at})"), remedy);
+            let missing = format!("key {key} of Secret {name}");
+            self.lacks(format!("{field}.{leaf}"), missing, format!("Secret {name} has no key {key} ({at})"), remedy);
             return None;
         };
         Some((value.bytes.clone(), format!("{at}, {}.{key}", value.section)))

@@ -1,12 +1,12 @@
 //! What two resources must not share: a slot, a topic.
 //!
-//! Of a resource of which not all is known that matters here, nothing is said.
+//! Of two that want the same the later one is told of it. Of a resource of which not all is known that matters here, nothing is said.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::kafka::servers;
 use crate::api::KafkaConnectionSpec;
-use crate::manifest::{Located, ManifestError, Manifests};
+use crate::manifest::{Kind, Located, ManifestError, Manifests};
 use crate::names::{self, DEFAULT_POOL, ResourceName, WorkerName};
 use crate::table_pattern::{TablePattern, TablePatterns};
 use crate::topic_template;
@@ -15,7 +15,7 @@ use crate::topic_template;
 pub(super) fn slots(manifests: &Manifests, errors: &mut Vec<ManifestError>) {
     const FIELDS: [&str; 5] = ["host", "port", "hosts", "database", "slot.name"];
     let mut slots = BTreeMap::new();
-    for (name, source) in &manifests.sources {
+    for (name, source) in manifests.by_age(Kind::SourceConnector, &manifests.sources) {
         if !FIELDS.iter().all(|field| source.knows(&format!("spec.postgres.{field}"))) {
             continue;
         }
@@ -51,7 +51,7 @@ pub(super) fn pools(manifests: &Manifests, source: &ResourceName) -> BTreeSet<Wo
 /// Two Sinks do not fill one topic: rows of two tables with equal keys would take each other's place in it.
 pub(super) fn topics(manifests: &Manifests, errors: &mut Vec<ManifestError>) {
     let mut topics: BTreeMap<(Cluster, &str), (&ResourceName, ResourceName)> = BTreeMap::new();
-    for (name, sink) in &manifests.sinks {
+    for (name, sink) in manifests.by_age(Kind::Sink, &manifests.sinks) {
         let topic = sink.spec.kafka.topic.name.as_str();
         let is_known = sink.knows("spec.kafka.connection") && sink.knows("spec.kafka.topic.name");
         if !is_known || !names::is_topic(topic) || sink.spec.source.tables.is_some() {
@@ -83,7 +83,7 @@ pub(super) fn topics(manifests: &Manifests, errors: &mut Vec<ManifestError>) {
 pub(super) fn topics_of_tables(manifests: &Manifests, errors: &mut Vec<ManifestError>) {
     const FIELDS: [&str; 4] = ["source.name", "source.tables", "kafka.connection", "kafka.topic.name"];
     let mut before: Vec<OfTables> = Vec::new();
-    for (name, sink) in &manifests.sinks {
+    for (name, sink) in manifests.by_age(Kind::Sink, &manifests.sinks) {
         let patterns = sink.spec.source.tables.as_deref().map(TablePatterns::parse);
         let (Some(Ok(patterns)), true) = (patterns, FIELDS.iter().all(|field| sink.knows(&format!("spec.{field}"))))
         else {

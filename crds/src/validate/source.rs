@@ -1,5 +1,6 @@
 //! SourceConnectors.
 
+use super::pod;
 use super::shared::pools;
 use super::subject::Subject;
 use crate::api::{PostgresSource, SinkSpec, SourceConnectorSpec};
@@ -37,6 +38,7 @@ pub(super) fn check(mut subject: Subject<'_>, spec: &SourceConnectorSpec) {
         subject.tell("spec.postgres.publication.name", what, "use 1 to 63 bytes");
     }
     memory(&mut subject, &spec.worker.memory);
+    pod::check(&mut subject, &spec.worker);
     if let Some(password) = &postgres.authentication.password_secret {
         subject.password(password, "spec.postgres.authentication.passwordSecret");
     }

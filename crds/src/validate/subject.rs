@@ -33,6 +33,13 @@ impl<'a> Subject<'a> {
         }
     }
 
+    /// The same for what a field refers to, and is not there.
+    pub(super) fn lacks(&mut self, field: String, missing: String, what: String, remedy: String) {
+        if !self.refused.covers(&field) {
+            self.errors.push(self.place.error(field, what, remedy).until_there_is(missing));
+        }
+    }
+
     /// Whether this field, and all that stands in it, is as the user wrote it.
     pub(super) fn knows(&self, field: &str) -> bool {
         !self.refused.touches(field)
@@ -60,6 +67,6 @@ impl<'a> Subject<'a> {
             }
             (None, None) => format!("add a {kind} of that name, or correct the name"),
         };
-        self.tell(field, format!("there is no {kind} {name}"), remedy);
+        self.lacks(field.to_owned(), format!("{kind} {name}"), format!("there is no {kind} {name}"), remedy);
     }
 }

@@ -64,7 +64,24 @@ fn usual() -> Vec<Value> {
                     "slot": {"name": "afterbay_shop", "onLoss": "Resnapshot", "failover": true},
                     "snapshot": {"mode": "Auto", "chunkRows": 20_000},
                 },
-                "worker": {"memory": "64Mi"},
+                "worker": {
+                    "memory": "64Mi",
+                    "resources": {"requests": {"cpu": "100m", "memory": "128Mi"}, "limits": {"cpu": 2, "memory": "256Mi"}},
+                    "nodeSelector": {"kubernetes.io/arch": "amd64"},
+                    "tolerations": [
+                        {"key": "spot", "operator": "Equal", "value": "true", "effect": "NoExecute", "tolerationSeconds": 60},
+                        {"operator": "Exists"},
+                    ],
+                    "affinity": {"podAntiAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [
+                        {"topologyKey": "kubernetes.io/hostname", "labelSelector": {"matchLabels": {"app": "postgres"}}},
+                    ]}},
+                    "topologySpreadConstraints": [
+                        {"maxSkew": 1, "topologyKey": "zone", "whenUnsatisfiable": "ScheduleAnyway"},
+                    ],
+                    "priorityClassName": "data",
+                    "podLabels": {"team": "shop"},
+                    "podAnnotations": {"example.com/note": "the shop's, with a space"},
+                },
                 "deletionPolicy": "Retain",
             }),
         ),

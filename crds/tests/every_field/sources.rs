@@ -67,6 +67,37 @@ spec.worker.memory = "lots"
 spec.worker.memory = "1Mi"
 spec.worker.memory = 67108864
 spec.worker.memry = "64Mi"
+spec.worker.resources = "small"
+spec.worker.resources.requests.cpu = "a lot"
+spec.worker.resources.requests.cpu = 0.5
+spec.worker.resources.requests.cpu = 3
+spec.worker.resources.requests.memory = "1Gi"
+spec.worker.resources = {"limits": {"memory": "64Mi"}}
+spec.worker.resources.limits.memory = true
+spec.worker.resources.claims = []
+spec.worker.nodeSelector = ["amd64"]
+spec.worker.nodeSelector.arch = true
+spec.worker.nodeSelector.arch = "not a word"
+spec.worker.tolerations[0].operator = "exists"
+spec.worker.tolerations[0].operator = "Exists"
+spec.worker.tolerations[0].effect = "NoSchedule"
+spec.worker.tolerations[0].effect = "never"
+spec.worker.tolerations[0].tolerationSeconds = -1
+spec.worker.tolerations[0].key (left out)
+spec.worker.tolerations[1] = {}
+spec.worker.affinity = "zone"
+spec.worker.affinity.nodeAffinite = {}
+spec.worker.affinity.podAntiAffinity.requiredDuringSchedulingIgnoredDuringExecution[0].topologyKey (left out)
+spec.worker.affinity.podAntiAffinity.requiredDuringSchedulingIgnoredDuringExecution[0].topologie = "zone"
+spec.worker.affinity.podAntiAffinity = []
+spec.worker.topologySpreadConstraints[0].maxSkw = 1
+spec.worker.topologySpreadConstraints[0].maxSkew = "1"
+spec.worker.topologySpreadConstraints = {}
+spec.worker.priorityClassName = "Data Class"
+spec.worker.podLabels.team = 1
+spec.worker.podLabels = {"app.kubernetes.io/name": "mine"}
+spec.worker.podAnnotations = {"afterbay.dev/plan": "x"}
+spec.worker.podAnnotations = {"no word": "x"}
 "#,
     );
     check(

@@ -17,7 +17,7 @@ fn of_other_types(expected: &str) -> Vec<Value> {
         "string" => vec![json!(true), json!(12), json!(["a"]), json!({"a": "b"})],
         "integer" => vec![json!("four"), json!("4"), json!(1.5), json!([4]), json!(true)],
         "boolean" => vec![json!("true"), json!(1), json!({})],
-        "object" => vec![json!("text"), json!([1]), json!(1), json!(true)],
+        "object" | "map" => vec![json!("text"), json!([1]), json!(1), json!(true)],
         "array" => vec![json!("text"), json!({"a": "b"}), json!(0)],
         other => panic!("no values for {other}"),
     }
@@ -29,9 +29,10 @@ fn has(manifest: &Value, path: &str) -> bool {
     manifest.pointer(&format!("/{pointer}")).is_some()
 }
 
-/// All fields of a schema by path and type; items of lists as `[0]`.
+/// All fields of a schema by path and type (`map` where it takes any name); items of lists as `[0]`.
 fn fields(schema: &JSONSchemaProps, path: &str, found: &mut Vec<(String, String)>) {
-    found.push((path.to_owned(), schema.type_.clone().expect("every field has a type")));
+    let type_ = schema.type_.clone().expect("every field has a type");
+    found.push((path.to_owned(), if schema.additional_properties.is_some() { "map".to_owned() } else { type_ }));
     for (name, property) in schema.properties.iter().flatten() {
         fields(property, &format!("{path}.{name}"), found);
     }
@@ -64,8 +65,7 @@ fn every_field_of_every_kind_refuses_every_wrong_type_and_unknown_neighbours() {
             unused.remove(&(kind, path.as_str()));
             refuses_other_types(&resource, path, expected);
             refuses_another_spelling(&resource, path);
-            // Maps take any name.
-            if expected == "object" && !path.ends_with("onfig") {
+            if expected == "object" {
                 refuses_unknown_neighbours(&resource, path);
             }
         }

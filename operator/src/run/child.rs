@@ -84,7 +84,7 @@ async fn provide(shared: &Shared, index: usize, worker: &Worker) -> Outcome {
     let mut waits = patience();
     loop {
         let outcome = attempt(shared, index, worker).await;
-        if !outcome.forbidden {
+        if outcome.is_allowed() {
             return outcome;
         }
         tokio::time::sleep(waits.next().unwrap_or(STABLE)).await;
@@ -108,17 +108,7 @@ fn subjects(worker: &Worker) -> impl Iterator<Item = String> {
 }
 
 async fn attempt(shared: &Shared, index: usize, worker: &Worker) -> Outcome {
-    let mut outcome = Outcome::default();
-    for kafka in &worker.provisioning.kafka {
-        provision::kafka(kafka, &mut outcome).await;
-    }
-    let connection = &worker.plan.source.connection;
-    let spec = &worker.provisioning.publication;
-    {
-        let _alone = shared.alone_at_publication(&worker.name.source).await;
-        let name = worker.name.to_string();
-        provision::provide_publication(&name, connection, spec, &worker.plan.sinks, &mut outcome).await;
-    }
+    let outcome = provision::worker(worker, shared.publications.get(&worker.name.source)).await;
     shared.reports.lacks(index, Finder::Provisioning, &outcome.problems);
     shared.reports.warns(index, &outcome.warnings);
     shared.keep_status();

@@ -82,7 +82,8 @@ impl<'s> Joining<'s> {
                 let is_other = |choice: &Choice| {
                     worker.plan.sinks.get(choice.sink).is_some_and(|plan| plan.relations != choice.relations)
                 };
-                if choices.iter().any(|choice| this.loses(worker, choice)) {
+                let loses = |choice: &Choice| worker.plan.sinks.get(choice.sink).is_some_and(|plan| choice.loses(plan));
+                if choices.iter().any(loses) {
                     this.worked_off().await;
                 }
                 if choices.iter().any(is_other) {
@@ -91,16 +92,6 @@ impl<'s> Joining<'s> {
                 this.tell_left_out(worker, &choices);
             }
         }
-    }
-
-    /// Whether a table is carried that is not there any more.
-    fn loses(&self, worker: &Worker, choice: &Choice) -> bool {
-        let Some(plan) = worker.plan.sinks.get(choice.sink) else { return false };
-        let stays = |table: &TableName| {
-            choice.relations.iter().any(|relation| relation.table == *table)
-                || choice.left_out.iter().any(|left_out| left_out.table == *table)
-        };
-        !self.carried.of_sink(&plan.name).all(stays)
     }
 
     /// Waits until the worker has carried what the log holds: the last changes of a table that was dropped are in it, and

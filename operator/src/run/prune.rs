@@ -31,7 +31,10 @@ pub async fn run(shared: Arc<Shared>, retiring: Retiring, mut known: Known, done
         Err(error) => Err(error),
     };
     match outcome {
-        Ok(Retirement { sinks, sources, left: more }) => {
+        Ok(Retirement { sinks, sources, left: mut more }) => {
+            for LeftBehind { problem, .. } in &mut more {
+                problem.hint = format!("{}; then give --prune once more", problem.hint);
+            }
             for subject in
                 sinks.iter().map(|sink| format!("sink {sink}")).chain(sources.iter().map(|it| format!("source {it}")))
             {

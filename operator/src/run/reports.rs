@@ -8,7 +8,7 @@ use afterbay_crds::reason::Reason;
 use afterbay_crds::report::{Problem, SinkReport, SinkState, WorkerReport};
 use afterbay_crds::resolve::Worker;
 
-use super::watch::has_settled;
+use crate::tables::has_settled;
 
 /// The reports of all workers of a run.
 pub struct Reports(Mutex<Vec<Known>>);

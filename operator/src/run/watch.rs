@@ -6,12 +6,13 @@ use std::time::Duration;
 
 use afterbay_clients::postgres::catalogue::server;
 use afterbay_clients::postgres::{Lsn, PostgresError, sql};
-use afterbay_crds::report::{SinkReport, SinkState, WorkerReport};
+use afterbay_crds::report::WorkerReport;
 use afterbay_crds::resolve::Worker;
 use tokio::sync::watch::Sender;
 
 use super::Shared;
 use super::reports::Finder;
+use crate::tables::has_settled;
 
 const INTERVAL: Duration = Duration::from_secs(1);
 const QUICK_INTERVAL: Duration = Duration::from_millis(100);
@@ -90,13 +91,4 @@ fn take_in(shared: &Shared, index: usize, report: &WorkerReport) {
     report.sinks.iter().for_each(|sink| shared.teller.sink(sink));
     shared.reports.told(index, report.clone());
     shared.keep_status();
-}
-
-/// Whether a Sink carries, and has committed all before this position; one that is paused has nothing to do.
-pub fn has_settled(sink: &SinkReport, target: u64) -> bool {
-    if sink.state == SinkState::Paused {
-        return true;
-    }
-    let settled = sink.settled.as_deref().and_then(|settled| settled.parse::<Lsn>().ok());
-    sink.state == SinkState::Running && settled.is_some_and(|settled| settled.0 >= target)
 }

@@ -2,6 +2,7 @@
 #![allow(clippy::expect_used, clippy::panic, missing_docs)]
 
 mod crds;
+mod probe;
 mod status;
 mod stopping;
 mod usage;

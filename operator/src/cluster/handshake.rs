@@ -1,0 +1,228 @@
+//! The reconcilers of KafkaConnections and SchemaRegistryConnections: whether they answer, and that they stay as long as
+//! Sinks refer to them.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use afterbay_clients::kafka::admin::Admin;
+use afterbay_clients::registry::RegistryClient;
+use afterbay_crds::api::ConnectionStatus;
+use afterbay_crds::manifest::{Kind, Manifests};
+use afterbay_crds::names::ResourceName;
+use afterbay_crds::reason::Reason;
+use afterbay_crds::report::Problem;
+use afterbay_crds::resolve::{ResolveSettings, handshake};
+use k8s_openapi::jiff::Timestamp;
+use kube::Resource;
+
+use super::apply::Object;
+use super::context::{Context, Failure};
+use super::finalize::{self, is_going};
+use super::labels::IN_USE_FINALIZER;
+use super::queue::Next;
+use super::scratch::Folder;
+use super::status::connection::{ConnectionFacts, connection};
+use super::status::{invalid, ready_of};
+use super::stores::{Key, in_cluster, missing_secrets, name_of, references};
+use crate::dereference;
+
+/// What a system says.
+type Answer = Result<(), Problem>;
+
+/// How long a system may take to answer.
+const DEADLINE: Duration = Duration::from_secs(30);
+
+/// For how long a good answer is not asked for again, whoever is new that uses the connection.
+const GOOD_FOR: Duration = Duration::from_mins(1);
+
+/// The connections that have answered, as they were.
+#[derive(Default)]
+pub struct Answers(Mutex<Answered>);
+
+/// By kind and name: as what it answered well, and when.
+type Answered = HashMap<(&'static str, ResourceName), (Version, Instant)>;
+
+/// Which `spec` it is, and which versions of its Secrets.
+type Version = (Option<String>, Option<i64>, Vec<Option<String>>);
+
+impl Answers {
+    fn is_good(&self, kind: Kind, name: &ResourceName, version: &Version) -> bool {
+        let all = self.lock();
+        let known = all.get(&(kind.as_str(), name.clone()));
+        known.is_some_and(|(known, at)| known == version && at.elapsed() < GOOD_FOR)
+    }
+
+    /// The moment of the first good answer counts: it is asked anew after it, however often it is looked at.
+    fn keep(&self, kind: Kind, name: &ResourceName, version: Version, answer: &Answer) {
+        if self.is_good(kind, name, &version) {
+            return;
+        }
+        let mut all = self.lock();
+        let key = (kind.as_str(), name.clone());
+        match answer {
+            Ok(()) => all.insert(key, (version, Instant::now())),
+            Err(_) => all.remove(&key),
+        };
+    }
+
+    fn forget(&self, kind: Kind, name: &ResourceName) {
+        self.lock().remove(&(kind.as_str(), name.clone()));
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Answered> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn version(context: &Context, resource: &impl Resource, secrets: &[ResourceName]) -> Version {
+    let of_secret = |secret| context.stores.secrets.shelf.get(secret)?.metadata.resource_version.clone();
+    let meta = resource.meta();
+    (meta.uid.clone(), meta.generation, secrets.iter().map(of_secret).collect())
+}
+
+/// Looks at a KafkaConnection.
+pub async fn kafka_connection(context: &Context, name: &ResourceName) -> Result<Next, Failure> {
+    let (kind, key) = (Kind::KafkaConnection, Key::Connection(name.clone()));
+    let Some(resource) = context.stores.connections.get(name) else {
+        answered(context, kind, name, &key, None);
+        context.answers.forget(kind, name);
+        return Ok(Next::Never);
+    };
+    let mut manifests = context.gather_connection(name).await?;
+    let facts = if let Some(facts) = judge(context, kind, name, &mut manifests) {
+        facts
+    } else {
+        let version = version(context, &*resource, &references::secrets_of_connection(name, &resource.spec));
+        let is_known = context.answers.is_good(kind, name, &version);
+        let answer = if is_known { Ok(()) } else { ask_brokers(context, &manifests, name).await? };
+        context.answers.keep(kind, name, version, &answer);
+        ConnectionFacts { answer: Some(answer), ..Default::default() }
+    };
+    let held = resource.status.clone();
+    conclude(context, &*resource, kind, &key, held, facts).await
+}
+
+/// Looks at a SchemaRegistryConnection.
+pub async fn registry(context: &Context, name: &ResourceName) -> Result<Next, Failure> {
+    let (kind, key) = (Kind::SchemaRegistryConnection, Key::Registry(name.clone()));
+    let Some(resource) = context.stores.registries.get(name) else {
+        answered(context, kind, name, &key, None);
+        context.answers.forget(kind, name);
+        return Ok(Next::Never);
+    };
+    let mut manifests = context.gather_registry(name).await?;
+    let facts = if let Some(facts) = judge(context, kind, name, &mut manifests) {
+        facts
+    } else {
+        let version = version(context, &*resource, &references::secrets_of_registry(name, &resource.spec));
+        let is_known = context.answers.is_good(kind, name, &version);
+        let answer = if is_known { Ok(()) } else { ask_registry(context, &manifests, name).await? };
+        context.answers.keep(kind, name, version, &answer);
+        ConnectionFacts { answer: Some(answer), ..Default::default() }
+    };
+    let held = resource.status.clone();
+    conclude(context, &*resource, kind, &key, held, facts).await
+}
+
+/// Whether the brokers answer: the workers, and who administers them.
+async fn ask_brokers(context: &Context, manifests: &Manifests, name: &ResourceName) -> Result<Answer, Failure> {
+    let folder = context.scratch.folder()?;
+    let Some(found) = handshake::kafka(manifests, &settings(context, &folder), name) else { return Ok(Ok(())) };
+    folder.keep(&found.secrets)?;
+    for connection in &found.connection {
+        let asked = async {
+            let admin = Admin::new(connection).map_err(|error| error.problem())?;
+            admin.check_connection().await.map_err(|error| error.problem())
+        };
+        let late = |_| Err(late("the brokers", Reason::KafkaUnreachable));
+        let answer = tokio::time::timeout(DEADLINE, asked).await.unwrap_or_else(late);
+        if answer.is_err() {
+            return Ok(answer);
+        }
+    }
+    Ok(Ok(()))
+}
+
+async fn ask_registry(context: &Context, manifests: &Manifests, name: &ResourceName) -> Result<Answer, Failure> {
+    let folder = context.scratch.folder()?;
+    let Some(found) = handshake::registry(manifests, &settings(context, &folder), name) else { return Ok(Ok(())) };
+    folder.keep(&found.secrets)?;
+    let asked = async {
+        let client = RegistryClient::new(&found.connection).map_err(|error| error.problem())?;
+        client.check().await.map_err(|error| error.problem())
+    };
+    let late = |_| Err(late("the schema registry", Reason::RegistryUnreachable));
+    Ok(tokio::time::timeout(DEADLINE, asked).await.unwrap_or_else(late))
+}
+
+fn settings(context: &Context, folder: &Folder) -> ResolveSettings {
+    ResolveSettings {
+        instance: context.settings.instance.clone(),
+        secrets_dir: folder.path().to_owned(),
+        listen: String::new(),
+        begun: BTreeSet::new(),
+    }
+}
+
+fn late(who: &str, reason: Reason) -> Problem {
+    let message = format!("{who} did not answer within {} s", DEADLINE.as_secs());
+    reason.problem(message, "check the network, and whether it runs")
+}
+
+/// What is wrong with it, or what it waits for, before anybody is asked.
+fn judge(context: &Context, kind: Kind, name: &ResourceName, manifests: &mut Manifests) -> Option<ConnectionFacts> {
+    if let Some(secret) = missing_secrets(&context.stores, kind, name).first() {
+        return Some(ConnectionFacts { waiting_for: Some(format!("Secret {secret}")), ..Default::default() });
+    }
+    let place = in_cluster(kind, name);
+    let mut wrong = dereference::judge(manifests, &context.settings.instance);
+    wrong.retain(|error| error.place == place);
+    let invalid = (!wrong.is_empty()).then(|| invalid(&wrong))?;
+    Some(ConnectionFacts { invalid: Some(invalid), ..Default::default() })
+}
+
+/// Puts it on the board, for the Sinks that use it.
+fn answered(context: &Context, kind: Kind, name: &ResourceName, key: &Key, answer: Option<Result<(), Problem>>) {
+    if context.board.set_handshake(kind, name, answer) {
+        for sink in context.stores.sinks.names_by(key) {
+            context.queues.sinks.add(&sink);
+        }
+    }
+}
+
+/// Its finalizer and its status.
+async fn conclude<K: Object>(
+    context: &Context,
+    resource: &K,
+    kind: Kind,
+    key: &Key,
+    held: Option<ConnectionStatus>,
+    mut facts: ConnectionFacts,
+) -> Result<Next, Failure> {
+    let name = name_of(resource);
+    answered(context, kind, &name, key, facts.on_board());
+    let users = context.stores.sinks.names_by(key);
+    if is_going(resource) {
+        if users.is_empty() || finalize::is_abandoned(resource) {
+            context.release(resource, IN_USE_FINALIZER).await?;
+            return Ok(Next::Never);
+        }
+        facts.deletion =
+            Some(format!("it is deleted when nothing uses it: {} does", finalize::in_words("Sink", &users)));
+    } else if !users.is_empty() {
+        context.hold(resource, IN_USE_FINALIZER).await?;
+    } else {
+        context.release(resource, IN_USE_FINALIZER).await?;
+    }
+    let before = held.clone().unwrap_or_default();
+    let status = connection(&before, resource.meta().generation, &facts, Timestamp::now());
+    if context.apply_status(resource, held.as_ref(), &status).await? {
+        context.tell_of_ready(resource, ready_of(&before.conditions), ready_of(&status.conditions)).await;
+    }
+    Ok(match &facts.answer {
+        Some(Err(_)) => Next::Unanswered,
+        Some(Ok(())) => Next::Settled,
+        None => Next::Never,
+    })
+}

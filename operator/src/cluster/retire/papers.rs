@@ -1,0 +1,170 @@
+//! What the Job of a retirement reads, made before anything else that a deletion changes: the credentials may go with it.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use afterbay_crds::api::{Sink, SourceConnector};
+use afterbay_crds::manifest::Manifests;
+use afterbay_crds::names::{DEFAULT_POOL, ResourceName, WorkerName};
+use afterbay_crds::resolve::{ResolveSettings, SecretFile, deleted};
+use afterbay_crds::retirement::{RETIREMENT_VERSION, RetirementPlan};
+use kube::ResourceExt as _;
+use secrecy::ExposeSecret as _;
+
+use crate::cluster::context::{Context, Failure};
+use crate::cluster::labels;
+use crate::cluster::objects::retirement::Retired;
+use crate::cluster::objects::{names, plan};
+use crate::cluster::source::{current_workers, secret_files};
+use crate::cluster::stores::{Key, name_of, worker_of};
+
+/// What there is for a Job to read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Papers {
+    /// They are there.
+    There,
+    /// Nothing has ever run, so there is nothing to take away.
+    Needless,
+    /// They cannot be made: why.
+    Impossible(String),
+}
+
+/// Makes those of a Sink, if they are not there.
+pub async fn of_sink(context: &Context, sink: &Sink, retired: &Retired<'_>) -> Result<Papers, Failure> {
+    if is_there(context, retired) {
+        return Ok(Papers::There);
+    }
+    let name = retired.name;
+    let has_begun = sink.status.as_ref().is_some_and(|status| status.begun);
+    let worker = WorkerName { source: name.sibling(&sink.spec.source.name), pool: sink.spec.pool.clone() };
+    let current = current_workers(&context.stores, &worker.source).into_iter().find(|current| current.name == worker);
+    // The board knows of a plan before the stores have heard of it.
+    let facts = context.board.worker(&worker).facts;
+    let is_carried = current.as_ref().is_some_and(|current| current.has(name))
+        || facts.is_some_and(|facts| facts.plan_hash.is_some() && facts.sinks.contains(name));
+    if !has_begun && !is_carried {
+        return Ok(Papers::Needless);
+    }
+    let manifests = context.gather_going(sink).await?;
+    let Some((plan, files)) = deleted::sink(&manifests, &settings(context), name) else {
+        let connection = name.sibling(&sink.spec.kafka.connection);
+        return Ok(Papers::Impossible(format!("KafkaConnection {connection} is not there any more")));
+    };
+    let plan = RetirementPlan { version: RETIREMENT_VERSION, sinks: vec![plan], sources: Vec::new() };
+    make(context, retired, &plan, files, &worker, current.map(|current| current.secrets_hash)).await
+}
+
+/// Makes those of a SourceConnector, if they are not there.
+pub async fn of_source(context: &Context, source: &SourceConnector, retired: &Retired<'_>) -> Result<Papers, Failure> {
+    if is_there(context, retired) {
+        return Ok(Papers::There);
+    }
+    let name = retired.name;
+    let slots = slots(context, source, name);
+    // No worker has ever been made: nobody has made a slot or a publication.
+    if slots.is_empty() {
+        return Ok(Papers::Needless);
+    }
+    let manifests = gather_source(context, source).await?;
+    let Some((plan, files)) = deleted::source(&manifests, &settings(context), name, slots) else {
+        return Ok(Papers::Needless);
+    };
+    let plan = RetirementPlan { version: RETIREMENT_VERSION, sinks: Vec::new(), sources: vec![plan] };
+    let workers = current_workers(&context.stores, name);
+    let hash = workers.first().map(|current| current.secrets_hash.clone());
+    let worker = workers.into_iter().next().map(|current| current.name);
+    // Its own files are the same in each of its workers' Secrets.
+    let worker = worker.unwrap_or_else(|| WorkerName { source: name.clone(), pool: DEFAULT_POOL.to_owned() });
+    make(context, retired, &plan, files, &worker, hash).await
+}
+
+async fn make(
+    context: &Context,
+    retired: &Retired<'_>,
+    plan: &RetirementPlan,
+    mut files: Vec<SecretFile>,
+    worker: &WorkerName,
+    secrets_hash: Option<String>,
+) -> Result<Papers, Failure> {
+    if files.iter().any(is_empty) {
+        // The users' Secret has gone before: the worker's own has what it was given.
+        let secret = secrets_hash.filter(|hash| !hash.is_empty()).map(|hash| names::secrets(worker, &hash));
+        let secret = secret.or_else(|| any_secret(context, worker));
+        let kept = match secret {
+            Some(secret) => secret_files(context, &worker.source.sibling(&secret), worker).await?,
+            None => Vec::new(),
+        };
+        for file in files.iter_mut().filter(|file| is_empty(file)) {
+            if let Some(kept) = kept.iter().find(|kept| kept.path.file_name() == file.path.file_name()) {
+                file.contents = kept.contents.clone();
+            }
+        }
+        if let Some(missing) = files.iter().find(|file| is_empty(file)) {
+            let file = missing.path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            return Ok(Papers::Impossible(format!("the Secret of {file} is not there any more")));
+        }
+    }
+    let papers = match retired.papers(plan, &files) {
+        Ok(papers) => papers,
+        Err(error) => return Ok(Papers::Impossible(error.to_string())),
+    };
+    // The Secret first: by the ConfigMap it is known that both are there.
+    if let Some(secrets) = &papers.secrets {
+        context.create(context.stores.secrets.has(&name_of(secrets)), secrets).await?;
+    }
+    context.create(false, &papers.plan).await?;
+    Ok(Papers::There)
+}
+
+fn is_there(context: &Context, retired: &Retired<'_>) -> bool {
+    let name = retired.name.sibling(&retired.job_name());
+    context.stores.config_maps.get(&name).is_some()
+}
+
+/// Where the files of a plan that was made stand; none where it names none.
+pub fn secrets_dir(context: &Context, retired: &Retired<'_>, worker: &WorkerName) -> Option<String> {
+    let name = retired.name.sibling(&retired.job_name());
+    let config_map = context.stores.config_maps.get(&name)?;
+    let directory = Path::new(plan::SECRETS_DIR).join(worker.file_stem()).display().to_string();
+    config_map.data.as_ref()?.get(plan::PLAN_FILE)?.contains(&directory).then_some(directory)
+}
+
+/// The slots of all workers that a SourceConnector has had, as far as the cluster remembers.
+fn slots(context: &Context, source: &SourceConnector, name: &ResourceName) -> BTreeSet<String> {
+    let key = Key::Source(name.clone());
+    let base = afterbay_crds::names::slot(source.spec.postgres.slot.name.as_deref(), name);
+    let config_maps = context.stores.config_maps.by(&key);
+    let deployments = context.stores.deployments.by(&key);
+    let kept = config_maps.iter().filter_map(|object| object.annotations().get(names::SLOT_ANNOTATION).cloned());
+    let workers = deployments.iter().filter_map(|object| worker_of(&**object)).map(|worker| worker.slot(&base));
+    let known = source.status.iter().flat_map(|status| &status.workers).map(|worker| worker.slot.clone());
+    kept.chain(workers).chain(known).filter(|slot| !slot.is_empty()).collect()
+}
+
+/// A Secret of a worker whose Deployment has gone.
+fn any_secret(context: &Context, worker: &WorkerName) -> Option<String> {
+    let secrets = context.stores.secrets.shelf.by(&Key::Source(worker.source.clone()));
+    let own = secrets.iter().find(|secret| secret.labels().contains_key(labels::POOL))?;
+    Some(own.name_any())
+}
+
+/// A SourceConnector with all others of its database, any of which may have its slot or publication.
+async fn gather_source(context: &Context, source: &SourceConnector) -> Result<Manifests, Failure> {
+    let name = name_of(source);
+    context.stores.secrets.load(&context.client, &context.stores.secrets_for_source(&name)).await?;
+    Ok(context.stores.gather_database(source))
+}
+
+pub(super) fn settings(context: &Context) -> ResolveSettings {
+    ResolveSettings {
+        instance: context.settings.instance.clone(),
+        secrets_dir: plan::SECRETS_DIR.into(),
+        listen: String::new(),
+        begun: BTreeSet::new(),
+    }
+}
+
+/// A value of a Secret is never empty: validation refuses it.
+fn is_empty(file: &SecretFile) -> bool {
+    file.contents.expose_secret().iter().all(u8::is_ascii_whitespace)
+}

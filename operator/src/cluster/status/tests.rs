@@ -1,0 +1,343 @@
+use std::sync::Arc;
+
+use afterbay_crds::api::{ConnectionStatus, Sink, SinkStatus, SourceConnector};
+use afterbay_crds::manifest::{Kind, ManifestError};
+use afterbay_crds::names::{ResourceName, WorkerName};
+use afterbay_crds::reason::Reason;
+use afterbay_crds::report::{Problem, SinkReport, SinkState, SourceReport, WorkerReport};
+use k8s_openapi::jiff::Timestamp;
+use serde_json::json;
+
+use super::connection::ConnectionFacts;
+use super::source::ItsSinks;
+use super::*;
+use crate::cluster::board::{SinkFacts, SinkView, SourceFacts, SourceView, WorkerFacts, WorkerView};
+use crate::cluster::pods::PodFacts;
+use crate::cluster::stores::in_cluster;
+
+fn orders() -> Sink {
+    let sink = json!({
+        "apiVersion": "afterbay.dev/v1alpha1",
+        "kind": "Sink",
+        "metadata": {"name": "orders", "namespace": "default", "generation": 3},
+        "spec": {
+            "source": {"name": "shop", "table": "public.orders"},
+            "key": {"columns": ["id"]},
+            "kafka": {
+                "connection": "events",
+                "topic": {"name": "orders"},
+                "envelope": "upsert",
+                "format": {"avro": {"registry": "schemas"}},
+            },
+        },
+    });
+    serde_json::from_value(sink).unwrap()
+}
+
+fn shop() -> SourceConnector {
+    let source = json!({
+        "apiVersion": "afterbay.dev/v1alpha1",
+        "kind": "SourceConnector",
+        "metadata": {"name": "shop", "namespace": "default", "generation": 2},
+        "spec": {"postgres": {"host": "db", "database": "shop", "authentication": {"username": "afterbay"}}},
+    });
+    serde_json::from_value(source).unwrap()
+}
+
+fn worker_name() -> WorkerName {
+    WorkerName { source: ResourceName::new("default", "shop"), pool: "default".to_owned() }
+}
+
+fn wrong() -> ManifestError {
+    let place = in_cluster(Kind::Sink, &ResourceName::new("default", "orders"));
+    place.error("spec.kafka.topic.name", "it is taken", "take another")
+}
+
+fn worker(change: impl FnOnce(&mut WorkerFacts)) -> WorkerFacts {
+    let mut facts = WorkerFacts {
+        name: worker_name(),
+        deployment: "afterbay-shop".to_owned(),
+        slot: "afterbay_shop".to_owned(),
+        plan_hash: Some("new".to_owned()),
+        sinks: vec![ResourceName::new("default", "orders")],
+        is_provided: true,
+        problems: Vec::new(),
+        warnings: Vec::new(),
+    };
+    change(&mut facts);
+    facts
+}
+
+fn pod(plan: &str) -> PodFacts {
+    PodFacts {
+        name: "afterbay-shop-1".to_owned(),
+        address: None,
+        is_running: true,
+        plan_hash: Some(plan.to_owned()),
+        secrets_hash: None,
+        problem: None,
+    }
+}
+
+fn report(change: impl FnOnce(&mut SinkReport)) -> WorkerReport {
+    let mut sink = SinkReport {
+        name: "default/orders".to_owned(),
+        table: "public.orders".to_owned(),
+        topic: "orders".to_owned(),
+        state: SinkState::Running,
+        begun: true,
+        position: Some("0/10".to_owned()),
+        lag_ms: Some(200),
+        ..SinkReport::default()
+    };
+    change(&mut sink);
+    WorkerReport {
+        worker: "default/shop".to_owned(),
+        source: SourceReport { connected: true, ..SourceReport::default() },
+        sinks: vec![sink],
+    }
+}
+
+/// A Sink with which all is well.
+fn well() -> SinkView {
+    SinkView {
+        facts: Some(SinkFacts { worker: Some(worker_name()), ..SinkFacts::default() }),
+        connection: Some(Ok(())),
+        registry: Some(Ok(())),
+        worker: WorkerView {
+            facts: Some(Arc::new(worker(|_| ()))),
+            pod: Some(Arc::new(pod("new"))),
+            report: Some(Arc::new(report(|_| ()))),
+            is_asked: true,
+        },
+    }
+}
+
+fn problem(reason: Reason) -> Problem {
+    reason.problem("it happened", "do this")
+}
+
+fn at(second: i64) -> Timestamp {
+    Timestamp::from_second(second).unwrap()
+}
+
+/// The conditions in words: what is true, with `Ready`'s reason; and those that are not.
+fn in_words(conditions: &[Condition]) -> String {
+    let ready = ready_of(conditions).map(|ready| format!("{}:{}", ready.status, ready.reason)).unwrap_or_default();
+    let kstatus = conditions.iter().find(|condition| [RECONCILING, STALLED].contains(&condition.type_.as_str()));
+    let kstatus = kstatus.map(|condition| format!(" {}", condition.type_)).unwrap_or_default();
+    let facets = conditions.iter().filter(|condition| condition.type_ != READY && condition.type_.ends_with("Ready"));
+    let lacking =
+        facets.filter(|condition| condition.status != "True").map(|condition| format!(" -{}", condition.type_));
+    format!("{ready}{kstatus}{}", lacking.collect::<String>())
+}
+
+fn check(change: impl FnOnce(&mut SinkView), expected: &str, state: SinkState) {
+    let mut view = well();
+    change(&mut view);
+    let status = sink::sink(&orders(), &view, at(100));
+    assert_eq!(in_words(&status.conditions), expected);
+    assert_eq!((status.state, status.observed_generation), (Some(state), Some(3)), "{expected}");
+}
+
+fn says(view: &mut SinkView, change: impl FnOnce(&mut SinkReport)) {
+    view.worker.report = Some(Arc::new(report(change)));
+}
+
+fn provides(view: &mut SinkView, change: impl FnOnce(&mut WorkerFacts)) {
+    view.worker.facts = Some(Arc::new(worker(change)));
+}
+
+#[test]
+fn a_sink_that_carries_is_ready() {
+    check(|_| (), "True:Running", SinkState::Running);
+    let snapshotting = |sink: &mut SinkReport| sink.state = SinkState::Snapshotting;
+    check(|view| says(view, snapshotting), "True:Snapshotting", SinkState::Snapshotting);
+    let paused = |sink: &mut SinkReport| sink.state = SinkState::Paused;
+    check(|view| says(view, paused), "True:Paused", SinkState::Paused);
+    // Who carries reaches the brokers, whatever the operator finds.
+    let unreachable = |view: &mut SinkView| view.connection = Some(Err(problem(Reason::KafkaUnreachable)));
+    check(unreachable, "True:Running", SinkState::Running);
+}
+
+#[test]
+fn what_is_wrong_and_what_is_waited_for_stand_before_all_else() {
+    let invalid = |view: &mut SinkView| {
+        view.facts = Some(SinkFacts { invalid: vec![wrong()], worker: Some(worker_name()), ..SinkFacts::default() });
+    };
+    check(invalid, "False:ManifestInvalid Stalled", SinkState::Running);
+    let nothing_runs = |view: &mut SinkView| {
+        invalid(view);
+        view.worker = WorkerView::default();
+    };
+    let all = " -TopicReady -SourceReady -RuntimeReady";
+    check(nothing_runs, &format!("False:ManifestInvalid Stalled{all}"), SinkState::Stalled);
+    let waits = |view: &mut SinkView| {
+        let waiting_for = Some("KafkaConnection default/events".to_owned());
+        view.facts = Some(SinkFacts { waiting_for, ..SinkFacts::default() });
+        view.connection = None;
+        view.worker = WorkerView::default();
+    };
+    check(waits, &format!("False:Waiting Reconciling -ConnectionReady{all}"), SinkState::Created);
+    let goes = |view: &mut SinkView| {
+        view.facts = Some(SinkFacts { deletion: Some("it is being retired".to_owned()), ..SinkFacts::default() });
+    };
+    check(goes, "False:Deleting Reconciling", SinkState::Running);
+}
+
+#[test]
+fn a_problem_is_that_of_the_aspect_that_it_is_about() {
+    let stalled = |reason: Reason| {
+        move |view: &mut SinkView| {
+            says(view, |sink| {
+                sink.state = SinkState::Stalled;
+                sink.error = Some(problem(reason));
+            });
+        }
+    };
+    for (reason, expected) in [
+        (Reason::KafkaAuthenticationFailed, "False:KafkaAuthenticationFailed Stalled -ConnectionReady"),
+        (Reason::TopicReplaced, "False:TopicReplaced Stalled -TopicReady"),
+        (Reason::SchemaRefused, "False:SchemaRefused Stalled -SchemaReady"),
+        (Reason::SlotLost, "False:SlotLost Stalled -SourceReady"),
+        (Reason::SourceUnreachable, "False:SourceUnreachable Reconciling -SourceReady"),
+        (Reason::ValueNotEncodable, "False:ValueNotEncodable Stalled"),
+        (Reason::TransactionFailed, "False:TransactionFailed Reconciling"),
+    ] {
+        check(stalled(reason), expected, SinkState::Stalled);
+    }
+}
+
+#[test]
+fn what_cannot_be_provided_says_more_than_what_follows_from_it() {
+    let no_topic = |view: &mut SinkView| {
+        says(view, |sink| {
+            sink.state = SinkState::Stalled;
+            sink.error = Some(problem(Reason::TopicNotFound));
+        });
+        let subject = "sink default/orders".to_owned();
+        provides(view, |facts| facts.problems.push((subject, problem(Reason::TopicCreationRefused))));
+    };
+    check(no_topic, "False:TopicCreationRefused Stalled -TopicReady", SinkState::Stalled);
+    let others = |view: &mut SinkView| {
+        let subject = "sink default/other".to_owned();
+        provides(view, |facts| facts.problems.push((subject, problem(Reason::TopicCreationRefused))));
+    };
+    check(others, "True:Running", SinkState::Running);
+}
+
+#[test]
+fn a_worker_that_is_replaced_is_not_ready_before_its_pod_runs_the_plan() {
+    let old = |view: &mut SinkView| view.worker.pod = Some(Arc::new(pod("old")));
+    check(old, "False:Starting Reconciling -RuntimeReady", SinkState::Running);
+    let crashing = |view: &mut SinkView| {
+        let ended = Some(problem(Reason::WorkerExited));
+        view.worker.pod = Some(Arc::new(PodFacts { is_running: false, problem: ended, ..pod("new") }));
+        view.worker.report = None;
+    };
+    check(crashing, "False:Starting Reconciling -SourceReady -RuntimeReady", SinkState::Starting);
+}
+
+#[test]
+fn a_new_operator_leaves_what_it_knows_nothing_of_as_it_is() {
+    let mut sink = orders();
+    let known = sink::sink(&sink, &well(), at(100));
+    sink.status = Some(known.clone());
+    let check = |change: fn(&mut SinkView)| {
+        let mut view = well();
+        change(&mut view);
+        assert_eq!(sink::sink(&sink, &view, at(200)), known);
+    };
+    check(|view| *view = SinkView::default());
+    check(|view| view.worker = WorkerView::default());
+    check(|view| {
+        view.worker.report = None;
+        view.worker.is_asked = false;
+    });
+    check(|view| {
+        view.worker.report = None;
+        provides(view, |facts| facts.is_provided = false);
+    });
+}
+
+#[test]
+fn times_change_with_the_status_alone() {
+    let mut sink = orders();
+    let time = |status: &SinkStatus, kind: &str| {
+        let found = status.conditions.iter().find(|condition| condition.type_ == kind);
+        found.map(|condition| condition.last_transition_time.0.as_second())
+    };
+    let first = sink::sink(&sink, &well(), at(100));
+    sink.status = Some(first.clone());
+    assert_eq!(sink::sink(&sink, &well(), at(200)), first);
+    let mut stalled = well();
+    says(&mut stalled, |report| {
+        report.state = SinkState::Stalled;
+        report.error = Some(problem(Reason::SlotLost));
+    });
+    let second = sink::sink(&sink, &stalled, at(300));
+    assert_eq!(
+        [READY, "SourceReady", "TopicReady", STALLED].map(|kind| time(&second, kind)),
+        [300, 300, 100, 300].map(Some)
+    );
+}
+
+#[test]
+fn what_is_committed_stays_so_while_nobody_carries() {
+    let mut sink = orders();
+    let status = sink::sink(&sink, &well(), at(100));
+    assert_eq!((status.begun, status.lag.as_deref(), status.position.as_deref()), (true, Some("0.2s"), Some("0/10")));
+    assert_eq!(status.destination.as_deref(), Some("kafka/events/orders"));
+    sink.status = Some(status);
+    let mut gone = well();
+    (gone.worker.pod, gone.worker.report) = (None, None);
+    let status = sink::sink(&sink, &gone, at(200));
+    assert_eq!((status.begun, status.lag, status.position.as_deref()), (true, None, Some("0/10")));
+}
+
+#[test]
+fn a_source_is_what_its_workers_are() {
+    let check = |facts: SourceFacts, workers: Vec<WorkerView>, expected: &str| {
+        let view = SourceView { facts: Some(facts), workers };
+        let sinks = ItsSinks { count: 2, begun: true };
+        let status = source::source(&shop(), &view, sinks, at(100));
+        assert_eq!(in_words(&status.conditions), expected);
+        assert_eq!((status.sinks, status.begun, status.observed_generation), (2, true, Some(2)));
+    };
+    let fine = || well().worker;
+    let asked = |answer| SourceFacts { handshake: Some(answer), ..SourceFacts::default() };
+    check(SourceFacts::default(), vec![fine()], "True:Running");
+    check(asked(Ok(())), vec![], "True:Connected");
+    let refused = "False:SourceAuthenticationFailed Stalled -SourceReady";
+    check(asked(Err(problem(Reason::SourceAuthenticationFailed))), vec![], refused);
+    let other = WorkerView { pod: None, report: None, ..fine() };
+    check(SourceFacts::default(), vec![fine(), other], "False:Starting Reconciling -SourceReady -RuntimeReady");
+    let waiting = SourceFacts { waiting_for: Some("Secret default/db".to_owned()), ..SourceFacts::default() };
+    check(waiting, vec![fine()], "False:Waiting Reconciling");
+    let goes = SourceFacts { deletion: Some("its Sinks are there".to_owned()), ..SourceFacts::default() };
+    check(goes, vec![fine()], "False:Deleting Reconciling");
+}
+
+#[test]
+fn a_connection_is_ready_when_it_answers() {
+    let check = |facts: ConnectionFacts, expected: &str| {
+        let status = connection::connection(&ConnectionStatus::default(), Some(1), &facts, at(100));
+        assert_eq!(in_words(&status.conditions), expected);
+    };
+    let answer = |answer| ConnectionFacts { answer: Some(answer), ..ConnectionFacts::default() };
+    check(answer(Ok(())), "True:Connected");
+    check(answer(Err(problem(Reason::KafkaUnreachable))), "False:KafkaUnreachable Reconciling");
+    check(answer(Err(problem(Reason::KafkaAuthenticationFailed))), "False:KafkaAuthenticationFailed Stalled");
+    let invalid = ConnectionFacts { invalid: Some(invalid(&[wrong()])), ..ConnectionFacts::default() };
+    check(invalid, "False:ManifestInvalid Stalled");
+    let deletion = Some("Sink default/a uses it".to_owned());
+    check(ConnectionFacts { deletion, ..answer(Ok(())) }, "False:Deleting Reconciling");
+}
+
+#[test]
+fn mistakes_are_told_as_one_sentence() {
+    let said = |errors: &[ManifestError]| in_a_sentence(&invalid(errors));
+    let first = "Sink default/orders: spec.kafka.topic.name: it is taken";
+    assert_eq!(said(&[wrong()]), format!("{first} · what to do: take another"));
+    assert_eq!(said(&[wrong(), wrong(), wrong()]), format!("{first} (and 2 more mistakes) · what to do: take another"));
+}
