@@ -104,7 +104,11 @@ pub async fn reconcile(context: &Context, name: &ResourceName) -> Result<Next, F
     context.hold(&*source, labels::SOURCE_FINALIZER).await?;
     // Before anything that they need goes with their places in a plan.
     for sink in sinks.iter().filter(|sink| finalize::is_going(&***sink)) {
-        retire::prepare(context, sink).await?;
+        match retire::prepare(context, sink).await {
+            // Where nothing can be made any more, that is told at the Sink's end.
+            Err(failure) if failure.is_namespace_ending() => {}
+            prepared => prepared?,
+        }
     }
     let mut gathered = context.gather(name).await?;
     let errors = dereference::judge(&mut gathered.manifests, &context.settings.instance);
@@ -231,9 +235,9 @@ impl Look<'_> {
                 self.gathered.manifests.sinks.get(sink).is_some_and(|found| found.spec.pool == name.pool)
             };
             match self.current.iter().find(|current| current.name == name) {
-                Some(current) => self.as_it_was(current).await?,
-                None if self.gathered.sinks.iter().any(in_pool) => {}
-                None => rollout::remove(self.context, &name).await?,
+                Some(current) if current.plan.is_some() => self.as_it_was(current).await?,
+                _ if self.gathered.sinks.iter().any(in_pool) => {}
+                _ => rollout::remove(self.context, &name).await?,
             }
         }
         Ok(())
