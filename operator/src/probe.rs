@@ -26,8 +26,7 @@ pub async fn probe(arguments: ProbeArguments) -> anyhow::Result<ExitCode> {
                 return Ok(ExitCode::SUCCESS);
             }
             Ok(Ok(answer)) => format!("it answers with {}", answer.status()),
-            // Its own words repeat the address; what lies behind says why.
-            Ok(Err(error)) => std::error::Error::source(&error).map_or_else(|| error.to_string(), ToString::to_string),
+            Ok(Err(error)) => cause(&error),
             Err(_) => format!("no answer within {} s", PATIENCE.as_secs()),
         };
         if Instant::now() + PAUSE >= deadline {
@@ -35,4 +34,9 @@ pub async fn probe(arguments: ProbeArguments) -> anyhow::Result<ExitCode> {
         }
         sleep(PAUSE).await;
     }
+}
+
+/// What lies behind an error: its own words say that there was one, and repeat the address.
+fn cause(error: &dyn std::error::Error) -> String {
+    error.source().map_or_else(|| error.to_string(), cause)
 }

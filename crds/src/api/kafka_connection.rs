@@ -6,7 +6,7 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::references::{CertificateAndKeyRef, CertificateRef, PasswordRef, settings};
+use super::references::{CertificateAndKeyRef, CertificateRef, PasswordRef, empty_is_default, settings};
 use super::status::ConnectionStatus;
 
 /// A Kafka cluster, how to reach it, and who the workers are there.
@@ -39,7 +39,7 @@ pub struct KafkaConnectionSpec {
     #[schemars(length(min = 1, max = 16384))]
     pub bootstrap_servers: String,
     /// Encryption; without it the connection is plain text.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "empty_is_default")]
     pub tls: Option<Tls>,
     /// Who the workers are; without it nobody.
     #[serde(skip_serializing_if = "Option::is_none")]

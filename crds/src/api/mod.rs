@@ -4,7 +4,6 @@
 //! refused there, too, by an API server; [`crate::validate`] refuses all of that, in words of its own with the place and a
 //! remedy, and much that no rule of a schema can tell: references, Secrets, settings that Afterbay owns.
 
-mod empty;
 mod format;
 mod kafka_connection;
 pub mod pod;
@@ -37,13 +36,8 @@ pub const GROUP: &str = "afterbay.dev";
 /// Their version.
 pub const VERSION: &str = "v1alpha1";
 
-/// The definitions of all kinds, for the API server.
+/// The definitions of all kinds, for the API server and for [`crate::manifest`].
 pub fn all_crds() -> Vec<CustomResourceDefinition> {
-    bare_crds().into_iter().map(empty::refuse_empty).collect()
-}
-
-/// The definitions without the rules that say for an API server what [`crate::manifest`] sees by itself.
-pub(crate) fn bare_crds() -> Vec<CustomResourceDefinition> {
     vec![KafkaConnection::crd(), SchemaRegistryConnection::crd(), SourceConnector::crd(), Sink::crd()]
 }
 

@@ -4,7 +4,7 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::references::{CertificateAndKeyRef, CertificateRef, PasswordRef, UsernameRef};
+use super::references::{CertificateAndKeyRef, CertificateRef, PasswordRef, UsernameRef, empty_is_default};
 use super::status::ConnectionStatus;
 
 /// A schema registry, how to reach it, and who we are there.
@@ -33,7 +33,7 @@ pub struct SchemaRegistryConnectionSpec {
     #[x_kube(validation = Rule::new("self.matches('^https?://[^@/?#]+(/[^?#]*)?$')").message("an http or https URL without user and password"))]
     pub url: String,
     /// Whom to trust, for `https`; without it the authorities of the system.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "empty_is_default")]
     pub tls: Option<RegistryTls>,
     /// Who we are; without it nobody.
     #[serde(skip_serializing_if = "Option::is_none")]

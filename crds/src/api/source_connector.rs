@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::pod::{Foreign, Resources, Toleration, foreign, foreign_list, words};
-use super::references::{CertificateRef, PasswordRef};
+use super::references::{CertificateRef, PasswordRef, empty_is_default};
 use super::status::SourceConnectorStatus;
 use crate::plan::{DeletionPolicy, OnSlotLoss, PostgresTlsMode, SnapshotMode};
 
@@ -88,7 +88,7 @@ pub struct PostgresSource {
     /// The role that reads it.
     pub authentication: PostgresAuthentication,
     /// Encryption; without it the connection is plain text.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "empty_is_default")]
     pub tls: Option<PostgresTls>,
     /// The publication.
     #[serde(default)]
@@ -150,6 +150,12 @@ pub struct PostgresTls {
     #[serde(default)]
     #[schemars(length(max = 64))]
     pub trusted_certificates: Vec<CertificateRef>,
+}
+
+impl Default for PostgresTls {
+    fn default() -> Self {
+        Self { mode: default_mode(), trusted_certificates: Vec::new() }
+    }
 }
 
 fn default_mode() -> PostgresTlsMode {

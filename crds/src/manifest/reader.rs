@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 use super::refused::Refused;
 use super::yaml::YamlError;
 use super::{Kind, Located, ManifestError, Manifests, Place, nearest, schema, secret};
-use crate::api::{GROUP, VERSION, bare_crds};
+use crate::api::{GROUP, VERSION, all_crds};
 use crate::names::{self, ResourceName};
 
 /// The fields that a manifest's `metadata` can have: those of Kubernetes' `ObjectMeta`.
@@ -305,7 +305,7 @@ fn typed<T: DeserializeOwned>(
 /// The schema of a kind's `spec`.
 fn spec_schema(kind: Kind) -> Option<&'static JSONSchemaProps> {
     static SCHEMAS: LazyLock<BTreeMap<String, JSONSchemaProps>> = LazyLock::new(|| {
-        let schemas = bare_crds().into_iter().filter_map(|crd| {
+        let schemas = all_crds().into_iter().filter_map(|crd| {
             let version = crd.spec.versions.into_iter().next()?;
             Some((crd.spec.names.kind, version.schema?.open_api_v3_schema?.properties?.remove("spec")?))
         });

@@ -163,7 +163,7 @@ mod tests {
 
     use super::super::schema::fit;
     use super::*;
-    use crate::api::bare_crds;
+    use crate::api::all_crds;
 
     /// All required fields, with their paths.
     fn required(schema: &JSONSchemaProps, path: &str, found: &mut Vec<(String, JSONSchemaProps)>) {
@@ -182,7 +182,7 @@ mod tests {
     #[test]
     fn each_missing_field_has_an_example_that_its_schema_takes() {
         let mut all = Vec::new();
-        for crd in bare_crds() {
+        for crd in all_crds() {
             let schema = crd.spec.versions[0].schema.clone().and_then(|schema| schema.open_api_v3_schema);
             let spec = schema.and_then(|schema| schema.properties).expect("a schema").remove("spec").expect("a spec");
             required(&spec, "spec", &mut all);

@@ -100,6 +100,10 @@ spec.worker.podAnnotations = {"afterbay.dev/plan": "x"}
 spec.worker.podAnnotations = {"no word": "x"}
 "#,
     );
+}
+
+#[test]
+fn sources_with_several_hosts() {
     check(
         "SourceConnector/replicated",
         r#"

@@ -35,9 +35,9 @@ def layer(root):
     return buffer.getvalue()
 
 
-def settings(dockerfile, name):
+def settings(dockerfile):
     """What the last stage says of how a container is started."""
-    found = {"Env": ["PATH=/usr/local/bin:/usr/bin:/bin"], "Labels": {"org.opencontainers.image.ref.name": name}}
+    found = {"Env": ["PATH=/usr/local/bin:/usr/bin:/bin"]}
     for line in dockerfile.rpartition("\nFROM ")[2].splitlines()[1:]:
         instruction, _, rest = line.partition(" ")
         match instruction:
@@ -60,7 +60,7 @@ def main():
     target, name, root, dockerfile = sys.argv[1:]
     content = layer(root)
     with open(dockerfile, encoding="utf-8") as file:
-        started = settings("\n" + file.read(), name)
+        started = settings("\n" + file.read())
     digest = hashlib.sha256(content).hexdigest()
     config = {
         "architecture": ARCHITECTURES.get(platform.machine(), platform.machine()),

@@ -20,6 +20,19 @@ mount --make-rshared /var/lib/kubelet
 mount --bind "$data/containerd" /var/lib/containerd
 mount --bind "$data/log" /var/log
 
+# No way leads out, so nobody can be asked for names. Without these files programs would ask, and wait: Kafka's brokers ask
+# for the name of their own address when they let somebody in.
+instead_of() {
+    local place
+    place=$(realpath -m "$1")
+    [[ -e $place ]] || { mkdir -p "${place%/*}" && touch "$place"; }
+    cat >"$data/${1##*/}"
+    mount --bind "$data/${1##*/}" "$place"
+}
+instead_of /etc/resolv.conf <<<'nameserver 127.0.0.1'
+instead_of /etc/hosts <<<"127.0.0.1 localhost $(hostname)
+$node_address $node"
+
 # The kubelet wants some settings of the machine to be as it knows them. In here they look so; the machine keeps its own.
 pretend() {
     echo "$2" >"$data/sysctl/$1"

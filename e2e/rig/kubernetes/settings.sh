@@ -12,8 +12,6 @@ network_plugins() {
 
 write_settings() {
     mkdir -p "$settings/network"
-    # No way leads out: what the cluster does not know has no name.
-    echo 'nameserver 127.0.0.1' >"$settings/resolv.conf"
     cat >"$settings/containerd.toml" <<CONF
 version = 2
 [plugins."io.containerd.grpc.v1.cri"]
@@ -46,7 +44,6 @@ protectKernelDefaults: true
 containerRuntimeEndpoint: unix:///run/containerd/containerd.sock
 clusterDNS: [$dns_service]
 clusterDomain: cluster.local
-resolvConf: $settings/resolv.conf
 oomScoreAdj: 0
 imageGCHighThresholdPercent: 100
 imageGCLowThresholdPercent: 99

@@ -1,16 +1,19 @@
 //! The components of the rig's own cluster: they can be ended, started again, and made to stand still.
 
-use std::process::Command;
+use std::process::{Command, Output};
 
+use super::Namespace;
 use crate::programs::repository;
 
-/// A component. One that a test has stopped comes back with the end of the test at the latest, since all others need it: such
-/// a test must be the only one that runs.
+/// A component. Whatever a test does to it, it is back before another test begins.
 pub struct Component(&'static str);
 
 impl Component {
     /// `etcd`, `containerd`, `kube-apiserver`, `kube-controller-manager`, `kube-scheduler`, `kubelet` or `kube-proxy`.
-    pub fn new(name: &'static str) -> Self {
+    ///
+    /// All tests need it, so the test must be [alone](Namespace::alone).
+    pub fn new(namespace: &Namespace, name: &'static str) -> Self {
+        assert!(namespace.is_alone(), "a test that touches {name} must be alone: Namespace::alone");
         Self(name)
     }
 
@@ -40,9 +43,7 @@ impl Component {
     }
 
     fn script(&self, verb: &str) {
-        let script = repository().join("e2e/rig/kubernetes/rig");
-        let output = Command::new(&script).args([verb, self.0]).output();
-        let output = output.unwrap_or_else(|error| panic!("{}: {error}", script.display()));
+        let output = script(&[verb, self.0]);
         let words = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "e2e/rig/kubernetes/rig {verb} {}: {words}", self.0);
     }
@@ -50,10 +51,18 @@ impl Component {
 
 impl Drop for Component {
     fn drop(&mut self) {
-        let script = repository().join("e2e/rig/kubernetes/rig");
-        // It may not stand still, or not be down; and what fails here must not hide why the test failed.
-        for verb in ["resume", "start"] {
-            let _ = Command::new(&script).args([verb, self.0]).output();
+        // It may not be up at all.
+        script(&["resume", self.0]);
+        let output = script(&["up"]);
+        if !output.status.success() {
+            // A panic here could hide why the test failed.
+            eprintln!("the cluster does not come back: {}", String::from_utf8_lossy(&output.stderr));
         }
     }
+}
+
+fn script(arguments: &[&str]) -> Output {
+    let script = repository().join("e2e/rig/kubernetes/rig");
+    let output = Command::new(&script).args(arguments).output();
+    output.unwrap_or_else(|error| panic!("{}: {error}", script.display()))
 }

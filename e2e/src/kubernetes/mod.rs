@@ -14,6 +14,7 @@ mod kinds;
 mod kubectl;
 mod namespace;
 mod pod;
+mod turn;
 
 use std::process::Stdio;
 use std::time::Duration;

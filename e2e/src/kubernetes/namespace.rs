@@ -1,6 +1,7 @@
 //! A namespace of a test's own.
 
 use std::fmt::Debug;
+use std::sync::Arc;
 use std::time::Duration;
 
 use k8s_openapi::NamespaceResourceScope;
@@ -10,6 +11,7 @@ use kube::{Client, Resource};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
+use super::turn::Turn;
 use super::{Kubectl, client, diagnosis, kinds};
 use crate::{Manifests, Scenario, await_condition};
 
@@ -22,6 +24,7 @@ pub struct Namespace {
     pub client: Client,
     /// `kubectl` in it.
     pub kubectl: Kubectl,
+    turn: Arc<Turn>,
 }
 
 impl Namespace {
@@ -33,13 +36,32 @@ impl Namespace {
 
     /// Makes one under this name.
     pub async fn create(name: &str) -> Self {
+        Self::make(name, Arc::new(Turn::with_others().await)).await
+    }
+
+    /// For a scenario, while no other test has a namespace: for a test that does something to the cluster itself.
+    pub async fn alone(scenario: &Scenario) -> Self {
+        Self::make(&scenario.unique, Arc::new(Turn::alone().await)).await
+    }
+
+    /// Another one of the same test.
+    pub async fn another(&self, name: &str) -> Self {
+        Self::make(name, Arc::clone(&self.turn)).await
+    }
+
+    /// Whether no other test runs.
+    pub(super) fn is_alone(&self) -> bool {
+        self.turn.is_alone()
+    }
+
+    async fn make(name: &str, turn: Arc<Turn>) -> Self {
         let client = client().await;
         let labels = json!({"pod-security.kubernetes.io/enforce": "restricted"});
         let object = json!({"metadata": {"name": name, "labels": labels}});
         let object: Object = serde_json::from_value(object).expect("this is a namespace");
         let namespaces = Api::<Object>::all(client.clone());
         namespaces.create(&PostParams::default(), &object).await.expect("the namespace can be made");
-        let namespace = Self { name: name.to_owned(), client, kubectl: Kubectl::new(name) };
+        let namespace = Self { name: name.to_owned(), client, kubectl: Kubectl::new(name), turn };
         // Until it is there no pod is let in.
         namespace.seen("ServiceAccount/default", "comes", super::PATIENCE, |_| true).await;
         namespace
@@ -169,7 +191,7 @@ impl Drop for Namespace {
                         eprintln!("{}", diagnosis::of(&client, &name).await);
                     }
                     remove(&client, &name).await;
-                })
+                });
             })
         });
         // What cannot be cleaned up must not hide why the test failed.

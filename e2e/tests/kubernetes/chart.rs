@@ -128,7 +128,9 @@ async fn definitions_come_with_the_chart_and_stay() {
     let definitions = of_kind(&documents, "CustomResourceDefinition");
     assert_eq!(definitions.len(), 4);
     for definition in definitions {
-        assert_eq!(definition["metadata"]["annotations"]["helm.sh/resource-policy"], "keep");
+        let annotations = &definition["metadata"]["annotations"];
+        assert_eq!(annotations["helm.sh/resource-policy"], "keep");
+        assert_eq!(annotations["argocd.argoproj.io/sync-options"], "Prune=false,Delete=false");
     }
     let documents = rendered("system", &json!({"crds": {"keep": false}})).await;
     for definition in of_kind(&documents, "CustomResourceDefinition") {

@@ -5,6 +5,9 @@ use afterbay_e2e::scenario::unique;
 use afterbay_e2e::{Format, Manifests, Namespace, Scenario, Sink, secure};
 use serde_json::json;
 
+/// Carries all that is there, and ends.
+const CARRY: [&str; 4] = ["run", "--state-dir", "/tmp/state", "--until-caught-up"];
+
 #[tokio::test]
 async fn it_runs_both_programs() {
     let namespace = Namespace::create(&unique("image")).await;
@@ -26,10 +29,7 @@ async fn it_runs_both_programs() {
 async fn a_pod_carries_a_table() {
     let scenario = Scenario::new("a-pod-carries").await;
     let namespace = Namespace::of(&scenario).await;
-    scenario
-        .database
-        .run("CREATE TABLE orders (id int PRIMARY KEY, item text); INSERT INTO orders VALUES (1, 'pen')")
-        .await;
+    scenario.database.run("CREATE TABLE orders (id int PRIMARY KEY, pens int); INSERT INTO orders VALUES (1, 7)").await;
     let topic = scenario.topic("orders");
     let (host, port) = scenario.rig.broker().rsplit_once(':').expect("an address has a port");
     let port: u16 = port.parse().expect("a port is a number");
@@ -39,13 +39,12 @@ async fn a_pod_carries_a_table() {
         .with(Sink::new("orders", "public.orders", &topic).key(&["id"]).format(Format::Avro))
         .set("KafkaConnection/events", "spec.bootstrapServers", format!("broker:{port}"));
 
-    let arguments = ["run", "-f", "/manifests", "--state-dir", "/scratch/state", "--until-caught-up"];
-    let ended = with_manifests(&namespace, PodRun::new("carry", &arguments), &manifests).await;
+    let ended = run(&namespace, &CARRY, &manifests).await;
 
     assert_eq!(ended.status, 0, "{}", ended.log);
     let messages = scenario.messages(&topic, Format::Avro).await;
     let [message] = &messages[..] else { panic!("not one message: {messages:?}") };
-    assert_eq!(message.value, json!({"id": 1, "item": "pen"}));
+    assert_eq!(message.value, json!({"id": 1, "pens": 7}));
 }
 
 /// The secured broker has a certificate that holds for its address as pods see it.
@@ -53,23 +52,25 @@ async fn a_pod_carries_a_table() {
 async fn a_pod_enters_the_secured_broker() {
     let scenario = Scenario::new("a-pod-enters").await;
     let namespace = Namespace::of(&scenario).await;
-    scenario.database.run("CREATE TABLE orders (id int PRIMARY KEY)").await;
-    let manifests =
-        scenario.manifests().with(Sink::new("orders", "public.orders", &scenario.topic("orders")).key(&["id"]));
+    scenario.database.run("CREATE TABLE orders (id int PRIMARY KEY); INSERT INTO orders VALUES (1)").await;
+    let topic = scenario.topic("orders");
+    let manifests = scenario.manifests().with(Sink::new("orders", "public.orders", &topic).key(&["id"]));
     let user = scenario.rig.setting("BROKER_USER");
     let manifests = secure::with_secrets(manifests, scenario.rig);
     let manifests = secure::kafka(manifests, scenario.rig, "scram-sha-512", user, "broker-user");
 
-    let arguments = ["validate", "--online", "-f", "/manifests"];
-    let ended = with_manifests(&namespace, PodRun::new("validate", &arguments), &manifests).await;
+    let ended = run(&namespace, &CARRY, &manifests).await;
 
     assert_eq!(ended.status, 0, "{}", ended.log);
+    assert_eq!(secure::messages(scenario.rig, &topic, Format::Json).await.len(), 1);
 }
 
-async fn with_manifests(namespace: &Namespace, pod: PodRun, manifests: &Manifests) -> Ended {
+/// Runs `afterbay` on manifests in a pod.
+async fn run(namespace: &Namespace, arguments: &[&str], manifests: &Manifests) -> Ended {
     let file = Manifests::default().with_secret("manifests", &[("manifests.yaml", &manifests.to_yaml())]);
     namespace.apply(&file).await;
-    pod.secret("manifests", "/manifests").scratch("/scratch").run(namespace).await
+    let arguments = [arguments, &["-f", "/manifests", "--namespace", &namespace.name]].concat();
+    PodRun::new(arguments[0], &arguments).secret("manifests", "/manifests").scratch("/tmp").run(namespace).await
 }
 
 /// A name in the namespace for something outside of the cluster.

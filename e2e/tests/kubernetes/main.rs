@@ -5,4 +5,6 @@
 
 mod chart;
 mod image;
+mod install;
+mod rig;
 mod rules;

@@ -29,14 +29,6 @@ fn four_definitions_that_kubernetes_understands() {
     }
 }
 
-/// The chart brings the definitions, so that they are upgraded with it.
-#[test]
-fn the_chart_has_the_definitions_of_this_version() {
-    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../charts/afterbay/files/crds.yaml");
-    let of_chart = std::fs::read_to_string(file).expect("the chart has definitions");
-    assert!(of_chart == afterbay(&["crds"]).out, "{file} is not what `afterbay crds` prints: run make manifests");
-}
-
 #[test]
 fn a_reader_that_has_seen_enough_is_no_error_and_a_full_disk_is_one() {
     let (reader, writer) = std::io::pipe().expect("there are pipes");

@@ -1,6 +1,7 @@
 //! What the program says and how it ends, as far as it needs no broker, no database and no registry.
 #![allow(clippy::expect_used, clippy::panic, missing_docs)]
 
+mod chart;
 mod crds;
 mod probe;
 mod status;

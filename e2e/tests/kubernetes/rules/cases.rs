@@ -2,8 +2,6 @@
 
 use serde_json::{Value, json};
 
-use super::changes::changed;
-
 /// A rule about what is written.
 pub struct Case {
     pub kind: &'static str,
@@ -58,49 +56,6 @@ pub fn base(kind: &str) -> Value {
         other => panic!("no kind {other}"),
     };
     json!({"apiVersion": "afterbay.dev/v1alpha1", "kind": kind, "metadata": {"name": "base"}, "spec": spec})
-}
-
-/// A good manifest in which the object at a path has this field.
-pub fn whole(kind: &str, at: &str, name: &str) -> Value {
-    let changes = match (kind, at, name) {
-        ("KafkaConnection", "spec", "tls") => "spec.tls = {}",
-        ("KafkaConnection", _, "passwordSecret") => {
-            r#"spec.authentication = {"type": "plain", "username": "a", "passwordSecret": {"secretName": "s", "password": "p"}}
-               spec.adminAuthentication = {"type": "plain", "username": "a", "passwordSecret": {"secretName": "s", "password": "p"}}"#
-        }
-        ("KafkaConnection", ..) => {
-            r#"spec.authentication = {"type": "tls", "certificateAndKey": {"secretName": "s", "certificate": "c", "key": "k"}}
-               spec.adminAuthentication = {"type": "tls", "certificateAndKey": {"secretName": "s", "certificate": "c", "key": "k"}}"#
-        }
-        ("SchemaRegistryConnection", ..) => {
-            r#"spec.url = "https://registry"
-               spec.tls = {}
-               spec.authentication.certificateAndKey = {"secretName": "s", "certificate": "c", "key": "k"}
-               spec.authentication.basic = {"usernameSecret": {"secretName": "s", "username": "u"}, "passwordSecret": {"secretName": "s", "password": "p"}}"#
-        }
-        ("SourceConnector", ..) => {
-            r#"spec.postgres.tls = {}
-               spec.postgres.authentication.passwordSecret = {"secretName": "s", "password": "p"}"#
-        }
-        ("Sink", "spec.source", _) => r#"spec.source.startAt = {"position": "0/1"}"#,
-        ("Sink", "spec.kafka.format.key" | "spec.kafka.format.value", "avro") => {
-            r#"spec.kafka.format = {"key": {"avro": {"registry": "schemas"}}, "value": {"avro": {"registry": "schemas"}}}"#
-        }
-        ("Sink", "spec.kafka.format.key" | "spec.kafka.format.value", one) => {
-            let format = json!({"key": {one: {}}, "value": {one: {}}});
-            return changed(&base(kind), &format!("spec.kafka.format = {format}"));
-        }
-        ("Sink", "spec.kafka.format", "key" | "value") => {
-            r#"spec.kafka.format = {"key": {"json": {}}, "value": {"json": {}}}"#
-        }
-        ("Sink", "spec.kafka.format", "avro") => r#"spec.kafka.format = {"avro": {"registry": "schemas"}}"#,
-        ("Sink", "spec.kafka.format", one) => {
-            return changed(&base(kind), &format!("spec.kafka.format = {}", json!({one: {}})));
-        }
-        ("Sink", "spec", "key") => "",
-        other => panic!("no manifest has {other:?}"),
-    };
-    changed(&base(kind), changes)
 }
 
 const DNS_LABEL: &str = "the name must be a DNS label";

@@ -18,15 +18,6 @@ pub fn changed(manifest: &Value, changes: &str) -> Value {
     manifest
 }
 
-/// The manifest where a field of the object at a path is there, and empty.
-pub fn left_empty(manifest: &Value, at: &str, name: &str) -> Value {
-    let mut manifest = manifest.clone();
-    let parent = place(&mut manifest, &at.replace("[]", "[0]"));
-    let field = parent.get_mut(name).unwrap_or_else(|| panic!("there is no {name} in {at}"));
-    *field = Value::Null;
-    manifest
-}
-
 /// `spec.a.b[0].c`, made where it is not there.
 fn place<'a>(manifest: &'a mut Value, path: &str) -> &'a mut Value {
     path.split('.').fold(manifest, |place, part| match part.strip_suffix("[0]") {
