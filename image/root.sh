@@ -6,6 +6,8 @@
 #
 # The Dockerfile and the end-to-end tests both call it: what is tested is what is shipped.
 set -euo pipefail
+# Whoever makes it, everybody may read it.
+umask 022
 programs=$1 root=$2
 authorities=/etc/ssl/certs/ca-certificates.crt
 

@@ -3,7 +3,7 @@
 # and etcd, and CoreDNS and helm. What is there and was built of the same sources is kept.
 #
 #   build.sh            waits for a build that is under way
-#   build.sh begin      builds in the background, into target/kubernetes/log/build.log; the next build.sh tells what came of it
+#   build.sh begin      builds in the background, into target/kubernetes/bin/build.log; the next build.sh tells what came of it
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
@@ -11,9 +11,9 @@ helm=helm.sh/helm/v3/cmd/helm@v3.19.5
 components=(etcd kube-apiserver kube-controller-manager kube-scheduler kubelet kube-proxy kubectl)
 
 given && exit
-log=$state/log/build.log
+log=$programs/build.log
 if [[ ${1:-} == begin ]]; then
-    mkdir -p "$state/log"
+    mkdir -p "$programs"
     setsid "$kubernetes/build.sh" >"$log" 2>&1 </dev/null &
     exit
 fi

@@ -1,9 +1,6 @@
 //! The components of the rig's own cluster: they can be ended, started again, and made to stand still.
 
-use std::process::{Command, Output};
-
-use super::Namespace;
-use crate::programs::repository;
+use super::{Namespace, script};
 
 /// A component. Whatever a test does to it, it is back before another test begins.
 pub struct Component(&'static str);
@@ -59,10 +56,4 @@ impl Drop for Component {
             eprintln!("the cluster does not come back: {}", String::from_utf8_lossy(&output.stderr));
         }
     }
-}
-
-fn script(arguments: &[&str]) -> Output {
-    let script = repository().join("e2e/rig/kubernetes/rig");
-    let output = Command::new(&script).args(arguments).output();
-    output.unwrap_or_else(|error| panic!("{}: {error}", script.display()))
 }

@@ -16,11 +16,13 @@ mod namespace;
 mod pod;
 mod turn;
 
-use std::process::Stdio;
+use std::process::{Output, Stdio};
 use std::time::Duration;
 
 use tokio::io::AsyncWriteExt;
 use tokio::process::Command;
+
+use crate::programs;
 
 pub use audit::{Request, requests};
 pub use component::Component;
@@ -31,10 +33,25 @@ pub use namespace::{Namespace, condition};
 pub use pod::{Ended, PodRun, is_ready};
 
 /// How long what the cluster does by itself may take: starting a pod, ending one.
-pub const PATIENCE: Duration = Duration::from_secs(90);
+pub const PATIENCE: Duration = Duration::from_mins(3);
 
 /// The product's image, as the rig has brought it to the node.
 pub const IMAGE: &str = "afterbay:dev";
+
+/// Brings the programs under test to the node as `afterbay:TAG`, as another version of the product would come. Takes seconds.
+pub fn bring_image(tag: &str) {
+    let folder = programs::folder().to_str().expect("the path is text");
+    let output = script(&["image", tag, folder]);
+    let words = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "e2e/rig/kubernetes/rig image {tag}: {words}");
+}
+
+/// Runs the script of the rig's cluster.
+fn script(arguments: &[&str]) -> Output {
+    let script = programs::repository().join("e2e/rig/kubernetes/rig");
+    let output = std::process::Command::new(&script).args(arguments).output();
+    output.unwrap_or_else(|error| panic!("{}: {error}", script.display()))
+}
 
 /// A client of the API server; fails the test where there is no cluster.
 pub async fn client() -> kube::Client {

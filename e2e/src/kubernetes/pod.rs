@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::{IMAGE, Namespace, PATIENCE};
 use crate::await_condition;
 
-/// A pod of the product's image that runs one command to its end, within the restricted Pod Security Standard and with a
+/// A pod of the product's image that runs one command, within the restricted Pod Security Standard and with a
 /// read-only root.
 #[derive(Clone, Debug)]
 pub struct PodRun {
@@ -76,13 +76,20 @@ impl PodRun {
         self
     }
 
-    /// Runs it to its end.
-    pub async fn run(self, namespace: &Namespace) -> Ended {
+    /// Starts it, and again whenever it ends; gives it once it runs.
+    pub async fn start(self, namespace: &Namespace) -> Pod {
+        let name = self.make(namespace, "Always").await;
+        let running = |pod: &Value| !pod["status"]["containerStatuses"][0]["state"]["running"].is_null();
+        namespace.seen(&format!("Pod/{name}"), "runs", PATIENCE, running).await;
+        namespace.typed(&name).await
+    }
+
+    async fn make(self, namespace: &Namespace, restart: &str) -> String {
         let name = self.name;
         let pod = json!({
             "metadata": {"name": name},
             "spec": {
-                "restartPolicy": "Never",
+                "restartPolicy": restart,
                 "automountServiceAccountToken": false,
                 "securityContext": {"runAsNonRoot": true, "seccompProfile": {"type": "RuntimeDefault"}},
                 "containers": [self.container],
@@ -92,6 +99,12 @@ impl PodRun {
         let pod: Pod = serde_json::from_value(pod).expect("this is a pod");
         let pods = namespace.api::<Pod>();
         pods.create(&PostParams::default(), &pod).await.unwrap_or_else(|error| panic!("pod {name}: {error}"));
+        name
+    }
+
+    /// Runs it to its end.
+    pub async fn run(self, namespace: &Namespace) -> Ended {
+        let name = self.make(namespace, "Never").await;
         let ended = namespace
             .seen(&format!("Pod/{name}"), "comes to its end", PATIENCE, |pod| {
                 matches!(pod["status"]["phase"].as_str(), Some("Succeeded" | "Failed"))

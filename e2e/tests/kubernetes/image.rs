@@ -1,6 +1,6 @@
 //! The image in the cluster: both programs run in it without any right, and reach what is around the cluster.
 
-use afterbay_e2e::kubernetes::{Ended, PodRun};
+use afterbay_e2e::kubernetes::{Ended, PodRun, bring_image};
 use afterbay_e2e::scenario::unique;
 use afterbay_e2e::{Format, Manifests, Namespace, Scenario, Sink, secure};
 use serde_json::json;
@@ -18,7 +18,10 @@ async fn it_runs_both_programs() {
         assert!(definitions.log.contains(&format!("kind: {kind}\n")), "no {kind} in {}", definitions.log);
     }
 
-    let worker = PodRun::new("worker", &["--help"]).program("/usr/local/bin/sink-runtime").run(&namespace).await;
+    // Another tag, as upgrades have it.
+    bring_image("other");
+    let worker = PodRun::new("worker", &["--help"]).image("afterbay:other").program("/usr/local/bin/sink-runtime");
+    let worker = worker.run(&namespace).await;
     assert_eq!(worker.status, 0, "{}", worker.log);
     assert!(worker.log.contains("--plan"), "{}", worker.log);
 }

@@ -1,8 +1,8 @@
 //! What tests rely on: the cluster tells who asked it for what, and its components can be ended and come back.
 
-use afterbay_e2e::kubernetes::{Component, PATIENCE, requests};
-use afterbay_e2e::{Manifests, Namespace, Scenario, await_condition};
-use serde_json::json;
+use afterbay_e2e::kubernetes::{Component, PATIENCE, PodRun, requests};
+use afterbay_e2e::{Manifests, Namespace, Scenario, Sink, await_condition};
+use serde_json::{Value, json};
 
 /// The one who runs the tests.
 const ADMINISTRATOR: &str = "admin";
@@ -20,6 +20,27 @@ async fn requests_are_told_by_who_asks() {
     assert_eq!((apply.verb.as_str(), apply.resource.as_str(), apply.code), ("patch", "secrets", 201));
     assert_eq!(apply.namespace, namespace.name);
     assert!(asked.iter().any(|request| request.verb == "get"), "{asked:?}");
+}
+
+/// As when a program fails, or memory runs out: the container ends with 137, and the kubelet starts it again.
+#[tokio::test]
+async fn a_program_in_a_pod_can_be_killed() {
+    let scenario = Scenario::new("killed").await;
+    let namespace = Namespace::of(&scenario).await;
+    scenario.database.run("CREATE TABLE orders (id int PRIMARY KEY)").await;
+    let sink = Sink::new("orders", "public.orders", &scenario.topic("orders")).key(&["id"]);
+    let manifests = scenario.manifests().with(sink).to_yaml();
+    namespace.apply(&Manifests::default().with_secret("manifests", &[("manifests.yaml", &manifests)])).await;
+    let arguments = ["run", "--state-dir", "/tmp/state", "-f", "/manifests", "--namespace", &namespace.name];
+    let pod =
+        PodRun::new("carry", &arguments).secret("manifests", "/manifests").scratch("/tmp").start(&namespace).await;
+
+    assert_eq!(namespace.signal(&pod, "/afterbay", "KILL"), 1);
+
+    let restarted = |pod: &Value| pod["status"]["containerStatuses"][0]["restartCount"] == 1;
+    let pod = namespace.seen("Pod/carry", "is started again", PATIENCE, restarted).await;
+    let ended = &pod["status"]["containerStatuses"][0]["lastState"]["terminated"];
+    assert_eq!(ended["exitCode"], 137, "{pod}");
 }
 
 #[tokio::test]
