@@ -71,7 +71,7 @@ pub enum DesiredState {
 pub struct PostgresSource {
     /// The server.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 253))]
+    #[schemars(length(max = 253))]
     pub host: Option<String>,
     /// Its port; without it 5432.
     // No default in the schema: beside `hosts`, of which each has its own, it would look like one that was written.
