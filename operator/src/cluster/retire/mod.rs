@@ -223,13 +223,11 @@ impl<K: Object + Resource<DynamicType = ()>> End<'_, K> {
                 // Kubernetes ends it after its time. Should nobody do that, it is over all the same.
                 let since = job.metadata.creation_timestamp.as_ref().map_or_else(Timestamp::now, |time| time.0);
                 let patience = Duration::from_secs(DEADLINE_SECONDS.unsigned_abs()) + LOOK * 2;
-                match finalize::left(since, Timestamp::now(), patience) {
-                    Some(left) => Ok(Step::Wait(left.min(LOOK * 2))),
-                    None => {
-                        let said = outcome::said(&job, &pods);
-                        Ok(if said.is_empty() { self.over("its Job did not end in time") } else { Step::Over(said) })
-                    }
+                if let Some(left) = finalize::left(since, Timestamp::now(), patience) {
+                    return Ok(Step::Wait(left.min(LOOK * 2)));
                 }
+                let said = outcome::said(&job, &pods);
+                Ok(if said.is_empty() { self.over("its Job did not end in time") } else { Step::Over(said) })
             }
         }
     }

@@ -86,7 +86,7 @@ async fn make(
     worker: &WorkerName,
     secrets_hash: Option<String>,
 ) -> Result<Papers, Failure> {
-    if files.iter().any(|file| is_empty(file)) {
+    if files.iter().any(is_empty) {
         // The users' Secret has gone before: the worker's own has what it was given.
         let secret = secrets_hash.filter(|hash| !hash.is_empty()).map(|hash| names::secrets(worker, &hash));
         let secret = secret.or_else(|| any_secret(context, worker));

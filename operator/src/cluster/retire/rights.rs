@@ -110,7 +110,7 @@ async fn of(context: &Context, sink: &Sink, scratch: &Path) -> Result<Option<Sin
     topics.extend(of_retired(context, &name, &worker));
     let manifests = context.gather_going(sink).await?;
     let mut settings = papers::settings(context);
-    settings.secrets_dir = scratch.to_owned();
+    scratch.clone_into(&mut settings.secrets_dir);
     Ok(rights_of_sink(&manifests, &settings, &name, topics))
 }
 

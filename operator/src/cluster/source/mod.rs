@@ -93,7 +93,9 @@ pub async fn reconcile(context: &Context, name: &ResourceName) -> Result<Next, F
             return Ok(Next::Never);
         }
         forget(context, name);
-        sinks.iter().for_each(|sink| wait_for_source(context, name, sink));
+        for sink in &sinks {
+            wait_for_source(context, name, sink);
+        }
         return Ok(Next::Never);
     };
     if finalize::is_going(&*source) && sinks.is_empty() {
@@ -245,7 +247,7 @@ impl Look<'_> {
     async fn as_it_was(&self, current: &Current) -> Result<(), Failure> {
         let held = current.plan.as_ref().map(|plan| self.held(plan)).unwrap_or_default();
         let slot = current.plan.as_ref().map(|plan| plan.source.slot.clone()).unwrap_or_default();
-        let facts = self.facts(&current.name, Some(current), &slot);
+        let facts = Self::facts(&current.name, Some(current), &slot);
         let Some(mut worker) = current.plan.clone().map(|plan| carried::worker(&current.name, plan)) else {
             self.context.board.set_worker(facts);
             return Ok(());
@@ -296,7 +298,7 @@ impl Look<'_> {
         let current = self.current.iter().find(|current| current.name == name);
         let current_plan = current.and_then(|current| self.with_begun(current));
         let report = context.board.worker(&name).report;
-        let mut facts = self.facts(&name, current, &worker.plan.source.slot);
+        let mut facts = Self::facts(&name, current, &worker.plan.source.slot);
         let looked =
             patterns::carry(&mut memory.looks, &mut worker, &mut own, current_plan.as_ref(), report.as_deref()).await;
         let look = match (looked, &current_plan) {
@@ -386,7 +388,7 @@ impl Look<'_> {
         rollout::remove_old(self.context, &worker.name, &objects).await
     }
 
-    fn facts(&self, name: &WorkerName, current: Option<&Current>, slot: &str) -> WorkerFacts {
+    fn facts(name: &WorkerName, current: Option<&Current>, slot: &str) -> WorkerFacts {
         let sinks = current.and_then(|current| current.plan.as_ref()).into_iter().flat_map(|plan| &plan.sinks);
         let sinks = sinks.filter_map(|sink| sink.name.split_once('/'));
         WorkerFacts {

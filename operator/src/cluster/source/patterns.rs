@@ -59,16 +59,17 @@ pub async fn carry(
     let due = |at: Instant| at.elapsed() + Duration::from_millis(500) >= INTERVAL || looks.losing.is_some();
     // Whatever else has changed: the catalogue is not asked more often for it, unless there are other Sinks.
     let known = looks.last.as_ref().filter(|(at, last)| !due(*at) && is_of(last, worker));
-    let mut choices = match known {
-        Some((_, choices)) => choices.clone(),
-        None => {
-            let choices = tables::choose_and_admit(own, &carried, joining).await;
-            let mut choices = choices.map_err(|error| error.problem())?;
-            // The files that they name stand elsewhere in the pods.
-            choices.iter_mut().for_each(|choice| choice.relations = relations(worker, choice.sink, &choice.relations));
-            looks.last = Some((Instant::now(), choices.clone()));
-            choices
+    let mut choices = if let Some((_, choices)) = known {
+        choices.clone()
+    } else {
+        let choices = tables::choose_and_admit(own, &carried, joining).await;
+        let mut choices = choices.map_err(|error| error.problem())?;
+        // The files that they name stand elsewhere in the pods.
+        for choice in &mut choices {
+            choice.relations = relations(worker, choice.sink, &choice.relations);
         }
+        looks.last = Some((Instant::now(), choices.clone()));
+        choices
     };
     let mut look = Look { warnings: warnings(own, &choices), again: Some(INTERVAL) };
     let loses = current.is_some_and(|plan| choices.iter().any(|choice| loses(choice, own, plan)));
@@ -77,10 +78,14 @@ pub async fn carry(
     } else if !worked_off(&mut looks.losing, report) {
         look.again = Some(WORKED_OFF_INTERVAL);
         if let Some(plan) = current {
-            choices.iter_mut().for_each(|choice| hold(choice, own, plan));
+            for choice in &mut choices {
+                hold(choice, own, plan);
+            }
         }
     }
-    choices.iter().for_each(|choice| carry_in_both(worker, own, choice.sink, &choice.relations));
+    for choice in &choices {
+        carry_in_both(worker, own, choice.sink, &choice.relations);
+    }
     Ok(look)
 }
 

@@ -41,7 +41,7 @@ pub async fn remove_old(context: &Context, name: &WorkerName, objects: &WorkerOb
     }
     let kept: BTreeSet<_> = [Some(objects.plan.name_any()), Some(objects.begun.name_any())]
         .into_iter()
-        .chain([objects.secrets.as_ref().map(|secret| secret.name_any())])
+        .chain([objects.secrets.as_ref().map(kube::ResourceExt::name_any)])
         .flatten()
         .collect();
     for config_map in of_worker(&context.stores.config_maps, name) {
