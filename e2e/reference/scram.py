@@ -19,7 +19,8 @@ def main():
     settings.update(setting.split("=", 1) for setting in options.config)
     credential = ScramCredentialInfo(ScramMechanism.SCRAM_SHA_512, ITERATIONS)
     change = UserScramCredentialUpsertion(options.user, credential, sys.stdin.buffer.read())
-    changed = AdminClient(settings).alter_user_scram_credentials([change], request_timeout=20)
+    client = AdminClient(settings)  # It has to live until there is an answer.
+    changed = client.alter_user_scram_credentials([change], request_timeout=20)
     changed[options.user].result()
 
 

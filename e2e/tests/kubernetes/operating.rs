@@ -29,9 +29,9 @@ async fn a_sink_is_paused_and_goes_on_and_one_that_is_wrong_says_why() {
     operated.apply(&afterbay_e2e::Manifests::default().with(wrong)).await;
     kubectl.run(&["wait", "--for=condition=Stalled", "sink/wrong", "--timeout=180s"]).await;
     let message = operated.not_ready("Sink/wrong", "KeyNotUnique").await;
-    assert!(message.contains("public.keyless") && message.contains(" · what to do: "), "{message}");
+    assert!(message.contains("(\"n\")") && message.contains(" · what to do: make the key unique"), "{message}");
     let told = operated.event("Sink/wrong", "KeyNotUnique").await;
-    assert!(told.contains("public.keyless"), "{told}");
+    assert!(told.contains("could not be validated as unique"), "{told}");
     let shown = kubectl.run(&["describe", "sink", "wrong"]).await;
     assert!(shown.contains("KeyNotUnique"), "{shown}");
 
