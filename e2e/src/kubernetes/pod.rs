@@ -143,7 +143,9 @@ impl Namespace {
     /// the test runs on the node.
     pub fn signal(&self, pod: &Pod, program: &str, signal: &str) -> usize {
         let processes = self.processes(pod, program);
-        processes.iter().for_each(|pid| crate::processes::signal(*pid, signal));
+        for pid in &processes {
+            crate::processes::signal(*pid, signal);
+        }
         processes.len()
     }
 
