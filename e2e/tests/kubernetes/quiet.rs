@@ -66,14 +66,16 @@ async fn figures(operated: &Operated) -> Option<(String, String)> {
     source.log_end.zip(source.acknowledged)
 }
 
-/// Waits until all figures are written, as they are.
+/// Waits until the last is written that the beginning leads to, and all figures as they are.
 async fn settled(operated: &Operated) -> (String, String) {
     await_condition("the last figures are written", LONG, async || {
         let now = figures(operated).await?;
         let source = operated.namespace.get("SourceConnector/shop").await?;
         let worker = &source["status"]["workers"][0];
         let sink = operated.namespace.get("Sink/t").await?;
-        let is_written = worker["logEnd"] == now.0.as_str()
+        let begun = operated.namespace.get("ConfigMap/afterbay-shop-default-begun").await?;
+        let is_written = begun["data"].to_string().contains("/t")
+            && worker["logEnd"] == now.0.as_str()
             && worker["acknowledged"] == now.1.as_str()
             && sink["status"]["lagBytes"] == 0
             && sink["status"]["lag"].is_string()
