@@ -1,6 +1,6 @@
 # The commands of this repository; `make` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help install build lint test test-unit test-kubernetes demo bench fire manifests clean-rig
+.PHONY: help install build lint test test-unit test-kubernetes demo bench bench-operator fire manifests clean-rig
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -44,6 +44,9 @@ demo: ## a shop's tables carried into Kafka, a worker killed, everything counted
 
 bench: ## speed, memory and latency of the release build, into docs/benchmarks.md (PEERS=1: Debezium's too; ROWS=100000: a short run)
 	ROWS=$(ROWS) UPDATES=$(UPDATES) PEERS=$(PEERS) KEEP=$(KEEP) e2e/bench/bench.sh
+
+bench-operator: ## what 500 Sinks cost the operator, on a real API server, into docs/benchmarks.md
+	e2e/bench-operator/bench.sh
 
 fire: install ## everything around a worker goes wrong, ROUNDS=300 times, into docs/reliability.md
 	KEEP=$(KEEP) e2e/fire.sh $(ROUNDS)

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::process::Stdio;
 
+use tokio::io::AsyncWriteExt as _;
 use tokio::process::Command;
 
 use crate::Rig;
@@ -45,9 +46,29 @@ pub async fn rights(bootstrap: &str, principal: &str, settings: &[String]) -> Ve
     lines(command).await
 }
 
-async fn lines(mut command: Command) -> Vec<String> {
-    let output = command.stdin(Stdio::null()).kill_on_drop(true).output().await;
-    let output = output.expect("the reference client can be started");
+/// Gives a user of the brokers this password.
+pub async fn set_password(bootstrap: &str, user: &str, password: &str, settings: &[String]) {
+    let mut command = Command::new(python());
+    command.arg(repository().join("e2e/reference/scram.py"));
+    command.args(["--bootstrap", bootstrap, "--user", user]);
+    for setting in settings {
+        command.args(["--config", setting]);
+    }
+    told(command, password).await;
+}
+
+async fn lines(command: Command) -> Vec<String> {
+    told(command, "").await
+}
+
+/// Runs a command with this on its standard input; gives the lines that it prints.
+async fn told(mut command: Command, input: &str) -> Vec<String> {
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
+    let mut child = command.spawn().expect("the reference client can be started");
+    let mut stdin = child.stdin.take().expect("it has a standard input");
+    stdin.write_all(input.as_bytes()).await.expect("the reference client reads");
+    drop(stdin);
+    let output = child.wait_with_output().await.expect("the reference client can be waited for");
     let words = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "the reference client ends with {}: {words}", output.status);
     String::from_utf8_lossy(&output.stdout).lines().map(str::to_owned).collect()

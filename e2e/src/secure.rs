@@ -85,6 +85,11 @@ pub async fn rights(rig: &Rig, principal: &str) -> Vec<String> {
     reference::rights(rig.setting("SECURE_BROKER"), principal, &as_administrator(rig)).await
 }
 
+/// Gives a user of the secured broker this password; one who is new has no rights.
+pub async fn set_password(rig: &Rig, user: &str, password: &str) {
+    reference::set_password(rig.setting("SECURE_BROKER"), user, password, &as_administrator(rig)).await;
+}
+
 /// The connection `events` is entered with a certificate of its own, whose owner is `User:` and the scenario's name; its
 /// topics and rights are the business of the rig's client.
 pub fn kafka_with_own_certificate(manifests: Manifests, scenario: &Scenario) -> Manifests {
@@ -136,6 +141,11 @@ pub struct Rights {
 impl Rights {
     /// As the broker's administrator.
     pub fn new(scenario: &Scenario) -> Self {
+        Self::of(scenario, scenario.rig.setting("BROKER_LIMITED_USER"))
+    }
+
+    /// As the broker's administrator, those of another user.
+    pub fn of(scenario: &Scenario, user: &str) -> Self {
         let rig = scenario.rig;
         let password_file = scenario.folder().join("broker-admin");
         std::fs::write(&password_file, rig.setting("BROKER_ADMIN_PASSWORD")).expect("the password can be written");
@@ -150,7 +160,7 @@ impl Rights {
             principal: None,
             config: Vec::new(),
         };
-        let principal = format!("User:{}", rig.setting("BROKER_LIMITED_USER"));
+        let principal = format!("User:{user}");
         Self { admin: Admin::new(&plan).expect("the administrator is configured"), principal }
     }
 

@@ -139,20 +139,26 @@ impl Namespace {
         .await
     }
 
-    /// Sends a signal (`KILL`, `TERM` …) to the processes of a program in a pod, as something on its node would: they are
-    /// found by their group, which is named after the pod. Only where the test runs on the node.
+    /// Sends a signal (`KILL`, `TERM` …) to the processes of a program in a pod, as something on its node would. Only where
+    /// the test runs on the node.
     pub fn signal(&self, pod: &Pod, program: &str, signal: &str) -> usize {
-        let uid = pod.metadata.uid.as_deref().expect("a pod has a uid");
-        let mut found = 0;
-        for pid in crate::processes::all() {
-            let group = std::fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap_or_default();
-            let arguments = crate::processes::arguments(pid);
-            if group.contains(uid) && arguments.first().is_some_and(|name| name.ends_with(program)) {
-                crate::processes::signal(pid, signal);
-                found += 1;
-            }
+        let processes = self.processes(pod, program);
+        for pid in &processes {
+            crate::processes::signal(*pid, signal);
         }
-        found
+        processes.len()
+    }
+
+    /// The processes of a program in a pod: they are found by their group, which is named after the pod. Only where the test
+    /// runs on the node.
+    pub fn processes(&self, pod: &Pod, program: &str) -> Vec<u32> {
+        let uid = pod.metadata.uid.as_deref().expect("a pod has a uid");
+        let is_its = |pid: &u32| {
+            let group = std::fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap_or_default();
+            let arguments = crate::processes::arguments(*pid);
+            group.contains(uid) && arguments.first().is_some_and(|name| name.ends_with(program))
+        };
+        crate::processes::all().into_iter().filter(is_its).collect()
     }
 }
 

@@ -3,8 +3,17 @@
 // What cannot go on is to fail the test, there and then.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod any_order;
 mod chart;
+mod faults;
 mod image;
 mod install;
+mod operated;
+mod operating;
+mod patterns;
+mod quickstart;
+mod quiet;
 mod rig;
+mod rights;
+mod rotation;
 mod rules;

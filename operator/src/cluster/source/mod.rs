@@ -102,6 +102,10 @@ pub async fn reconcile(context: &Context, name: &ResourceName) -> Result<Next, F
         return end(context, name, &source).await;
     }
     context.hold(&*source, labels::SOURCE_FINALIZER).await?;
+    if finalize::is_going(&*source) {
+        // While its workers have what its end needs.
+        prepare_end(context, &source).await?;
+    }
     // Before anything that they need goes with their places in a plan.
     for sink in sinks.iter().filter(|sink| finalize::is_going(&***sink)) {
         match retire::prepare(context, sink).await {
@@ -147,11 +151,7 @@ pub async fn reconcile(context: &Context, name: &ResourceName) -> Result<Next, F
 
 /// The last of its Sinks has gone: its workers go, and then it.
 async fn end(context: &Context, name: &ResourceName, source: &Arc<SourceConnector>) -> Result<Next, Failure> {
-    match retire::prepare_source(context, source).await {
-        // That is told at its end.
-        Err(failure) if failure.is_namespace_ending() => {}
-        prepared => prepared?,
-    }
+    prepare_end(context, source).await?;
     for worker in pools(context, name) {
         rollout::remove(context, &worker).await?;
     }
@@ -160,6 +160,14 @@ async fn end(context: &Context, name: &ResourceName, source: &Arc<SourceConnecto
         forget(context, name);
     }
     Ok(next)
+}
+
+async fn prepare_end(context: &Context, source: &SourceConnector) -> Result<(), Failure> {
+    match retire::prepare_source(context, source).await {
+        // That is told at its end.
+        Err(failure) if failure.is_namespace_ending() => Ok(()),
+        prepared => prepared,
+    }
 }
 
 fn forget(context: &Context, name: &ResourceName) {
@@ -192,6 +200,9 @@ fn wait_for_source(context: &Context, source: &ResourceName, sink: &Sink) {
 impl Look<'_> {
     /// Says of each Sink what was found.
     fn tell_sinks(&self) {
+        let of_source = self.verdict.source.waiting_for.as_ref();
+        let of_source =
+            of_source.map(|what| format!("{what}, which {} {} names", Kind::SourceConnector.as_str(), self.name));
         for (sink, findings) in &self.verdict.sinks {
             let Some(found) = self.gathered.manifests.sinks.get(sink) else { continue };
             let worker = WorkerName { source: self.name.clone(), pool: found.spec.pool.clone() };
@@ -200,7 +211,8 @@ impl Look<'_> {
                 Some(SinkFacts {
                     worker: Some(worker),
                     invalid: findings.invalid.clone(),
-                    waiting_for: findings.waiting_for.clone(),
+                    // What the source waits for, none of its Sinks begins without.
+                    waiting_for: findings.waiting_for.clone().or_else(|| of_source.clone()),
                     deletion: None,
                 }),
             );
@@ -237,7 +249,7 @@ impl Look<'_> {
             match self.current.iter().find(|current| current.name == name) {
                 Some(current) if current.plan.is_some() => self.as_it_was(current).await?,
                 _ if self.gathered.sinks.iter().any(in_pool) => {}
-                _ => rollout::remove(self.context, &name).await?,
+                _ => rollout::lay_down(self.context, &name).await?,
             }
         }
         Ok(())
@@ -259,7 +271,7 @@ impl Look<'_> {
             return Ok(());
         }
         if worker.plan.sinks.is_empty() {
-            return rollout::remove(self.context, &current.name).await;
+            return rollout::lay_down(self.context, &current.name).await;
         }
         if !current.secrets_hash.is_empty() {
             let secret = self.name.sibling(&names::secrets(&current.name, &current.secrets_hash));

@@ -62,8 +62,9 @@ fn stated(hash: Option<&String>) -> Option<&String> {
     hash.filter(|hash| !hash.is_empty())
 }
 
-/// Removes a worker, but for the list of its Sinks that have begun: of none now, it remembers which slot the worker had.
-pub async fn remove(context: &Context, name: &WorkerName) -> Result<(), Failure> {
+/// Removes a worker with nothing left to carry. What its SourceConnector is to be retired by stays: the list of its Sinks that have
+/// begun, of none now, remembers which slot it had, and its Secret the credentials, which users may delete before.
+pub async fn lay_down(context: &Context, name: &WorkerName) -> Result<(), Failure> {
     let stores = &context.stores;
     for deployment in of_worker(&stores.deployments, name) {
         context.delete::<Deployment>(&*deployment).await?;
@@ -77,10 +78,16 @@ pub async fn remove(context: &Context, name: &WorkerName) -> Result<(), Failure>
             context.delete::<ConfigMap>(&*config_map).await?;
         }
     }
-    for secret in of_worker(&stores.secrets.shelf, name) {
+    context.board.remove_worker(name);
+    Ok(())
+}
+
+/// Removes a worker whose SourceConnector has what it is to be retired by.
+pub async fn remove(context: &Context, name: &WorkerName) -> Result<(), Failure> {
+    lay_down(context, name).await?;
+    for secret in of_worker(&context.stores.secrets.shelf, name) {
         context.delete::<Secret>(&*secret).await?;
     }
-    context.board.remove_worker(name);
     Ok(())
 }
 

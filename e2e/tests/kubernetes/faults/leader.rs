@@ -1,0 +1,65 @@
+//! Two operators, of which one leads and is taken away.
+
+use afterbay_e2e::manifests::resource;
+use afterbay_e2e::{Format, Manifests, Scenario, Sink, await_condition};
+use k8s_openapi::api::coordination::v1::Lease;
+use k8s_openapi::api::core::v1::Pod;
+use serde_json::json;
+
+use super::{Carrying, SOURCE};
+use crate::operated::{LONG, Operated};
+
+/// The Lease is named as the release.
+const LEASE: &str = "afterbay";
+
+#[tokio::test]
+async fn the_other_takes_over() {
+    let carrying = Carrying::of(Operated::begin("leader-lost").await).await;
+    let operated = &carrying.operated;
+    let mut values = operated.values();
+    values["replicas"] = json!(2);
+    operated.release.install(&values).await;
+    let worker = operated.worker_uid(SOURCE).await;
+    operated.scenario.database.run("CREATE TABLE late (id int PRIMARY KEY); INSERT INTO late VALUES (1)").await;
+    let topic = operated.scenario.topic("late");
+    let faults = async {
+        let leader = holder(operated).await.expect("somebody leads");
+        let pod: Pod = operated.namespace.typed(&leader).await;
+        // It cannot give the Lease back.
+        operated.namespace.signal(&pod, "afterbay", "KILL");
+        operated.namespace.force_delete(&leader).await;
+        // Nobody leads, and nobody knows it yet.
+        operated.apply(&late(&operated.scenario, &topic)).await;
+        await_condition("the other leads", LONG, async || holder(operated).await.filter(|next| *next != leader)).await;
+        operated.ready("Sink/late").await;
+        operated.caught_up("later", 1).await;
+    };
+    carrying.under_writes(faults).await;
+    assert_eq!(operated.scenario.messages(&topic, Format::Json).await.len(), 1);
+    carrying.check().await;
+    assert_eq!(operated.worker_uid(SOURCE).await, worker, "workers do not depend on who leads");
+}
+
+/// Another SourceConnector of the same database, and its Sink.
+fn late(scenario: &Scenario, topic: &str) -> Manifests {
+    let database = &scenario.database;
+    let (host, port) = scenario.rig.postgres_address();
+    let source = json!({"postgres": {
+        "host": host, "port": port, "database": database.name,
+        "authentication": {
+            "username": database.role,
+            "passwordSecret": {"secretName": "shop-db", "password": "password"},
+        },
+        "slot": {"name": format!("{}_later", scenario.slot())},
+    }});
+    Manifests::default()
+        .with(resource("SourceConnector", "later", source))
+        .with(Sink::new("late", "public.late", topic).key(&["id"]))
+        .set("Sink/late", "spec.source.name", "later")
+}
+
+/// Who holds the Lease.
+async fn holder(operated: &Operated) -> Option<String> {
+    let lease: Lease = operated.namespace.typed(LEASE).await;
+    lease.spec?.holder_identity.filter(|holder| !holder.is_empty())
+}

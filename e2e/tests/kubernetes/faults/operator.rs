@@ -1,0 +1,187 @@
+//! The operator is killed in the middle of what it does, again and again.
+
+use std::process::Stdio;
+
+use afterbay_crds::report::{SinkState, WorkerReport};
+use afterbay_e2e::database::lsn;
+use afterbay_e2e::kubernetes::{IMAGE, definitions};
+use afterbay_e2e::programs::folder;
+use afterbay_e2e::{History, Namespace, Scenario, Sink, await_condition, broker, http};
+use serde_json::Value;
+use tokio::process::{Child, Command};
+
+use super::{ROWS, SOURCE, check, manifests, write};
+use crate::operated::{LONG, labels};
+
+#[tokio::test]
+async fn what_it_had_begun_is_finished_by_the_next() {
+    definitions().await;
+    let scenario = Scenario::new("operator-killed").await;
+    let cluster = Cluster { namespace: Namespace::of(&scenario).await, scenario: &scenario };
+    History::begin(&scenario.database, ROWS).await;
+    scenario.database.run("CREATE TABLE late (id int PRIMARY KEY); INSERT INTO late VALUES (1)").await;
+    let topic = scenario.topic("ledger");
+    let first = manifests(&scenario, &topic);
+    let both = first.clone().with(Sink::new("late", "public.late", &scenario.topic("late")).key(&["id"]));
+
+    cluster.namespace.apply(&first).await;
+    cluster.killed_when("it has seen the Sink", async || cluster.is_held("Sink/ledger").await).await;
+    cluster.killed_when("the topic is made", async || broker::has_topic(scenario.rig, &topic)).await;
+    cluster.killed_when("the publication is made", async || cluster.publications().await > 0).await;
+    cluster.killed_when("the plan is written", async || cluster.plans().await > 0).await;
+    cluster.killed_when("the worker is made", async || cluster.deployments().await > 0).await;
+    cluster.killed_when("the worker runs", async || cluster.report().await.is_some()).await;
+    let operator = cluster.operator();
+    cluster.ready("Sink/ledger").await;
+    cluster.caught_up(1).await;
+    assert_eq!(cluster.counts().await, Counts { deployments: 1, plans: 1, slots: 1, publications: 1 });
+    drop(operator);
+
+    let carried = async {
+        cluster.namespace.apply(&both).await;
+        cluster.killed_when("the next plan is written", async || cluster.plans().await > 1).await;
+        cluster.killed_when("the worker is changed", async || cluster.carries(2).await).await;
+        let operator = cluster.operator();
+        cluster.ready("Sink/late").await;
+        cluster.caught_up(2).await;
+        // A plan that nobody needs goes once the next one runs.
+        await_condition("the plan before goes", LONG, async || (cluster.plans().await == 1).then_some(())).await;
+        drop(operator);
+
+        cluster.namespace.delete("Sink/late").await;
+        cluster.killed_when("the worker is without it", async || cluster.carries(1).await).await;
+        cluster.killed_when("it is retired", async || cluster.is_retired("Sink/late").await).await;
+        let operator = cluster.operator();
+        cluster.namespace.gone("Sink/late", LONG).await;
+        drop(operator);
+    };
+    tokio::select! {
+        () = carried => (),
+        () = write(&scenario.database) => unreachable!("it writes for ever"),
+    }
+    let operator = cluster.operator();
+    cluster.caught_up(1).await;
+    check(&scenario, &topic).await;
+    assert_eq!(cluster.counts().await, Counts { deployments: 1, plans: 1, slots: 1, publications: 1 });
+    drop(operator);
+
+    cluster.namespace.delete("Sink/ledger").await;
+    cluster.namespace.delete("SourceConnector/shop").await;
+    cluster.killed_when("the worker goes", async || cluster.deployments().await == 0).await;
+    let _operator = cluster.operator();
+    cluster.namespace.gone("Sink/ledger", LONG).await;
+    cluster.namespace.gone("SourceConnector/shop", LONG).await;
+    assert_eq!(cluster.counts().await, Counts::default());
+}
+
+/// How much there is of what there must be one of at most.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Counts {
+    deployments: usize,
+    plans: usize,
+    slots: i64,
+    publications: i64,
+}
+
+/// A namespace whose operator is a process of the test.
+struct Cluster<'a> {
+    namespace: Namespace,
+    scenario: &'a Scenario,
+}
+
+impl Cluster<'_> {
+    /// Starts an operator; it is killed when what comes back is dropped.
+    fn operator(&self) -> Child {
+        let namespace = format!("--watch-namespace={}", self.namespace.name);
+        let image = format!("--worker-image={IMAGE}");
+        let mut command = Command::new(folder().join("afterbay"));
+        command
+            .args(["operator", &namespace, &image, "--worker-image-pull-policy=Never", "--listen=127.0.0.1:0"])
+            .arg("--no-leader-election")
+            .arg("--scratch-dir")
+            .arg(self.scenario.folder())
+            .stdin(Stdio::null())
+            .kill_on_drop(true);
+        command.spawn().expect("the operator can be started")
+    }
+
+    /// Starts an operator, and kills it when this is so.
+    async fn killed_when(&self, what: &str, mut so: impl AsyncFnMut() -> bool) {
+        let mut operator = self.operator();
+        await_condition(what, LONG, async || so().await.then_some(())).await;
+        operator.kill().await.expect("the operator can be killed");
+    }
+
+    async fn ready(&self, resource: &str) {
+        self.namespace.condition(resource, "Ready", "True", LONG).await;
+    }
+
+    /// Whether a resource has a finalizer.
+    async fn is_held(&self, resource: &str) -> bool {
+        let object = self.namespace.get(resource).await.unwrap_or_default();
+        object["metadata"]["finalizers"].as_array().is_some_and(|finalizers| !finalizers.is_empty())
+    }
+
+    /// Whether a resource is gone, or a Job retires it.
+    async fn is_retired(&self, resource: &str) -> bool {
+        let jobs = self.namespace.list("Job", "app.kubernetes.io/component=retirement").await;
+        !jobs.is_empty() || self.namespace.get(resource).await.is_none()
+    }
+
+    async fn deployments(&self) -> usize {
+        self.namespace.list("Deployment", &labels(SOURCE)).await.len()
+    }
+
+    /// How many plans there are, those of retirements apart.
+    async fn plans(&self) -> usize {
+        let documents = self.namespace.list("ConfigMap", &labels(SOURCE)).await;
+        let is_plan = |object: &&Value| object["data"].get("plan.json").is_some();
+        documents.iter().filter(is_plan).count()
+    }
+
+    /// Whether the plan that the Deployment names has so many Sinks.
+    async fn carries(&self, sinks: usize) -> bool {
+        let Some(deployment) = self.namespace.get("Deployment/afterbay-shop-default").await else { return false };
+        let hash = deployment["metadata"]["annotations"]["afterbay.dev/plan-hash"].as_str().unwrap_or_default();
+        let plan = format!("ConfigMap/afterbay-shop-default-plan-{hash}");
+        let plan = self.namespace.get(&plan).await.unwrap_or_default();
+        let plan: Value = serde_json::from_str(plan["data"]["plan.json"].as_str().unwrap_or("null")).expect("JSON");
+        plan["sinks"].as_array().is_some_and(|carried| carried.len() == sinks)
+    }
+
+    async fn publications(&self) -> i64 {
+        self.scenario.database.number("SELECT count(*) FROM pg_publication").await
+    }
+
+    async fn counts(&self) -> Counts {
+        let slots = "SELECT count(*) FROM pg_replication_slots WHERE database = current_database() AND NOT temporary";
+        Counts {
+            deployments: self.deployments().await,
+            plans: self.plans().await,
+            slots: self.scenario.database.number(slots).await,
+            publications: self.publications().await,
+        }
+    }
+
+    /// What the worker says of itself, if one answers.
+    async fn report(&self) -> Option<WorkerReport> {
+        let pods = self.namespace.pods(&labels(SOURCE)).await;
+        let address = pods.first()?.status.as_ref()?.pod_ip.clone()?;
+        let (_, body) = http::request("GET", &format!("http://{address}:8080/status"), "").await?;
+        serde_json::from_str(&body).ok()
+    }
+
+    /// Waits until so many Sinks have committed all that the database held when this was called.
+    async fn caught_up(&self, sinks: usize) {
+        let end = self.scenario.database.log_end().await;
+        await_condition("the Sinks catch up", LONG, async || {
+            let report = self.report().await?;
+            let mut all = report.sinks.iter();
+            let settled = all.all(|sink| {
+                sink.state == SinkState::Running && sink.settled.as_deref().is_some_and(|settled| lsn(settled) >= end)
+            });
+            (report.sinks.len() == sinks && settled).then_some(())
+        })
+        .await;
+    }
+}

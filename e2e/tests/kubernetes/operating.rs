@@ -1,0 +1,48 @@
+//! What people do with `kubectl`, and what it tells them.
+
+use afterbay_e2e::{Format, Sink};
+
+use crate::operated::Operated;
+
+#[tokio::test]
+async fn a_sink_is_paused_and_goes_on_and_one_that_is_wrong_says_why() {
+    let operated = Operated::begin("operating").await;
+    let scenario = &operated.scenario;
+    scenario.database.run("CREATE TABLE t (id int PRIMARY KEY); CREATE TABLE keyless (n int)").await;
+    scenario.database.run("INSERT INTO t VALUES (1)").await;
+    let topic = scenario.topic("t");
+    operated.apply(&scenario.manifests().with(Sink::new("t", "public.t", &topic).key(&["id"]))).await;
+    let kubectl = &operated.namespace.kubectl;
+    kubectl.run(&["wait", "--for=condition=Ready", "sink/t", "--timeout=180s"]).await;
+    operated.event("Sink/t", "Running").await;
+
+    let patch = |state: &str| format!("{{\"spec\":{{\"state\":\"{state}\"}}}}");
+    kubectl.run(&["patch", "sink", "t", "--type=merge", "-p", &patch("paused")]).await;
+    kubectl.run(&["wait", "--for=jsonpath={.status.state}=paused", "sink/t", "--timeout=90s"]).await;
+    operated.event("Sink/t", "Paused").await;
+    // It is so on purpose.
+    operated.ready("Sink/t").await;
+    scenario.database.run("INSERT INTO t VALUES (2)").await;
+
+    // Another one comes meanwhile, which cannot be carried.
+    let wrong = Sink::new("wrong", "public.keyless", &scenario.topic("keyless")).key(&["n"]);
+    operated.apply(&afterbay_e2e::Manifests::default().with(wrong)).await;
+    kubectl.run(&["wait", "--for=condition=Stalled", "sink/wrong", "--timeout=180s"]).await;
+    let message = operated.not_ready("Sink/wrong", "KeyNotUnique").await;
+    assert!(message.contains("(\"n\")") && message.contains(" · what to do: make the key unique"), "{message}");
+    let told = operated.event("Sink/wrong", "KeyNotUnique").await;
+    assert!(told.contains("could not be validated as unique"), "{told}");
+    let shown = kubectl.run(&["describe", "sink", "wrong"]).await;
+    assert!(shown.contains("KeyNotUnique"), "{shown}");
+
+    assert_eq!(scenario.messages(&topic, Format::Json).await.len(), 1, "it is paused");
+    kubectl.run(&["patch", "sink", "t", "--type=merge", "-p", &patch("running")]).await;
+    kubectl.run(&["wait", "--for=jsonpath={.status.state}=running", "sink/t", "--timeout=180s"]).await;
+    afterbay_e2e::await_condition("it has caught up", crate::operated::LONG, async || {
+        (scenario.messages(&topic, Format::Json).await.len() == 2).then_some(())
+    })
+    .await;
+    // What was wrong can be made right.
+    scenario.database.run("ALTER TABLE keyless ADD PRIMARY KEY (n)").await;
+    operated.ready("Sink/wrong").await;
+}

@@ -1,0 +1,85 @@
+//! Rights on the broker, where the operator manages them: exactly those of the documentation's table, repaired where they were taken,
+//! and taken back with the last Sink that needs them.
+
+use afterbay_clients::kafka::acls::{AclOperation, AclResource};
+use afterbay_e2e::kubernetes::PATIENCE;
+use afterbay_e2e::secure::{self, Rights};
+use afterbay_e2e::{Format, Sink, await_condition};
+use serde_json::json;
+
+use crate::operated::{LONG, Operated};
+
+/// What a worker's principal has for Sinks with these topics.
+fn table(operated: &Operated, topics: &[&str]) -> Vec<String> {
+    let scenario = &operated.scenario;
+    let (progress, prefix) = (scenario.progress_topic(), format!("afterbay-default-{}.events-", scenario.unique));
+    let mut rights = vec![
+        "DESCRIBE_CONFIGS BROKER LITERAL kafka-cluster".to_owned(),
+        format!("READ GROUP PREFIXED {prefix}"),
+        format!("READ TOPIC LITERAL {progress}"),
+        format!("WRITE TOPIC LITERAL {progress}"),
+        format!("WRITE TRANSACTIONAL_ID PREFIXED {prefix}"),
+    ];
+    rights.extend(topics.iter().map(|topic| format!("WRITE TOPIC LITERAL {}", scenario.topic(topic))));
+    rights.sort();
+    rights
+}
+
+#[tokio::test]
+async fn they_are_those_of_the_table_and_go_with_the_last_who_needs_them() {
+    let operated = Operated::begin("rights").await;
+    let scenario = &operated.scenario;
+    let user = scenario.unique.as_str();
+    let principal = format!("User:{user}");
+    let rights = async || secure::rights(scenario.rig, &principal).await;
+    scenario.database.run("CREATE TABLE a (id int PRIMARY KEY); CREATE TABLE b (id int PRIMARY KEY)").await;
+    secure::set_password(scenario.rig, user, "a-password").await;
+    let sink = |name: &str, topic: &str| {
+        Sink::new(name, &format!("public.{}", &topic[..1]), &scenario.topic(topic)).key(&["id"])
+    };
+    let manifests = secure::with_administrator(secure::with_secrets(scenario.manifests(), scenario.rig), scenario.rig);
+    let manifests = secure::kafka(manifests, scenario.rig, "scram-sha-512", user, "own")
+        .with_secret("own", &[("password", "a-password")])
+        .set("KafkaConnection/events", "spec.acls", json!({"manage": true}))
+        .with(sink("a", "a"))
+        .with(sink("b", "b"));
+    operated.apply(&manifests).await;
+    operated.ready("Sink/a").await;
+    operated.ready("Sink/b").await;
+    assert_eq!(rights().await, table(&operated, &["a", "b"]));
+
+    // A second Sink for a topic that has one is refused; what goes with its end is not what the first one needs.
+    operated.apply(&afterbay_e2e::Manifests::default().with(sink("late", "a"))).await;
+    let message = operated.not_ready("Sink/late", "ManifestInvalid").await;
+    assert!(message.contains(&format!("fills topic {}", scenario.topic("a"))), "{message}");
+    operated.namespace.delete("Sink/late").await;
+    operated.namespace.gone("Sink/late", LONG).await;
+    assert_eq!(rights().await, table(&operated, &["a", "b"]));
+
+    // A right that somebody takes by hand is given again, by an operator that looks at all anew.
+    let own = Rights::of(scenario, user);
+    own.disallow(&[AclOperation::Write], AclResource::Topic(scenario.topic("b"))).await;
+    assert_eq!(rights().await, table(&operated, &["a"]));
+    for pod in operated.namespace.pods("app.kubernetes.io/component=operator").await {
+        operated.namespace.force_delete(&pod.metadata.name.expect("a pod has a name")).await;
+    }
+    await_condition("the right is given again", LONG, async || {
+        (rights().await == table(&operated, &["a", "b"])).then_some(())
+    })
+    .await;
+    operated.ready("Sink/b").await;
+
+    // Of two Sinks one goes, and what it alone needed.
+    operated.namespace.delete("Sink/b").await;
+    operated.namespace.gone("Sink/b", LONG).await;
+    assert_eq!(rights().await, table(&operated, &["a"]));
+    scenario.database.run("INSERT INTO a VALUES (1)").await;
+    await_condition("the other carries on", LONG, async || {
+        (secure::messages(scenario.rig, &scenario.topic("a"), Format::Json).await.len() == 1).then_some(())
+    })
+    .await;
+    operated.namespace.delete("Sink/a").await;
+    operated.namespace.gone("Sink/a", PATIENCE + LONG).await;
+    let left: Vec<_> = rights().await.into_iter().filter(|right| right.contains(user)).collect();
+    assert_eq!(left, Vec::<String>::new(), "nobody needs anything any more");
+}
