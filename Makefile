@@ -1,6 +1,6 @@
 # The commands of this repository; `make` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help install build lint test test-unit test-kubernetes demo bench bench-operator fire manifests clean-rig
+.PHONY: help install build lint test test-unit test-kubernetes demo demo-kubernetes bench bench-operator fire manifests clean-rig
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -41,6 +41,9 @@ test-kubernetes: ## what runs in a cluster; it stays up (FILTER=image: the tests
 
 demo: ## a shop's tables carried into Kafka, a worker killed, everything counted (KEEP=1 leaves it running)
 	KEEP=$(KEEP) e2e/demo/demo.sh
+
+demo-kubernetes: ## the same in a real cluster: helm install, kubectl apply, the worker's pod deleted by force
+	KEEP=$(KEEP) e2e/demo/kubernetes.sh
 
 bench: ## speed, memory and latency of the release build, into docs/benchmarks.md (PEERS=1: Debezium's too; ROWS=100000: a short run)
 	ROWS=$(ROWS) UPDATES=$(UPDATES) PEERS=$(PEERS) KEEP=$(KEEP) e2e/bench/bench.sh

@@ -18,12 +18,17 @@ PID = FOLDER / "afterbay.pid"
 AFTERBAY = REPOSITORY / "target/debug/afterbay"
 QUICKSTART = REPOSITORY / "examples/quickstart"
 # What the quickstart's manifests say of the rig, and what the rig says of itself.
-ADDRESSES = {"port: 25432": "POSTGRES_PORT", "127.0.0.1:29092": "BROKER", "http://127.0.0.1:28081/apis/ccompat/v7": "REGISTRY"}
+ADDRESSES = {
+    "host: 127.0.0.1": ("host: {}", "POSTGRES_HOST"),
+    "port: 25432": ("port: {}", "POSTGRES_PORT"),
+    "127.0.0.1:29092": ("{}", "BROKER"),
+    "http://127.0.0.1:28081/apis/ccompat/v7": ("{}", "REGISTRY"),
+}
 
 
 def manifests():
     """The quickstart as it is, or a copy of it where the rig listens elsewhere."""
-    wanted = {old: f"port: {rig(name)}" if name == "POSTGRES_PORT" else rig(name) for old, name in ADDRESSES.items()}
+    wanted = {old: form.format(rig(name)) for old, (form, name) in ADDRESSES.items()}
     if all(old == new for old, new in wanted.items()):
         return QUICKSTART
     copy = FOLDER / "quickstart"
