@@ -46,3 +46,31 @@ async fn a_sink_is_paused_and_goes_on_and_one_that_is_wrong_says_why() {
     scenario.database.run("ALTER TABLE keyless ADD PRIMARY KEY (n)").await;
     operated.ready("Sink/wrong").await;
 }
+
+#[tokio::test]
+async fn a_sink_whose_finalizer_is_taken_away_keeps_its_place_and_gets_another() {
+    let operated = Operated::begin("finalizer").await;
+    let scenario = &operated.scenario;
+    scenario.database.run("CREATE TABLE a (id int PRIMARY KEY); CREATE TABLE b (id int PRIMARY KEY)").await;
+    let sink = |name: &str| Sink::new(name, &format!("public.{name}"), &scenario.topic(name)).key(&["id"]);
+    operated.apply(&scenario.manifests().with(sink("a")).with(sink("b"))).await;
+    for resource in ["Sink/a", "Sink/b"] {
+        operated.ready(resource).await;
+    }
+    let generation = async || {
+        let deployments = operated.namespace.list("Deployment", &crate::operated::labels("shop")).await;
+        deployments.first().and_then(|found| found["metadata"]["generation"].as_i64()).expect("it is there")
+    };
+    let before = generation().await;
+    let kubectl = &operated.namespace.kubectl;
+    for _ in 0..3 {
+        kubectl.run(&["patch", "sink", "a", "--type=merge", "-p", "{\"metadata\":{\"finalizers\":null}}"]).await;
+        let finalizer = "--for=jsonpath={.metadata.finalizers[0]}=afterbay.dev/sink";
+        kubectl.run(&["wait", finalizer, "sink/a", "--timeout=90s"]).await;
+    }
+    // Whatever the operator does about them, it has done when the next change of theirs has come about.
+    let patch = "{\"spec\":{\"state\":\"paused\"}}";
+    kubectl.run(&["patch", "sink", "b", "--type=merge", "-p", patch]).await;
+    kubectl.run(&["wait", "--for=jsonpath={.status.state}=paused", "sink/b", "--timeout=90s"]).await;
+    assert_eq!(generation().await, before + 1, "the pause made the one other plan");
+}

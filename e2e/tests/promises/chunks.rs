@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use afterbay_crds::report::{SinkReport, SinkState};
 use afterbay_e2e::afterbay::{Options, PATIENCE};
 use afterbay_e2e::{Afterbay, Format, History, Manifests, Scenario, Sink, await_condition};
 use serde_json::json;
@@ -26,7 +27,9 @@ async fn dies_at(point: &str, nth: u32) {
     let writer = history.writer().await;
     let afterbay = scenario.run_with(&manifests(&scenario, &topic, 20), &options);
     afterbay.worker_has_died().await;
-    afterbay.sink("is through", "ledger", |sink| sink.snapshot_rows > 150 && sink.messages_committed > 150).await;
+    // On a fast machine the worker that died may have been through the snapshot: what counts is that the writer goes on behind it.
+    let is_through = |sink: &SinkReport| sink.state == SinkState::Running && sink.messages_committed > 150;
+    afterbay.sink("is through", "ledger", is_through).await;
     writer.stop().await;
     afterbay.caught_up(&scenario).await;
     history.check(&scenario.messages(&topic, Format::Json).await, true).await;

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use afterbay_crds::report::{SinkReport, SinkState};
 use afterbay_e2e::afterbay::Options;
 use afterbay_e2e::{Afterbay, Format, History, Manifests, Message, Scenario, Sink, http, programs};
 use serde_json::{Value, json};
@@ -542,7 +543,9 @@ async fn a_worker_that_dies_at_a_commit_carries_the_query_exactly() {
         let writer = history.writer().await;
         let afterbay = scenario.run_with(&manifests, &Options::default().dies_at(&scenario, point, nth));
         afterbay.worker_has_died().await;
-        afterbay.sink("is through", "t", |sink| sink.snapshot_rows > 150 && sink.messages_committed > 150).await;
+        // On a fast machine the worker that died may have been through the snapshot: what counts is that the writer goes on behind it.
+        let is_through = |sink: &SinkReport| sink.state == SinkState::Running && sink.messages_committed > 150;
+        afterbay.sink("is through", "t", is_through).await;
         writer.stop().await;
         afterbay.caught_up(&scenario).await;
         history_is_exact(&scenario, &history, &topic).await;

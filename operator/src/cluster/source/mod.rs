@@ -102,6 +102,15 @@ pub async fn reconcile(context: &Context, name: &ResourceName) -> Result<Next, F
         return end(context, name, &source).await;
     }
     context.hold(&*source, labels::SOURCE_FINALIZER).await?;
+    // Nothing is carried that could go without being retired. All of its Sinks get a finalizer before anything else is done: the worker
+    // is given them at once, and one whose finalizer somebody takes away keeps its place in the plan, and so its place in the log.
+    let mut is_given = false;
+    for sink in sinks.iter().filter(|sink| !finalize::is_going(&***sink)) {
+        is_given |= context.hold(&**sink, labels::SINK_FINALIZER).await?;
+    }
+    if is_given {
+        return Ok(Next::After(SOONEST));
+    }
     if finalize::is_going(&*source) {
         // While its workers have what its end needs.
         prepare_end(context, &source).await?;
