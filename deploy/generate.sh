@@ -22,11 +22,11 @@ cp "$wanted/charts/afterbay/files/crds.yaml" "$wanted/chart/files/crds.yaml"
 } >"$wanted/deploy/kubernetes/afterbay.yaml"
 
 {
-    echo '# Made of deploy/argocd/health by deploy/generate.sh: a patch of the ConfigMap argocd-cm.'
+    echo '# Made of deploy/argocd/health.lua by deploy/generate.sh: a patch of the ConfigMap argocd-cm.'
     printf 'apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: argocd-cm\n  namespace: argocd\ndata:\n'
-    for check in deploy/argocd/health/*.lua; do
-        echo "  resource.customizations.health.afterbay.dev_$(basename "$check" .lua): |"
-        sed 's/^\(.\)/    \1/' "$check"
+    for kind in KafkaConnection SchemaRegistryConnection Sink SourceConnector; do
+        echo "  resource.customizations.health.afterbay.dev_$kind: |"
+        sed 's/^\(.\)/    \1/' deploy/argocd/health.lua
     done
 } >"$wanted/deploy/argocd/argocd-cm.yaml"
 

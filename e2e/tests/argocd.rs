@@ -1,4 +1,4 @@
-//! Argo CD's health checks: each says of each state of its kind what it should, in a plain Lua, and the settings hold them.
+//! Argo CD's health check: it says of each state of each kind what it should, in a plain Lua, and the settings hold it.
 #![allow(clippy::expect_used, clippy::panic, missing_docs)]
 
 use std::collections::BTreeMap;
@@ -12,7 +12,7 @@ fn folder() -> PathBuf {
 }
 
 #[test]
-fn each_check_tells_every_state() {
+fn it_tells_every_state_of_each_kind() {
     let ran = Command::new("lua5.4").arg(folder().join("tests/run.lua")).arg(folder()).output();
     let ran = ran.expect("lua5.4 can be started: e2e/rig/install.sh installs it");
     let said = String::from_utf8_lossy(&ran.stdout);
@@ -21,18 +21,14 @@ fn each_check_tells_every_state() {
 }
 
 #[test]
-fn the_settings_hold_the_check_of_each_kind() {
+fn the_settings_hold_it_for_each_kind() {
     let text = std::fs::read_to_string(folder().join("argocd-cm.yaml")).expect("the settings are there");
     let settings: serde_json::Value = serde_yaml::from_str(&text).expect("they are YAML");
     let held: BTreeMap<String, String> =
         serde_json::from_value(settings["data"].clone()).expect("they are words by name");
-    let wanted: BTreeMap<_, _> = all_crds()
-        .into_iter()
-        .map(|crd| {
-            let kind = crd.spec.names.kind;
-            let check = std::fs::read_to_string(folder().join(format!("health/{kind}.lua"))).expect(&kind);
-            (format!("resource.customizations.health.afterbay.dev_{kind}"), check)
-        })
-        .collect();
-    assert!(held == wanted, "deploy/argocd/argocd-cm.yaml does not hold the checks as they are: run make manifests");
+    let check = std::fs::read_to_string(folder().join("health.lua")).expect("the check is there");
+    let setting = |kind: &str| format!("resource.customizations.health.afterbay.dev_{kind}");
+    let wanted: BTreeMap<_, _> =
+        all_crds().into_iter().map(|crd| (setting(&crd.spec.names.kind), check.clone())).collect();
+    assert!(held == wanted, "deploy/argocd/argocd-cm.yaml does not hold the check as it is: run make manifests");
 }

@@ -1,11 +1,12 @@
--- Runs every health check on every case: lua deploy/argocd/tests/run.lua FOLDER
+-- Runs the health check on every case of every kind: lua deploy/argocd/tests/run.lua FOLDER
 local folder = arg[1] or "deploy/argocd"
 
 local function condition(type, status, message)
   return {type = type, status = status, reason = "Reason", message = message}
 end
-local function resource(change)
+local function resource(kind, change)
   local made = {
+    kind = kind,
     metadata = {generation = 2},
     spec = {state = "running"},
     status = {observedGeneration = 2, conditions = {condition("Ready", "True", "all is well")}},
@@ -51,8 +52,8 @@ for kind, can_pause in pairs({Sink = true, SourceConnector = true, KafkaConnecti
   for _, case in ipairs(cases) do
     local name, change, status, message, of_paused = table.unpack(case)
     if can_pause or not of_paused then
-      local environment = {obj = resource(change), ipairs = ipairs, pairs = pairs}
-      local health = assert(loadfile(folder .. "/health/" .. kind .. ".lua", "t", environment))()
+      local environment = {obj = resource(kind, change), ipairs = ipairs, pairs = pairs}
+      local health = assert(loadfile(folder .. "/health.lua", "t", environment))()
       ran = ran + 1
       local said = type(health.message) == "string" and health.message ~= ""
       if health.status ~= status or not said or (message ~= nil and health.message ~= message) then

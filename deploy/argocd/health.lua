@@ -1,5 +1,14 @@
--- Health of a Sink, for Argo CD.
+-- Health of Afterbay's resources, for Argo CD: one check for all four kinds.
 local hs = {}
+-- What is said where the operator has left no words.
+local healthy = {
+  KafkaConnection = "the brokers answer",
+  SchemaRegistryConnection = "the registry answers",
+  SourceConnector = "its workers run",
+  Sink = "it carries",
+}
+local is_connection = obj.kind == "KafkaConnection" or obj.kind == "SchemaRegistryConnection"
+local progressing = is_connection and "nobody has answered yet" or "it is starting"
 local function condition(name)
   if obj.status ~= nil and obj.status.conditions ~= nil then
     for _, each in ipairs(obj.status.conditions) do
@@ -24,11 +33,11 @@ elseif obj.metadata.generation ~= nil and obj.status.observedGeneration ~= obj.m
   hs.status, hs.message = "Progressing", "the operator has not seen the change yet"
 elseif is_true("Stalled") then
   hs.status, hs.message = "Degraded", words(condition("Stalled"), "it is stalled")
-elseif obj.spec ~= nil and obj.spec.state == "paused" then
+elseif obj.spec ~= nil and obj.spec.state == "paused" then -- connections have no state
   hs.status, hs.message = "Suspended", words(condition("Ready"), "it is paused on purpose")
 elseif is_true("Ready") then
-  hs.status, hs.message = "Healthy", words(condition("Ready"), "it carries")
+  hs.status, hs.message = "Healthy", words(condition("Ready"), healthy[obj.kind])
 else
-  hs.status, hs.message = "Progressing", words(condition("Reconciling") or condition("Ready"), "it is starting")
+  hs.status, hs.message = "Progressing", words(condition("Reconciling") or condition("Ready"), progressing)
 end
 return hs
