@@ -1,46 +1,18 @@
 //! Server-side apply of what differs from what the stores hold; and each write is counted.
 
 use std::collections::HashMap;
-use std::fmt::Debug;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::{Mutex, PoisonError};
 
 use afterbay_crds::names::ResourceName;
-use k8s_openapi::NamespaceResourceScope;
 use kube::api::{DeleteParams, Patch, PatchParams, PostParams, Preconditions};
 use kube::{Resource, ResourceExt as _};
 use serde::Serialize;
-use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use super::context::{Context, Failure};
 use super::labels::MANAGER;
-use super::stores::{Shelf, name_of};
-
-/// What can be applied.
-pub trait Object:
-    Resource<DynamicType = (), Scope = NamespaceResourceScope>
-    + Serialize
-    + DeserializeOwned
-    + Clone
-    + Debug
-    + Send
-    + Sync
-    + 'static
-{
-}
-
-impl<K> Object for K where
-    K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
-        + Serialize
-        + DeserializeOwned
-        + Clone
-        + Debug
-        + Send
-        + Sync
-        + 'static
-{
-}
+use super::stores::{Object, Shelf, name_of};
 
 /// What has been applied by this process, and which generation the API server gave to it. The API server writes some values
 /// in another way than they were given to it (`0.5` as `500m`); by this, it is not asked about these again and again.

@@ -8,10 +8,9 @@ use kube::ResourceExt as _;
 use kube::api::{Patch, PatchParams};
 use serde_json::json;
 
-use super::apply::Object;
 use super::context::{Context, Failure};
 use super::labels::{ABANDON, MANAGER};
-use super::stores::name_of;
+use super::stores::{Object, name_of};
 
 /// How long what goes with a resource may take to be taken away.
 pub const PATIENCE: Duration = Duration::from_mins(2);

@@ -16,7 +16,6 @@ use afterbay_crds::resolve::{ResolveSettings, handshake};
 use k8s_openapi::jiff::Timestamp;
 use kube::Resource;
 
-use super::apply::Object;
 use super::context::{Context, Failure};
 use super::finalize::{self, is_going};
 use super::labels::IN_USE_FINALIZER;
@@ -24,7 +23,7 @@ use super::queue::Next;
 use super::scratch::Folder;
 use super::status::connection::{ConnectionFacts, connection};
 use super::status::{invalid, ready_of};
-use super::stores::{Key, in_cluster, missing_secrets, name_of, references};
+use super::stores::{Key, Object, in_cluster, missing_secrets, name_of, references};
 use crate::dereference;
 
 /// What a system says.

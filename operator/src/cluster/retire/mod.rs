@@ -16,13 +16,12 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use k8s_openapi::jiff::Timestamp;
 use kube::{Resource, ResourceExt as _};
 
-use super::apply::Object;
 use super::board::{SinkFacts, SourceFacts};
 use super::context::{Context, Failure};
 use super::objects::retirement::{DEADLINE_SECONDS, Retired};
 use super::queue::Next;
 use super::source::{owner, plan_of_hash};
-use super::stores::{Key, name_of, worker_of};
+use super::stores::{Key, Object, name_of, worker_of};
 use super::{finalize, labels};
 use outcome::Outcome;
 use papers::Papers;

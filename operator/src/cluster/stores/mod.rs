@@ -1,6 +1,7 @@
 //! What is known of the cluster, without asking it: the shared stores that watches keep, and what is gathered of them.
 
 mod gather;
+mod object;
 pub mod references;
 mod shelf;
 mod vault;
@@ -16,6 +17,7 @@ use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use kube::{Resource, ResourceExt as _};
 
 pub use gather::{Gathered, in_cluster};
+pub use object::Object;
 pub use shelf::{Change, Key, Shelf, name_of};
 pub use vault::Vault;
 

@@ -1,6 +1,5 @@
 //! The watches that keep the stores.
 
-use std::fmt::Debug;
 use std::sync::Arc;
 
 use afterbay_crds::names::ResourceName;
@@ -12,10 +11,9 @@ use kube::core::{DeserializeGuard, PartialObjectMeta};
 use kube::runtime::WatchStreamExt as _;
 use kube::runtime::watcher::{self, Event, watcher};
 use kube::{Api, Client, Resource, ResourceExt as _};
-use serde::de::DeserializeOwned;
 use tokio::task::JoinSet;
 
-use super::{Change, Shelf, Stores};
+use super::{Change, Object, Shelf, Stores};
 use crate::cluster::labels;
 use crate::cluster::triggers::Triggers;
 
@@ -66,20 +64,12 @@ impl Watching {
     }
 
     /// The users' resources. One that this build cannot read, of another version's schema, keeps no other from being seen.
-    async fn guarded<K>(
+    async fn guarded<K: Object>(
         self,
         scope: Option<String>,
         shelf: fn(&Stores) -> &Shelf<K>,
         trigger: fn(&Triggers, &Stores, &Change<K>),
-    ) where
-        K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
-            + DeserializeOwned
-            + Clone
-            + Debug
-            + Send
-            + Sync
-            + 'static,
-    {
+    ) {
         let api = self.api::<DeserializeGuard<K>>(scope.as_ref());
         let mut events = watcher(api, watcher::Config::default()).default_backoff().boxed();
         while let Some(event) = events.next().await {
@@ -107,20 +97,12 @@ impl Watching {
     }
 
     /// What the operator has made.
-    async fn owned<K>(
+    async fn owned<K: Object>(
         self,
         scope: Option<String>,
         shelf: fn(&Stores) -> &Shelf<K>,
         trigger: fn(&Triggers, &Stores, &Change<K>),
-    ) where
-        K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
-            + DeserializeOwned
-            + Clone
-            + Debug
-            + Send
-            + Sync
-            + 'static,
-    {
+    ) {
         let events = watcher(self.api::<K>(scope.as_ref()), own()).default_backoff();
         let mut events = events.modify(trim).boxed();
         while let Some(event) = events.next().await {
