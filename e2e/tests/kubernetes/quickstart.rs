@@ -64,9 +64,12 @@ async fn it_is_installed_carries_is_upgraded_and_goes() {
 }
 
 async fn carries(operated: &Operated) {
-    operated.ready("Sink/orders").await;
-    operated.ready("Sink/customers").await;
     operated.ready("SourceConnector/shop").await;
+    for sink in ["Sink/orders", "Sink/customers"] {
+        operated.ready(sink).await;
+        // A Sink is ready from its snapshot on; a change before its end may be carried as a part of it.
+        operated.namespace.seen(sink, "is running", PATIENCE, |sink| sink["status"]["state"] == "running").await;
+    }
     operated.scenario.database.run("UPDATE customers SET name = 'Grace'; DELETE FROM orders WHERE id = 2").await;
 
     let orders = messages(operated, "orders", Format::Json, 3).await;
