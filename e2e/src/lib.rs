@@ -21,6 +21,7 @@ pub mod message;
 pub mod processes;
 pub mod programs;
 pub mod proxy;
+pub mod random;
 pub mod reference;
 pub mod rig;
 pub mod scenario;

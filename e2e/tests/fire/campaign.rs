@@ -6,10 +6,10 @@ use std::time::{Duration, SystemTime};
 
 use afterbay_e2e::Rig;
 use afterbay_e2e::programs::repository;
+use afterbay_e2e::random::Random;
 use futures::FutureExt as _;
 
 use crate::faults::Fault;
-use crate::random::Random;
 use crate::round::{Outcome, Round};
 use crate::summary::{Played, Summary};
 use crate::world::World;

@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use afterbay_e2e::proxy::{Network, Proxy};
+use afterbay_e2e::random::Random;
 use afterbay_e2e::{Rig, processes};
 use tokio::time::sleep;
 
-use crate::random::Random;
 use crate::worker::Second;
 use crate::world::{TRANSACTION_TIMEOUT, World};
 

@@ -15,7 +15,6 @@ mod expectation;
 mod faults;
 mod ledger;
 mod order;
-mod random;
 mod round;
 mod summary;
 mod transactions;

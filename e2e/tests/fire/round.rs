@@ -3,10 +3,10 @@
 use std::time::{Duration, Instant};
 
 use afterbay_crds::report::SinkState;
+use afterbay_e2e::random::Random;
 use tokio::time::sleep;
 
 use crate::faults::Fault;
-use crate::random::Random;
 use crate::transactions::markers;
 use crate::world::World;
 use crate::writer::Writer;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::random::Random;
+use afterbay_e2e::random::Random;
 
 /// A step of a transaction.
 #[derive(Clone, Debug, PartialEq, Eq)]

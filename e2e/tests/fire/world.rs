@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use afterbay_crds::report::{SinkReport, SinkState};
 use afterbay_e2e::proxy::{Network, Proxy};
+use afterbay_e2e::random::Random;
 use afterbay_e2e::{Afterbay, Format, Manifests, Rig, Scenario, Sink, broker, manifests};
 use serde_json::json;
 use tokio_postgres::Config;
@@ -11,7 +12,6 @@ use tokio_postgres::Config;
 use crate::checker::{Carrier, Checker, Topic};
 use crate::expectation::{Envelope, Start};
 use crate::ledger::{self, Table};
-use crate::random::Random;
 use crate::transactions::markers;
 use crate::view::View;
 

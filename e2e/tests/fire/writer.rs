@@ -4,10 +4,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use afterbay_e2e::random::Random;
 use tokio::task::JoinHandle;
 use tokio_postgres::{Client, Config, NoTls};
 
-use crate::random::Random;
 use crate::transactions::{Manner, Step, transaction};
 
 const SESSIONS: [Manner; 5] = [Manner::Short, Manner::Short, Manner::Long, Manner::Long, Manner::Large];

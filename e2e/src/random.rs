@@ -21,6 +21,7 @@ impl Random {
     }
 
     /// Choices of their own for somebody else.
+    #[must_use]
     pub fn fork(&mut self) -> Self {
         Self(self.bits())
     }
