@@ -7,10 +7,13 @@ registry_up() {
     local java
     is_up registry quarkus-run.jar && curl -sf "$(registry_url)/subjects" >/dev/null && return
     free_port registry "$registry_port"
+    # What it was told lasts, as with any registry: a schema that is gone would take along all messages written by it.
+    local data="jdbc:h2:file:$state/data/registry/schemas;WRITE_DELAY=0"
     java=$(java_of 21) || fail 'no java of at least version 21: run e2e/rig/install.sh'
     spawn registry "$java" -Xmx256m -XX:TieredStopAtLevel=1 "-Dquarkus.http.host=$host" \
         "-Dquarkus.http.port=$registry_port" "-Dquarkus.management.host=$host" \
-        "-Dquarkus.management.port=$((registry_port + 1000))" -jar "$installed/registry/quarkus-run.jar"
+        "-Dquarkus.management.port=$((registry_port + 1000))" "-Dapicurio.datasource.url=$data" \
+        -jar "$installed/registry/quarkus-run.jar"
     await registry 90 curl -sf "$(registry_url)/subjects"
 }
 
