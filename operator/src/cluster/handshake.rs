@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use afterbay_clients::kafka::admin::Admin;
 use afterbay_clients::registry::RegistryClient;
-use afterbay_crds::api::ConnectionStatus;
+use afterbay_crds::api::{ConnectionStatus, Sink};
 use afterbay_crds::manifest::{Kind, Manifests};
 use afterbay_crds::names::ResourceName;
 use afterbay_crds::reason::Reason;
@@ -22,6 +22,7 @@ use super::labels::IN_USE_FINALIZER;
 use super::queue::Next;
 use super::scratch::Folder;
 use super::status::connection::{ConnectionFacts, connection};
+use super::status::facet::{Facet, ends_by_itself, facet};
 use super::status::{invalid, ready_of};
 use super::stores::{Key, Object, in_cluster, missing_secrets, name_of, references};
 use crate::dereference;
@@ -35,12 +36,23 @@ const DEADLINE: Duration = Duration::from_secs(30);
 /// For how long a good answer is not asked for again, whoever is new that uses the connection.
 const GOOD_FOR: Duration = Duration::from_mins(1);
 
+/// The same where a worker does not get an answer.
+const DOUBTED_AFTER: Duration = Duration::from_secs(15);
+
 /// The connections that have answered, as they were.
 #[derive(Default)]
 pub struct Answers(Mutex<Answered>);
 
-/// By kind and name: as what it answered well, and when.
-type Answered = HashMap<(&'static str, ResourceName), (Version, Instant)>;
+/// By kind and name.
+type Answered = HashMap<(&'static str, ResourceName), Good>;
+
+/// A good answer.
+struct Good {
+    /// As what it was given.
+    version: Version,
+    at: Instant,
+    good_for: Duration,
+}
 
 /// Which `spec` it is, and which versions of its Secrets.
 type Version = (Option<String>, Option<i64>, Vec<Option<String>>);
@@ -49,7 +61,15 @@ impl Answers {
     fn is_good(&self, kind: Kind, name: &ResourceName, version: &Version) -> bool {
         let all = self.lock();
         let known = all.get(&(kind.as_str(), name.clone()));
-        known.is_some_and(|(known, at)| known == version && at.elapsed() < GOOD_FOR)
+        known.is_some_and(|known| known.version == *version && known.at.elapsed() < known.good_for)
+    }
+
+    /// Somebody does not get an answer; how long it still is good.
+    fn doubt(&self, kind: Kind, name: &ResourceName) -> Duration {
+        let mut all = self.lock();
+        let Some(known) = all.get_mut(&(kind.as_str(), name.clone())) else { return Duration::ZERO };
+        known.good_for = DOUBTED_AFTER;
+        DOUBTED_AFTER.saturating_sub(known.at.elapsed())
     }
 
     /// The moment of the first good answer counts: it is asked anew after it, however often it is looked at.
@@ -60,7 +80,7 @@ impl Answers {
         let mut all = self.lock();
         let key = (kind.as_str(), name.clone());
         match answer {
-            Ok(()) => all.insert(key, (version, Instant::now())),
+            Ok(()) => all.insert(key, Good { version, at: Instant::now(), good_for: GOOD_FOR }),
             Err(_) => all.remove(&key),
         };
     }
@@ -122,6 +142,27 @@ pub async fn registry(context: &Context, name: &ResourceName) -> Result<Next, Fa
     };
     let held = resource.status.clone();
     conclude(context, &*resource, kind, &key, held, facts).await
+}
+
+/// A Sink has come to carry, or to stand still for this reason: who carries knows before who asks now and then, so what does not fit
+/// to that is asked again.
+pub fn doubt(context: &Context, sink: &Sink, stands_still: Option<&str>) {
+    let name = name_of(sink);
+    let queues = &context.queues;
+    let connection = (Kind::KafkaConnection, name.sibling(&sink.spec.kafka.connection), &queues.connections);
+    let registries = references::registries_of_sink(&name, &sink.spec).into_iter();
+    let registries = registries.map(|name| (Kind::SchemaRegistryConnection, name, &queues.registries));
+    for (kind, name, queue) in registries.chain([connection]) {
+        let said = context.board.handshake(kind, &name);
+        let about = if kind == Kind::KafkaConnection { Facet::Connection } else { Facet::Schema };
+        match (said, stands_still) {
+            (Some(Ok(())), Some(reason)) if facet(reason) == about && ends_by_itself(reason) => {
+                queue.add_after(&name, context.answers.doubt(kind, &name));
+            }
+            (Some(Err(_)), None) => queue.add(&name),
+            _ => {}
+        }
+    }
 }
 
 /// Whether the brokers answer: the workers, and who administers them.
@@ -224,4 +265,28 @@ async fn conclude<K: Object>(
         Some(Ok(())) => Next::Settled,
         None => Next::Never,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_that_is_doubted_is_good_for_a_shorter_time() {
+        let (kind, name) = (Kind::KafkaConnection, ResourceName::new("default", "events"));
+        let answers = Answers::default();
+        let version = || (Some("uid".to_owned()), Some(1), Vec::new());
+        assert_eq!(answers.doubt(kind, &name), Duration::ZERO, "there is none");
+        answers.keep(kind, &name, version(), &Ok(()));
+        let left = answers.doubt(kind, &name);
+        assert!(left > Duration::ZERO && left <= DOUBTED_AFTER, "{left:?}");
+        assert!(answers.is_good(kind, &name, &version()));
+        let pass = |time| answers.lock().values_mut().for_each(|good| good.at -= time);
+        pass(DOUBTED_AFTER);
+        assert_eq!(answers.doubt(kind, &name), Duration::ZERO);
+        assert!(!answers.is_good(kind, &name, &version()));
+        answers.keep(kind, &name, version(), &Ok(()));
+        pass(DOUBTED_AFTER);
+        assert!(answers.is_good(kind, &name, &version()), "the doubt is over");
+    }
 }

@@ -1,6 +1,6 @@
 //! The reconciler of Sinks: their finalizer and their status. It provides nothing: workers are a SourceConnector's business.
 
-use afterbay_crds::api::Sink;
+use afterbay_crds::api::{Sink, SinkStatus};
 use afterbay_crds::manifest::Kind;
 use afterbay_crds::names::ResourceName;
 use afterbay_crds::report::SinkState;
@@ -12,7 +12,7 @@ use super::finalize::{has, is_going};
 use super::labels::SINK_FINALIZER;
 use super::queue::Next;
 use super::stores::references::registries_of_sink;
-use super::{retire, status};
+use super::{handshake, retire, status};
 
 /// Looks at a Sink.
 pub async fn reconcile(context: &Context, name: &ResourceName) -> Result<Next, Failure> {
@@ -37,6 +37,7 @@ pub async fn reconcile(context: &Context, name: &ResourceName) -> Result<Next, F
     if context.apply_status(&*sink, sink.status.as_ref(), &now).await? {
         context.board.written(Kind::Sink, name);
         tell(context, &sink, &now).await;
+        doubt(context, &sink, &now);
     }
     Ok(next)
 }
@@ -51,8 +52,21 @@ fn waits_for_source(context: &Context, sink: &Sink, name: &ResourceName, view: &
     }
 }
 
+/// What its connections have answered may be over when it comes to carry, or to stand still.
+fn doubt(context: &Context, sink: &Sink, now: &SinkStatus) {
+    let of = |status: &SinkStatus| (status.state, status.error.as_ref().map(|error| error.reason.clone()));
+    if sink.status.as_ref().map(of) == Some(of(now)) {
+        return;
+    }
+    match (now.state, &now.error) {
+        (Some(SinkState::Running | SinkState::Snapshotting), _) => handshake::doubt(context, sink, None),
+        (Some(SinkState::Stalled), Some(error)) => handshake::doubt(context, sink, Some(&error.reason)),
+        _ => {}
+    }
+}
+
 /// What has changed, as an event.
-async fn tell(context: &Context, sink: &Sink, now: &afterbay_crds::api::SinkStatus) {
+async fn tell(context: &Context, sink: &Sink, now: &SinkStatus) {
     let before = sink.status.clone().unwrap_or_default();
     let (was, is) = (status::ready_of(&before.conditions), status::ready_of(&now.conditions));
     context.tell_of_ready(sink, was, is).await;
