@@ -91,8 +91,14 @@ impl Database {
 
     /// Another session of the owner.
     pub async fn session(&self) -> Session {
-        let config = self.superuser.clone();
-        Session(connect(config.clone().dbname(&self.name).user(&self.role).password(&self.password)).await)
+        Session(connect(&self.owner()).await)
+    }
+
+    /// How the owner connects.
+    pub fn owner(&self) -> Config {
+        let mut config = self.superuser.clone();
+        config.dbname(&self.name).user(&self.role).password(&self.password);
+        config
     }
 
     /// The end of the log: all that is committed now lies before it.
@@ -105,6 +111,13 @@ impl Database {
 pub struct Session(Client);
 
 impl Session {
+    /// A session, if the server lets one in.
+    pub async fn open(config: &Config) -> Option<Self> {
+        let (client, connection) = config.connect(NoTls).await.ok()?;
+        tokio::spawn(connection);
+        Some(Self(client))
+    }
+
     /// Runs statements.
     pub async fn run(&self, sql: &str) {
         execute(&self.0, sql).await;

@@ -7,9 +7,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use serde_json::Value;
 use tokio::task::JoinHandle;
+use tokio::time::{MissedTickBehavior, interval};
 
 use crate::database::{Database, Session, lsn};
 use crate::message::Message;
@@ -19,6 +21,9 @@ pub type Values = BTreeMap<i64, Vec<Option<i64>>>;
 
 /// The table `ledger (id, n)` of a database. `n` is another number in each change.
 pub struct History<'a>(&'a Database);
+
+/// A transaction of the lasting writer each so often.
+const PACE: Duration = Duration::from_millis(20);
 
 const SCHEMA: &str = "
     CREATE TABLE ledger (id int PRIMARY KEY, n int NOT NULL);
@@ -98,13 +103,40 @@ impl<'a> History<'a> {
         Writer { stop, task }
     }
 
+    /// Makes small transactions, as many as a small machine carries beside a cluster, until it is told to stop; also where the
+    /// server goes away meanwhile, and comes back.
+    pub fn lasting_writer(&self) -> Writer {
+        let owner = self.0.owner();
+        let stop = Arc::<AtomicBool>::default();
+        let told = Arc::clone(&stop);
+        let task = tokio::spawn(async move {
+            let mut ticks = interval(PACE);
+            ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+            let mut session = None;
+            while !told.load(Ordering::Relaxed) {
+                ticks.tick().await;
+                let open = match session.take() {
+                    Some(open) => Some(open),
+                    None => Session::open(&owner).await,
+                };
+                if let Some(open) = open
+                    && open.try_run("CALL work(5)").await
+                {
+                    session = Some(open);
+                }
+            }
+        });
+        Writer { stop, task }
+    }
+
     /// Checks that the messages are the changes, each once, in order per key. Where `seam` is set, what a key had
     /// when the snapshot was taken stands for all that it had before.
     pub async fn check(&self, messages: &[Message], seam: bool) {
         check(&self.notes().await, messages, seam);
     }
 
-    async fn notes(&self) -> Values {
+    /// Each value that a key had so far.
+    pub async fn notes(&self) -> Values {
         let mut values = Values::new();
         for row in self.0.rows("SELECT id, n FROM notes ORDER BY seq").await {
             let number = |index: usize| row[index].as_ref().map(|text| text.parse().expect("an int is a number"));
@@ -126,12 +158,13 @@ pub fn check(notes: &Values, messages: &[Message], seam: bool) {
         let of_snapshot = !place(message.position()).1;
         found.entry(integer(&message.key, "id")).or_default().push(Found { of_snapshot, value });
     }
+    let topic = messages.first().map_or("its topic", |message| &message.topic);
     let strangers: Vec<_> = found.keys().filter(|id| !notes.contains_key(id)).collect();
-    assert!(strangers.is_empty(), "messages of keys that never were: {strangers:?}");
+    assert!(strangers.is_empty(), "messages of keys that never were in {topic}: {strangers:?}");
     for (id, noted) in notes {
         let found = found.get(id).map_or(&[][..], Vec::as_slice);
         let right = if seam { follows_a_snapshot(noted, found) } else { is_whole(noted, found) };
-        assert!(right, "key {id}: the database did {noted:?}, the topic has {found:?}");
+        assert!(right, "key {id}: the database did {noted:?}, {topic} has {found:?}");
     }
 }
 

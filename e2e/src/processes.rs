@@ -13,6 +13,11 @@ pub fn children(parent: u32) -> Vec<u32> {
     all().into_iter().filter(|pid| status(*pid).is_some_and(|(state, ppid)| state != 'Z' && ppid == parent)).collect()
 }
 
+/// The parent of a process; none of one that is gone, or whose parent is not seen from here.
+pub fn parent(pid: u32) -> Option<u32> {
+    status(pid).map(|(_, parent)| parent).filter(|parent| *parent != 0)
+}
+
 /// Whether the process lives; a zombie does not.
 pub fn lives(pid: u32) -> bool {
     status(pid).is_some_and(|(state, _)| state != 'Z')
@@ -27,6 +32,13 @@ pub fn arguments(pid: u32) -> Vec<String> {
 /// Sends a signal (`KILL`, `TERM` …) to one process. One that is gone already does not need it.
 pub fn signal(pid: u32, name: &str) {
     let status = Command::new("kill").arg(format!("-{name}")).arg(pid.to_string()).stderr(Stdio::null()).status();
+    assert!(status.is_ok(), "cannot run kill: {status:?}");
+}
+
+/// Kills them, all at once. Those that are gone already do not need it.
+pub fn kill(pids: &[u32]) {
+    let pids = pids.iter().map(ToString::to_string);
+    let status = Command::new("kill").arg("-KILL").args(pids).stderr(Stdio::null()).status();
     assert!(status.is_ok(), "cannot run kill: {status:?}");
 }
 

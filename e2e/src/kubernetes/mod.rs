@@ -6,6 +6,7 @@
 //! tests read what users read; what only looks goes through a client, since looking must not cost a process.
 
 mod audit;
+pub mod carrying;
 mod component;
 mod definitions;
 mod diagnosis;
@@ -13,6 +14,8 @@ mod helm;
 mod kinds;
 mod kubectl;
 mod namespace;
+mod node;
+mod operated;
 mod pod;
 mod turn;
 
@@ -25,11 +28,14 @@ use tokio::process::Command;
 use crate::programs;
 
 pub use audit::{Request, requests};
+pub use carrying::Carrying;
 pub use component::Component;
 pub use definitions::definitions;
 pub use helm::{Release, image_values};
 pub use kubectl::{Kubectl, Refused};
 pub use namespace::{Namespace, condition};
+pub use node::reboot;
+pub use operated::{LONG, OPERATOR, Operated, labels};
 pub use pod::{Ended, PodRun, is_ready};
 
 /// How long what the cluster does by itself may take: starting a pod, ending one.

@@ -4,17 +4,21 @@
 use std::time::Duration;
 
 use afterbay_crds::report::{SinkState, WorkerReport};
-use afterbay_e2e::database::lsn;
-use afterbay_e2e::kubernetes::{PATIENCE, Release, Request, condition, definitions, image_values, requests};
-use afterbay_e2e::{Manifests, Message, Namespace, Scenario, await_condition, http, reference};
 use k8s_openapi::api::core::v1::Pod;
 use serde_json::{Value, json};
+
+use super::{Namespace, PATIENCE, Release, Request, condition, definitions, image_values, requests};
+use crate::database::lsn;
+use crate::{Manifests, Message, Scenario, await_condition, http, reference};
 
 /// How long it may take from manifests to messages, with a pod in between, where other tests do the same.
 pub const LONG: Duration = PATIENCE.saturating_mul(2);
 
 /// The release; all of it has this name.
 const RELEASE: &str = "afterbay";
+
+/// What its pods are found by.
+pub const OPERATOR: &str = "app.kubernetes.io/component=operator";
 
 /// A scenario, its namespace, and an operator in it.
 pub struct Operated {
@@ -115,6 +119,20 @@ impl Operated {
     /// All that the operator has asked of the API server so far.
     pub fn requests(&self) -> Vec<Request> {
         requests(&format!("system:serviceaccount:{}:{RELEASE}", self.namespace.name))
+    }
+
+    /// What it has written of resources so far: that it still leads is about none.
+    pub fn writes(&self) -> Vec<Request> {
+        let is_about_a_resource = |request: &Request| request.writes() && request.resource != "leases";
+        self.requests().into_iter().filter(is_about_a_resource).collect()
+    }
+
+    /// Waits until the API server is ready, which has been away.
+    pub async fn api_server_is_back(&self) {
+        await_condition("the API server is ready", LONG, async || {
+            self.namespace.kubectl.try_run(&["get", "--raw", "/readyz"], "").await.ok()
+        })
+        .await;
     }
 
     /// Waits for an event of a resource, with this reason; gives what it says.

@@ -1,11 +1,9 @@
 //! Resources come and go in any order: what is missing is waited for and named, what is deleted ends, and takes along what belongs
 //! to it and nothing else.
 
-use afterbay_e2e::kubernetes::PATIENCE;
+use afterbay_e2e::kubernetes::{LONG, Operated, PATIENCE};
 use afterbay_e2e::{Format, Manifests, Sink, broker};
 use serde_json::json;
-
-use crate::operated::{LONG, Operated};
 
 const TABLE: &str = "CREATE TABLE t (id int PRIMARY KEY); INSERT INTO t VALUES (1)";
 

@@ -8,7 +8,6 @@ mod chart;
 mod faults;
 mod image;
 mod install;
-mod operated;
 mod operating;
 mod patterns;
 mod quickstart;

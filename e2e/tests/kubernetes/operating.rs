@@ -1,8 +1,7 @@
 //! What people do with `kubectl`, and what it tells them.
 
+use afterbay_e2e::kubernetes::{LONG, Operated, labels};
 use afterbay_e2e::{Format, Sink};
-
-use crate::operated::Operated;
 
 #[tokio::test]
 async fn a_sink_is_paused_and_goes_on_and_one_that_is_wrong_says_why() {
@@ -38,7 +37,7 @@ async fn a_sink_is_paused_and_goes_on_and_one_that_is_wrong_says_why() {
     assert_eq!(scenario.messages(&topic, Format::Json).await.len(), 1, "it is paused");
     kubectl.run(&["patch", "sink", "t", "--type=merge", "-p", &patch("running")]).await;
     kubectl.run(&["wait", "--for=jsonpath={.status.state}=running", "sink/t", "--timeout=180s"]).await;
-    afterbay_e2e::await_condition("it has caught up", crate::operated::LONG, async || {
+    afterbay_e2e::await_condition("it has caught up", LONG, async || {
         (scenario.messages(&topic, Format::Json).await.len() == 2).then_some(())
     })
     .await;
@@ -58,7 +57,7 @@ async fn a_sink_whose_finalizer_is_taken_away_keeps_its_place_and_gets_another()
         operated.ready(resource).await;
     }
     let generation = async || {
-        let deployments = operated.namespace.list("Deployment", &crate::operated::labels("shop")).await;
+        let deployments = operated.namespace.list("Deployment", &labels("shop")).await;
         deployments.first().and_then(|found| found["metadata"]["generation"].as_i64()).expect("it is there")
     };
     let before = generation().await;

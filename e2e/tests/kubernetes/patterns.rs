@@ -1,9 +1,8 @@
 //! Sinks that change while they run: tables come and go, pools have workers of their own, a Sink is paused.
 
+use afterbay_e2e::kubernetes::{LONG, Operated};
 use afterbay_e2e::{Format, Manifests, Sink, await_condition, broker};
 use serde_json::json;
-
-use crate::operated::{LONG, Operated};
 
 /// One Sink `all` of the tables whose names begin with `part_`, in a pool of its own, and `plain` of one table.
 fn manifests(operated: &Operated) -> Manifests {

@@ -1,12 +1,10 @@
 //! The quickstart in a cluster: installed by Helm, applied by kubectl, carried; and what an upgrade and the end of the
 //! installation leave alone.
 
-use afterbay_e2e::kubernetes::{PATIENCE, bring_image};
+use afterbay_e2e::kubernetes::{Operated, PATIENCE, bring_image, labels};
 use afterbay_e2e::programs::repository;
 use afterbay_e2e::{Format, Manifests, Message, await_condition};
 use serde_json::{Value, json};
-
-use crate::operated::{Operated, labels};
 
 const TABLES: &str = "
     CREATE TABLE orders (id int PRIMARY KEY, customer int NOT NULL, pens int NOT NULL);

@@ -1,26 +1,15 @@
 //! Nothing changes, so nothing is written: neither to the API server nor to the brokers, however often resources are looked at.
 
-use afterbay_e2e::kubernetes::Request;
+use afterbay_e2e::kubernetes::{LONG, OPERATOR, Operated};
 use afterbay_e2e::{Format, Sink, await_condition, http};
 use k8s_openapi::api::core::v1::Pod;
-
-use crate::operated::{LONG, Operated};
 
 /// What it has made at brokers and in databases.
 const BROKER: &str = "afterbay_operator_broker_writes_total";
 
-/// Its pod.
-const OPERATOR: &str = "app.kubernetes.io/component=operator";
-
 /// What is looked at, and how often at least: a Sink's worker is asked again and again.
 const KINDS: [(&str, u64); 4] =
     [("Sink", 2), ("SourceConnector", 1), ("KafkaConnection", 1), ("SchemaRegistryConnection", 1)];
-
-/// What the operator has written so far. That it still leads is not about any resource.
-fn writes(operated: &Operated) -> Vec<Request> {
-    let is_about_a_resource = |request: &Request| request.writes() && request.resource != "leases";
-    operated.requests().into_iter().filter(is_about_a_resource).collect()
-}
 
 /// The sum of a metric of the operator, over all labels or those that hold this.
 async fn metric(operated: &Operated, name: &str, label: &str) -> Option<u64> {
@@ -46,9 +35,9 @@ async fn what_is_as_it_should_be_is_not_written() {
     // The log can grow by itself meanwhile, by a checkpoint for instance; that is a figure, and the round does not count.
     for _ in 0..4 {
         let end = settled(&operated).await;
-        let before = writes(&operated).len();
+        let before = operated.writes().len();
         begins_anew(&operated).await;
-        let after = writes(&operated);
+        let after = operated.writes();
         let written =
             [metric(&operated, "afterbay_operator_api_writes_total", "").await, metric(&operated, BROKER, "").await];
         if figures(&operated).await == Some(end) {

@@ -2,12 +2,10 @@
 //! and taken back with the last Sink that needs them.
 
 use afterbay_clients::kafka::acls::{AclOperation, AclResource};
-use afterbay_e2e::kubernetes::PATIENCE;
+use afterbay_e2e::kubernetes::{LONG, Operated, PATIENCE};
 use afterbay_e2e::secure::{self, Rights};
 use afterbay_e2e::{Format, Sink, await_condition};
 use serde_json::json;
-
-use crate::operated::{LONG, Operated};
 
 /// What a worker's principal has for Sinks with these topics.
 fn table(operated: &Operated, topics: &[&str]) -> Vec<String> {

@@ -1,9 +1,8 @@
 //! Credentials that change: the worker follows without losing or repeating anything, and nobody else is touched.
 
+use afterbay_e2e::kubernetes::{LONG, Operated};
 use afterbay_e2e::{Format, History, Sink, await_condition, secure};
 use serde_json::{Value, json};
-
-use crate::operated::{LONG, Operated};
 
 /// The user's Secret, with this password.
 fn secret(password: &str) -> String {

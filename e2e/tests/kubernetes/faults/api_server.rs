@@ -2,11 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use afterbay_e2e::kubernetes::Component;
+use afterbay_e2e::kubernetes::carrying::{self, SOURCE};
+use afterbay_e2e::kubernetes::{Carrying, Component, LONG, Operated};
 use afterbay_e2e::{Follower, Format, Sink, await_condition};
-
-use super::{Carrying, SOURCE, manifests};
-use crate::operated::{LONG, Operated};
 
 /// For how long: that of the operator's Lease.
 const AWAY: Duration = Duration::from_secs(15);
@@ -42,7 +40,8 @@ async fn data_flows_on_and_what_is_declared_comes_about() {
     })
     .await;
     assert_eq!(operated.worker_uid(SOURCE).await, worker, "the worker has not noticed");
-    let with_late = manifests(scenario, &carrying.topic).with(Sink::new("late", "public.late", &topic).key(&["id"]));
+    let with_late =
+        carrying::manifests(scenario, &carrying.topic).with(Sink::new("late", "public.late", &topic).key(&["id"]));
     carrying
         .under_writes(async {
             operated.apply(&with_late).await;
@@ -52,5 +51,5 @@ async fn data_flows_on_and_what_is_declared_comes_about() {
         .await;
     operated.caught_up(SOURCE, 2).await;
     assert_eq!(scenario.messages(&topic, Format::Json).await.len(), 1);
-    super::check(scenario, &carrying.topic).await;
+    carrying::check(scenario, &carrying.topic).await;
 }

@@ -1,13 +1,12 @@
 //! Two operators, of which one leads and is taken away.
 
+use afterbay_e2e::kubernetes::carrying::SOURCE;
+use afterbay_e2e::kubernetes::{Carrying, LONG, Operated};
 use afterbay_e2e::manifests::resource;
 use afterbay_e2e::{Format, Manifests, Scenario, Sink, await_condition};
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::Pod;
 use serde_json::json;
-
-use super::{Carrying, SOURCE};
-use crate::operated::{LONG, Operated};
 
 /// The Lease is named as the release.
 const LEASE: &str = "afterbay";

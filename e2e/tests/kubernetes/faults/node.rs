@@ -5,16 +5,14 @@ use std::process::{ExitStatus, Stdio};
 
 use afterbay_crds::report::{SinkState, WorkerReport};
 use afterbay_e2e::database::lsn;
-use afterbay_e2e::kubernetes::Component;
+use afterbay_e2e::kubernetes::carrying::SOURCE;
+use afterbay_e2e::kubernetes::{Carrying, Component, LONG, Operated};
 use afterbay_e2e::programs::folder;
 use afterbay_e2e::{await_condition, http};
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use serde_json::{Value, json};
 use tokio::process::{Child, Command};
-
-use super::{Carrying, SOURCE};
-use crate::operated::{LONG, Operated};
 
 /// How a worker ends whose Sinks another one carries.
 const FENCED: i32 = 3;

@@ -4,24 +4,22 @@ use std::process::Stdio;
 
 use afterbay_crds::report::{SinkState, WorkerReport};
 use afterbay_e2e::database::lsn;
-use afterbay_e2e::kubernetes::{IMAGE, definitions};
+use afterbay_e2e::kubernetes::carrying::{self, ROWS, SOURCE};
+use afterbay_e2e::kubernetes::{IMAGE, LONG, definitions, labels};
 use afterbay_e2e::programs::folder;
 use afterbay_e2e::{History, Namespace, Scenario, Sink, await_condition, broker, http};
 use serde_json::Value;
 use tokio::process::{Child, Command};
-
-use super::{ROWS, SOURCE, check, manifests, write};
-use crate::operated::{LONG, labels};
 
 #[tokio::test]
 async fn what_it_had_begun_is_finished_by_the_next() {
     definitions().await;
     let scenario = Scenario::new("operator-killed").await;
     let cluster = Cluster { namespace: Namespace::of(&scenario).await, scenario: &scenario };
-    History::begin(&scenario.database, ROWS).await;
+    let history = History::begin(&scenario.database, ROWS).await;
     scenario.database.run("CREATE TABLE late (id int PRIMARY KEY); INSERT INTO late VALUES (1)").await;
     let topic = scenario.topic("ledger");
-    let first = manifests(&scenario, &topic);
+    let first = carrying::manifests(&scenario, &topic);
     let both = first.clone().with(Sink::new("late", "public.late", &scenario.topic("late")).key(&["id"]));
 
     cluster.namespace.apply(&first).await;
@@ -37,31 +35,27 @@ async fn what_it_had_begun_is_finished_by_the_next() {
     assert_eq!(cluster.counts().await, Counts { deployments: 1, plans: 1, slots: 1, publications: 1 });
     drop(operator);
 
-    let carried = async {
-        cluster.namespace.apply(&both).await;
-        cluster.killed_when("the next plan is written", async || cluster.plans().await > 1).await;
-        cluster.killed_when("the worker is changed", async || cluster.carries(2).await).await;
-        let operator = cluster.operator();
-        cluster.ready("Sink/late").await;
-        cluster.caught_up(2).await;
-        // A plan that nobody needs goes once the next one runs.
-        await_condition("the plan before goes", LONG, async || (cluster.plans().await == 1).then_some(())).await;
-        drop(operator);
+    let writer = history.lasting_writer();
+    cluster.namespace.apply(&both).await;
+    cluster.killed_when("the next plan is written", async || cluster.plans().await > 1).await;
+    cluster.killed_when("the worker is changed", async || cluster.carries(2).await).await;
+    let operator = cluster.operator();
+    cluster.ready("Sink/late").await;
+    cluster.caught_up(2).await;
+    // A plan that nobody needs goes once the next one runs.
+    await_condition("the plan before goes", LONG, async || (cluster.plans().await == 1).then_some(())).await;
+    drop(operator);
 
-        cluster.namespace.delete("Sink/late").await;
-        cluster.killed_when("the worker is without it", async || cluster.carries(1).await).await;
-        cluster.killed_when("it is retired", async || cluster.is_retired("Sink/late").await).await;
-        let operator = cluster.operator();
-        cluster.namespace.gone("Sink/late", LONG).await;
-        drop(operator);
-    };
-    tokio::select! {
-        () = carried => (),
-        () = write(&scenario.database) => unreachable!("it writes for ever"),
-    }
+    cluster.namespace.delete("Sink/late").await;
+    cluster.killed_when("the worker is without it", async || cluster.carries(1).await).await;
+    cluster.killed_when("it is retired", async || cluster.is_retired("Sink/late").await).await;
+    let operator = cluster.operator();
+    cluster.namespace.gone("Sink/late", LONG).await;
+    drop(operator);
+    writer.stop().await;
     let operator = cluster.operator();
     cluster.caught_up(1).await;
-    check(&scenario, &topic).await;
+    carrying::check(&scenario, &topic).await;
     assert_eq!(cluster.counts().await, Counts { deployments: 1, plans: 1, slots: 1, publications: 1 });
     drop(operator);
 

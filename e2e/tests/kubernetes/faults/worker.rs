@@ -1,11 +1,10 @@
 //! A worker's pod is taken away, its process killed, its memory too small.
 
 use afterbay_e2e::await_condition;
+use afterbay_e2e::kubernetes::carrying::SOURCE;
+use afterbay_e2e::kubernetes::{Carrying, LONG, Operated};
 use k8s_openapi::api::core::v1::{ContainerStatus, Pod};
 use tokio::process::Command;
-
-use super::{Carrying, SOURCE};
-use crate::operated::{LONG, Operated};
 
 #[tokio::test]
 async fn a_pod_is_deleted_by_force() {
