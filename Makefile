@@ -1,6 +1,6 @@
 # The commands of this repository; `make` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help install build lint test test-unit test-kubernetes demo demo-kubernetes bench bench-operator fire manifests clean-rig
+.PHONY: help install build lint test test-unit test-kubernetes test-long demo demo-kubernetes bench bench-operator fire manifests clean-rig
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -14,7 +14,7 @@ build: install ## the programs
 lint: install ## formatting and lints
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --all-features -- -D warnings
-	cargo clippy --workspace --test kubernetes --all-features -- -D warnings
+	cargo clippy --workspace --test kubernetes --test long --all-features -- -D warnings
 
 # One build for all: the end-to-end tests run the programs of the workspace's own build, which has the fault points.
 fault_points := --features sink-runtime/fault-points
@@ -38,6 +38,13 @@ test-unit: ## what needs no parts
 test-kubernetes: ## what runs in a cluster; it stays up (FILTER=image: the tests with that in their names)
 	e2e/rig/install.sh kubernetes
 	e2e/rig/kubernetes/rig test $(FILTER)
+
+test-long: ## what takes too long for make test: long outages, a node's reboot, a campaign of faults in the cluster, 200 Sinks, 300 rounds of fire
+	e2e/rig/install.sh kubernetes
+	@failed=0; set -x; \
+	{ e2e/rig/kubernetes/rig fresh && e2e/rig/kubernetes/rig test-long $(FILTER); } || failed=$$?; \
+	$(if $(KEEP),,e2e/rig/kubernetes/rig fresh || failed=$$?;) \
+	KEEP=$(KEEP) e2e/fire.sh $(or $(ROUNDS),300) || failed=$$?; exit $$failed
 
 demo: ## a shop's tables carried into Kafka, a worker killed, everything counted (KEEP=1 leaves it running)
 	KEEP=$(KEEP) e2e/demo/demo.sh
