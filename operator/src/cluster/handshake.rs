@@ -51,7 +51,7 @@ struct Good {
     /// As what it was given.
     version: Version,
     at: Instant,
-    good_for: Duration,
+    lasts: Duration,
 }
 
 /// Which `spec` it is, and which versions of its Secrets.
@@ -61,14 +61,14 @@ impl Answers {
     fn is_good(&self, kind: Kind, name: &ResourceName, version: &Version) -> bool {
         let all = self.lock();
         let known = all.get(&(kind.as_str(), name.clone()));
-        known.is_some_and(|known| known.version == *version && known.at.elapsed() < known.good_for)
+        known.is_some_and(|known| known.version == *version && known.at.elapsed() < known.lasts)
     }
 
     /// Somebody does not get an answer; how long it still is good.
     fn doubt(&self, kind: Kind, name: &ResourceName) -> Duration {
         let mut all = self.lock();
         let Some(known) = all.get_mut(&(kind.as_str(), name.clone())) else { return Duration::ZERO };
-        known.good_for = DOUBTED_AFTER;
+        known.lasts = DOUBTED_AFTER;
         DOUBTED_AFTER.saturating_sub(known.at.elapsed())
     }
 
@@ -80,7 +80,7 @@ impl Answers {
         let mut all = self.lock();
         let key = (kind.as_str(), name.clone());
         match answer {
-            Ok(()) => all.insert(key, Good { version, at: Instant::now(), good_for: GOOD_FOR }),
+            Ok(()) => all.insert(key, Good { version, at: Instant::now(), lasts: GOOD_FOR }),
             Err(_) => all.remove(&key),
         };
     }

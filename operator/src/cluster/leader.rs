@@ -17,6 +17,25 @@ const GRACE_SECONDS: u64 = 5;
 /// How long giving back the Lease may take: else the next leader waits until it is over.
 const FAREWELL: Duration = Duration::from_secs(2);
 
+/// How soon an API server that does not answer is asked again.
+const PAUSE: Duration = Duration::from_secs(2);
+
+/// Waits until the API server answers. Who ended instead would be started again more and more seldom, and come back minutes after it.
+pub async fn api_server_answers(client: &Client) {
+    let mut is_told = false;
+    while let Err(error) = client.apiserver_version().await {
+        if matches!(error, kube::Error::Api(_)) {
+            // It does; what it refuses is told by who needs it.
+            return;
+        }
+        if !is_told {
+            tracing::warn!("the API server does not answer, it is waited for: {error}");
+            is_told = true;
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+}
+
 /// A candidate for the lead, or the leader.
 pub struct Candidate(LeaseManager);
 

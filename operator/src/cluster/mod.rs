@@ -77,6 +77,11 @@ pub async fn operate(arguments: OperatorArguments) -> anyhow::Result<ExitCode> {
             served.with_context(|| format!("cannot serve probes and metrics on {listen}; set --listen"))
         });
     }
+    tokio::select! {
+        () = signalled() => return Ok(ExitCode::SUCCESS),
+        () = leader::api_server_answers(&client) => {}
+        ended = ended(&mut tasks) => return ended,
+    }
     let candidate = match &settings.lease {
         Some(lease) => {
             let candidate = Candidate::new(client.clone(), lease, &settings.identity).await;
