@@ -1,5 +1,6 @@
 //! Rounds, as a seed chooses them: something goes wrong under writes, all becomes well again, and every change stands once in every
-//! topic, in order per key. `AFTERBAY_LONG_SEED` plays a campaign again, `AFTERBAY_LONG_ROUNDS` says of how many rounds.
+//! topic, in order per key. `AFTERBAY_LONG_SEED` plays a campaign again, `AFTERBAY_LONG_ROUNDS` says of how many rounds, and
+//! `AFTERBAY_LONG_FAULT` plays that fault only.
 
 use std::time::{Instant, SystemTime};
 
@@ -18,6 +19,7 @@ async fn every_change_stands_once_whatever_goes_wrong_in_the_cluster() {
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |time| time.as_nanos() as u64);
     let seed = setting("SEED").unwrap_or_else(|| Random::new(now).bits() >> 16);
     let rounds = setting("ROUNDS").unwrap_or(ROUNDS);
+    let only: Option<String> = setting("FAULT");
     eprintln!("long: {rounds} rounds of AFTERBAY_LONG_SEED={seed}");
     let mut random = Random::new(seed);
     let mut world = World::make().await;
@@ -25,7 +27,8 @@ async fn every_change_stands_once_whatever_goes_wrong_in_the_cluster() {
     for round in 1..=rounds {
         // Each comes once before one comes again.
         if faults.is_empty() {
-            faults.extend(Fault::ALL);
+            faults.extend(Fault::ALL.into_iter().filter(|fault| only.as_ref().is_none_or(|only| fault.name() == only)));
+            assert!(!faults.is_empty(), "AFTERBAY_LONG_FAULT is none of {:?}", Fault::ALL.map(Fault::name));
         }
         let fault = faults.swap_remove(random.below(faults.len() as u64) as usize);
         // Its end is told by who has played it, if it ends.

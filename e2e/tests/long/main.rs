@@ -18,5 +18,5 @@ use std::str::FromStr;
 /// A setting of these tests: `AFTERBAY_LONG_…`.
 fn setting<T: FromStr>(name: &str) -> Option<T> {
     let text = std::env::var(format!("AFTERBAY_LONG_{name}")).ok().filter(|text| !text.is_empty())?;
-    Some(text.parse().unwrap_or_else(|_| panic!("AFTERBAY_LONG_{name} is no number: {text}")))
+    Some(text.parse().unwrap_or_else(|_| panic!("AFTERBAY_LONG_{name} makes no sense: {text}")))
 }
