@@ -33,9 +33,8 @@ elseif obj.metadata.generation ~= nil and obj.status.observedGeneration ~= obj.m
   hs.status, hs.message = "Progressing", "the operator has not seen the change yet"
 elseif is_true("Stalled") then
   hs.status, hs.message = "Degraded", words(condition("Stalled"), "it is stalled")
-elseif obj.spec ~= nil and obj.spec.state == "paused" then -- connections have no state
-  hs.status, hs.message = "Suspended", words(condition("Ready"), "it is paused on purpose")
 elseif is_true("Ready") then
+  -- Also what is paused on purpose, as its words say: for a "Suspended" one Argo CD holds back all later sync waves.
   hs.status, hs.message = "Healthy", words(condition("Ready"), healthy[obj.kind])
 else
   hs.status, hs.message = "Progressing", words(condition("Reconciling") or condition("Ready"), progressing)

@@ -4,7 +4,8 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 
 e2e/rig/install.sh kubernetes
-cargo build --release -p operator -p afterbay-e2e --bin afterbay --bin bench-operator
+# What make bench builds, so that nothing is built twice.
+cargo build --release -p operator -p sink-runtime -p afterbay-e2e --bins
 e2e/rig/kubernetes/rig up
 AFTERBAY_E2E_BIN=$(realpath "${CARGO_TARGET_DIR:-target}/release")
 export AFTERBAY_E2E_BIN

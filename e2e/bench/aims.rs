@@ -64,16 +64,17 @@ pub fn of(report: &Report) -> Vec<Aim> {
         );
     }
     for run in ["snapshot", "stream, backlog"] {
-        let plain = report.figures(run, Format::Avro, Subject::WithoutTransactions);
-        aims.extend(avro(run).zip(plain).map(|(ours, plain)| {
+        let [ours, plain] =
+            [Subject::ByTurns, Subject::WithoutTransactions].map(|of| report.figures(run, Format::Avro, of));
+        aims.extend(ours.zip(plain).map(|(ours, plain)| {
             let measure = format!("rows/s against no transactions, {run}, Avro");
             at_least(measure, ours.rate / plain.rate, OF_PLAIN, |share| format!("{:.0} %", share * 100.0))
         }));
     }
     for run in ["snapshot", "stream, backlog"] {
         for (subject, what) in [(Subject::PartitionBy, "partitionBy"), (Subject::Query, "query")] {
-            let with_sql = report.figures(run, Format::Avro, subject);
-            aims.extend(avro(run).zip(with_sql).map(|(plain, with_sql)| {
+            let [plain, with_sql] = [Subject::ByTurns, subject].map(|of| report.figures(run, Format::Avro, of));
+            aims.extend(plain.zip(with_sql).map(|(plain, with_sql)| {
                 let measure = format!("worker CPU a row with {what} against none, {run}, Avro");
                 at_most(measure, with_sql.worker_us / plain.worker_us, WITH_SQL, |n| format!("{n:.2} ×"))
             }));

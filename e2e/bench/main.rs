@@ -33,14 +33,11 @@ async fn main() {
     afterbay::warm_up(&settings).await;
     for format in [Format::Avro, Format::Json] {
         afterbay::run(&settings, format, &mut report).await;
-        afterbay::run_with_sql(&settings, format, &mut report).await;
-        if settings.without_transactions.is_some() {
-            afterbay::run_without_transactions(&settings, format, &mut report).await;
-        }
         if settings.peers {
             debezium::run(&settings, format, &mut report).await;
         }
     }
+    afterbay::run_by_turns(&settings, &mut report).await;
     latency::run(&settings, &mut report).await;
     restart::run(&settings, &mut report).await;
     report.publish();

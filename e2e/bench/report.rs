@@ -27,6 +27,8 @@ pub enum Subject {
     Afterbay,
     /// Afterbay's worker, built without transactions.
     WithoutTransactions,
+    /// Afterbay's worker, by turns with those that it is compared with.
+    ByTurns,
     /// Afterbay's worker, with an expression that chooses the partition.
     PartitionBy,
     /// Afterbay's worker, with a query.
@@ -42,6 +44,7 @@ impl Subject {
         match self {
             Self::Afterbay => "Afterbay",
             Self::WithoutTransactions => "Afterbay, without transactions",
+            Self::ByTurns => "Afterbay, by turns",
             Self::PartitionBy => "Afterbay, partitionBy",
             Self::Query => "Afterbay, query",
             Self::Bare => "bare producer",

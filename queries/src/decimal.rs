@@ -11,9 +11,23 @@ use crate::types::MAX_PRECISION;
 
 use std::sync::Arc;
 
+/// The powers of ten that are narrow: those of nearly all numbers, and each number asks for some.
+const POWERS: [i128; 39] = {
+    let mut powers = [1; 39];
+    let mut at = 1;
+    while at < powers.len() {
+        powers[at] = powers[at - 1] * 10;
+        at += 1;
+    }
+    powers
+};
+
 /// 10 to a power, if it fits.
 pub fn power_of_ten(exponent: u32) -> Option<i256> {
-    i256::from_i128(10).checked_pow(exponent)
+    match POWERS.get(exponent as usize) {
+        Some(power) => Some(i256::from_i128(*power)),
+        None => i256::from_i128(10).checked_pow(exponent),
+    }
 }
 
 /// The number with another scale.

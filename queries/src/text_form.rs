@@ -49,11 +49,11 @@ pub fn write(
         SqlType::Float4 => float4(native::<Float32Type>(array, row)?, out),
         SqlType::Float8 => float8(native::<Float64Type>(array, row)?, out),
         SqlType::Numeric { typmod: Some((_, scale)) } => {
-            let digits = match array.as_primitive_opt::<Decimal128Type>() {
-                Some(array) => array.value(row).to_string(),
-                None => native::<Decimal256Type>(array, row)?.to_string(),
-            };
-            decimal(&digits, usize::try_from(*scale).unwrap_or_default(), out);
+            let scale = usize::try_from(*scale).unwrap_or_default();
+            match array.as_primitive_opt::<Decimal128Type>() {
+                Some(array) => decimal(itoa::Buffer::new().format(array.value(row)), scale, out),
+                None => decimal(&native::<Decimal256Type>(array, row)?.to_string(), scale, out),
+            }
         }
         SqlType::Bytea => bytea(array.as_binary_opt::<i32>().ok_or(Failure::INTERNAL)?.value(row), out),
         SqlType::Date => date(native::<Date32Type>(array, row)?, out),

@@ -28,13 +28,18 @@ impl Request {
     }
 }
 
-/// All requests of a user so far, in order: `system:serviceaccount:NAMESPACE:NAME` for what runs in pods.
+/// All requests of a user so far, in order: `system:serviceaccount:NAMESPACE:NAME` for what runs in pods. One in whose name
+/// another asks is the one who is meant.
 pub fn requests(user: &str) -> Vec<Request> {
     let path = log();
     let text = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     // The last line may not be whole yet.
     let entries = text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-    entries.filter(|entry| entry["user"]["username"] == user).map(|entry| request(&entry)).collect()
+    let is_its = |entry: &Value| {
+        let named = entry.get("impersonatedUser").unwrap_or(&entry["user"]);
+        named["username"] == user
+    };
+    entries.filter(is_its).map(|entry| request(&entry)).collect()
 }
 
 fn log() -> PathBuf {

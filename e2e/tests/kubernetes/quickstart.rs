@@ -1,9 +1,11 @@
 //! The quickstart in a cluster: installed by Helm, applied by kubectl, carried; and what an upgrade and the end of the
 //! installation leave alone.
 
+use std::collections::BTreeSet;
+
 use afterbay_e2e::kubernetes::{Operated, PATIENCE, bring_image, labels};
 use afterbay_e2e::programs::repository;
-use afterbay_e2e::{Format, Manifests, Message, await_condition};
+use afterbay_e2e::{Format, Manifests, Message, await_condition, http};
 use serde_json::{Value, json};
 
 const TABLES: &str = "
@@ -55,6 +57,7 @@ async fn it_is_installed_carries_is_upgraded_and_goes() {
     operated.scenario.database.run(TABLES).await;
     operated.apply(&quickstart(&operated)).await;
     carries(&operated).await;
+    alerts_and_dashboard_ask_for_what_is_told(&operated).await;
     let tested = operated.release.test().await;
     assert!(tested.contains("/readyz: 200 OK"), "{tested}");
     upgrades_leave_workers_alone_that_they_do_not_concern(&operated).await;
@@ -93,6 +96,24 @@ async fn carries(operated: &Operated) {
         let destination = format!("kafka/events/{}", operated.scenario.topic(name));
         assert_eq!(cells[..4], [name, "shop", &destination, "running"], "{shown}");
         assert_eq!((cells.len(), *cells.last().expect("there are cells")), (7, "True"), "{shown}");
+    }
+}
+
+async fn alerts_and_dashboard_ask_for_what_is_told(operated: &Operated) {
+    let mut told = String::new();
+    for pods in ["app.kubernetes.io/component=operator", &labels("shop")] {
+        let address = operated.namespace.ready_pod(pods).await.status.and_then(|status| status.pod_ip);
+        let metrics = format!("http://{}:8080/metrics", address.expect("a pod that is ready has an address"));
+        let (_, body) = http::request("GET", &metrics, "").await.expect("it answers");
+        told.push_str(&body);
+    }
+    let told: BTreeSet<_> = told.lines().filter_map(|line| line.split([' ', '{']).next()).collect();
+    for file in ["templates/prometheusrule.yaml", "files/dashboard.json"] {
+        let asks = std::fs::read_to_string(repository().join("charts/afterbay").join(file)).expect("the chart has it");
+        let words = asks.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+        let asked: BTreeSet<_> = words.filter(|word| word.starts_with("afterbay_")).collect();
+        let unknown: Vec<_> = asked.difference(&told).collect();
+        assert!(!asked.is_empty() && unknown.is_empty(), "{file} asks for {unknown:?}, and there are {told:?}");
     }
 }
 

@@ -195,8 +195,7 @@ impl Messages {
 
     /// Whether a change becomes no message. Why one cannot be computed is told where it is staged.
     pub fn leaves_out(&mut self, batch: &ChangeBatch, change: &Change) -> bool {
-        let Some(projecting) = &mut self.projecting else { return false };
-        projecting.filters() && matches!(projecting.change(batch, change), Ok((Effect::Nothing, _)))
+        self.projecting.as_mut().is_some_and(|projecting| projecting.leaves_out(batch, change))
     }
 
     /// Another transaction begins.

@@ -53,7 +53,7 @@ impl Projecting {
     }
 
     /// Whether there are rows that do not pass.
-    pub fn filters(&self) -> bool {
+    fn filters(&self) -> bool {
         !self.new.query.passes_all()
     }
 
@@ -81,6 +81,19 @@ impl Projecting {
             _ => None,
         });
         self.old.prepare(batch, self.columns, self.partition_by.as_ref(), old);
+    }
+
+    /// Whether a change becomes no message. Why one cannot be computed is told where it is asked for.
+    pub fn leaves_out(&mut self, batch: &ChangeBatch, change: &Change) -> bool {
+        if !self.filters() {
+            return false;
+        }
+        self.prepared(batch);
+        // As nearly all that come: it is not computed twice.
+        if change.new.is_some_and(|row| self.new.passes(row)) {
+            return false;
+        }
+        matches!(self.change(batch, change), Ok((Effect::Nothing, _)))
     }
 
     /// What a row of the snapshot is to the topic.
@@ -175,6 +188,11 @@ impl Part {
         for (row, hash) in passing.iter().zip(&self.passing_hashes) {
             self.hashes[*row] = *hash;
         }
+    }
+
+    /// Whether a row is known to pass.
+    fn passes(&self, span: RowSpan) -> bool {
+        self.places.binary_search(&span.place()).is_ok_and(|row| self.evaluated.passes(row))
     }
 
     /// The row as the query gives it, and its hash; no row if it does not pass.
