@@ -18,7 +18,7 @@ const GRACE_SECONDS: u64 = 5;
 const FAREWELL: Duration = Duration::from_secs(2);
 
 /// How soon an API server that does not answer is asked again.
-const PAUSE: Duration = Duration::from_secs(2);
+const PAUSE: Duration = Duration::from_secs(5);
 
 /// Waits until the API server answers. Who ended instead would be started again more and more seldom, and come back minutes after it.
 pub async fn api_server_answers(client: &Client) {
