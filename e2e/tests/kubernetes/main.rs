@@ -11,6 +11,7 @@ mod install;
 mod operated;
 mod operating;
 mod patterns;
+mod pools;
 mod quickstart;
 mod quiet;
 mod rig;
