@@ -222,10 +222,10 @@ impl<K: Object + Resource<DynamicType = ()>> End<'_, K> {
                 return Ok(self.over("there was no time left for its Job"));
             }
             // A Job that is made before it is known what its plan names would not find its files.
-            let Some(secrets_dir) = papers::secrets_dir(self.context, &retired, &self.worker) else {
+            let Some(files) = papers::files(self.context, &retired, &self.worker) else {
                 return Ok(Step::Wait(SOON));
             };
-            let job = retired.job(secrets_dir, &self.context.settings.worker);
+            let job = retired.job(files.directory, &self.context.settings.worker);
             return match self.context.create(false, &job).await {
                 Ok(_) => Ok(Step::Wait(LOOK)),
                 Err(failure) if failure.is_namespace_ending() => {

@@ -161,13 +161,19 @@ fn is_there(context: &Context, retired: &Retired<'_>) -> bool {
     context.stores.config_maps.get(&name).is_some()
 }
 
-/// Where the files of a plan that was made stand, where it names any. None where the stores have not heard of it yet.
-pub fn secrets_dir(context: &Context, retired: &Retired<'_>, worker: &WorkerName) -> Option<Option<String>> {
+/// Where the files of papers stand.
+pub struct Files {
+    /// Their directory; none where the papers name none.
+    pub directory: Option<String>,
+}
+
+/// Where the files stand that papers name. None where the stores have not heard of the papers yet.
+pub fn files(context: &Context, retired: &Retired<'_>, worker: &WorkerName) -> Option<Files> {
     let name = retired.name.sibling(&retired.job_name());
     let config_map = context.stores.config_maps.get(&name)?;
     let directory = Path::new(plan::SECRETS_DIR).join(worker.file_stem()).display().to_string();
     let plan = config_map.data.as_ref().and_then(|data| data.get(plan::PLAN_FILE));
-    Some(plan.is_some_and(|plan| plan.contains(&directory)).then_some(directory))
+    Some(Files { directory: plan.is_some_and(|plan| plan.contains(&directory)).then_some(directory) })
 }
 
 /// The slots of all workers that a SourceConnector has had, as far as the cluster remembers.

@@ -143,8 +143,8 @@ impl Left {
     /// The Job; none before the stores have heard of what it is to read.
     fn job(&self, context: &Context, retired: &Retired<'_>) -> Option<Job> {
         let worker = papers::of_default_pool(&self.worker.source);
-        let secrets_dir = papers::secrets_dir(context, retired, &worker)?;
-        Some(retired.job(secrets_dir, &context.settings.worker))
+        let files = papers::files(context, retired, &worker)?;
+        Some(retired.job(files.directory, &context.settings.worker))
     }
 
     /// Removes what a Job that failed has read: the next one is to have the credentials of then.

@@ -190,33 +190,33 @@ mod tests {
         Pool { has_sinks: false, may_be_read: false, retained: Vec::new(), progress: Progress::None }
     }
 
-    fn check(pool: Pool, policy: DeletionPolicy, expected: &Fate) {
+    fn check(pool: &Pool, policy: DeletionPolicy, expected: &Fate) {
         assert_eq!(judge(pool.clone(), policy), *expected, "{pool:?} {policy:?}");
     }
 
     #[test]
     fn a_slot_is_dropped_only_if_nothing_can_need_it() {
         use DeletionPolicy::{Delete, Retain};
-        check(spare(), Delete, &Fate::Spare);
-        check(spare(), Retain, &Fate::Kept(Why::Policy));
-        check(Pool { has_sinks: true, ..spare() }, Delete, &Fate::InUse);
-        check(Pool { may_be_read: true, ..spare() }, Delete, &Fate::InUse);
+        check(&spare(), Delete, &Fate::Spare);
+        check(&spare(), Retain, &Fate::Kept(Why::Policy));
+        check(&Pool { has_sinks: true, ..spare() }, Delete, &Fate::InUse);
+        check(&Pool { may_be_read: true, ..spare() }, Delete, &Fate::InUse);
         let retained = vec!["a".to_owned()];
-        check(Pool { retained: retained.clone(), ..spare() }, Delete, &Fate::Kept(Why::Retained(retained.clone())));
-        check(Pool { retained: retained.clone(), ..spare() }, Retain, &Fate::Kept(Why::Policy));
-        check(Pool { retained, has_sinks: true, ..spare() }, Delete, &Fate::InUse);
+        check(&Pool { retained: retained.clone(), ..spare() }, Delete, &Fate::Kept(Why::Retained(retained.clone())));
+        check(&Pool { retained: retained.clone(), ..spare() }, Retain, &Fate::Kept(Why::Policy));
+        check(&Pool { retained, has_sinks: true, ..spare() }, Delete, &Fate::InUse);
     }
 
     #[test]
     fn who_comes_while_it_is_dropped_waits() {
-        let progress = |progress, has_sinks| Pool { progress, has_sinks, ..spare() };
+        let progress = |progress, has_sinks| Pool { has_sinks, progress, ..spare() };
         for has_sinks in [false, true] {
-            check(progress(Progress::Working, has_sinks), DeletionPolicy::Delete, &Fate::Going);
-            check(progress(Progress::Done, has_sinks), DeletionPolicy::Delete, &Fate::Gone);
+            check(&progress(Progress::Working, has_sinks), DeletionPolicy::Delete, &Fate::Going);
+            check(&progress(Progress::Done, has_sinks), DeletionPolicy::Delete, &Fate::Gone);
         }
         let failed = || Progress::Failed(vec!["it is in use".to_owned()]);
-        check(progress(failed(), true), DeletionPolicy::Delete, &Fate::InUse);
+        check(&progress(failed(), true), DeletionPolicy::Delete, &Fate::InUse);
         let not_dropped = Fate::Kept(Why::NotDropped("it is in use".to_owned()));
-        check(progress(failed(), false), DeletionPolicy::Delete, &not_dropped);
+        check(&progress(failed(), false), DeletionPolicy::Delete, &not_dropped);
     }
 }

@@ -70,6 +70,8 @@ fn rounded(bytes: u64) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
+    use std::slice::from_ref;
+
     use super::*;
 
     fn kept(why: Why, held_bytes: Option<u64>) -> KeptSlot {
@@ -89,8 +91,8 @@ mod tests {
         check(&[kept(Why::Policy, None)], "slot afterbay_shop (kept by deletionPolicy: Retain); database shop", drop);
         let sinks = ["a", "b", "c", "d", "e", "f", "g"].map(str::to_owned).to_vec();
         let retained = kept(Why::Retained(sinks), Some(700 << 20));
-        check(&[retained.clone()], "(more than 512Mi of the log, kept for Sinks", "apply them again to go on");
-        check(&[retained.clone()], "records: a, b, c, d, e and 2 more)", drop);
+        check(from_ref(&retained), "(more than 512Mi of the log, kept for Sinks", "apply them again to go on");
+        check(from_ref(&retained), "records: a, b, c, d, e and 2 more)", drop);
         let failed = kept(Why::NotDropped("it is in use".to_owned()), Some(1000));
         check(&[retained, failed.clone()], ", nor replication slot afterbay_shop (which could not", "Sinks again");
         check(&[failed], "could not be dropped: it is in use", "tried again");
