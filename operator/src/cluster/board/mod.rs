@@ -162,7 +162,10 @@ impl Board {
                     _ => now.push(name),
                 }
             }
+            // Where nobody reads the source, what its Sinks do says whether anybody need.
+            let is_theirs = !report.source.connected && !now.is_empty();
             source_changed = match &old {
+                _ if is_theirs => Some(true),
                 Some(old) if old.source == report.source => None,
                 Some(old)
                     if old.source.connected == report.source.connected && old.source.error == report.source.error =>

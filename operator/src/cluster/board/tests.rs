@@ -99,6 +99,23 @@ fn who_provides_is_told_once_of_a_right_that_is_missing() {
 }
 
 #[test]
+fn what_sinks_do_is_said_of_a_source_that_nobody_reads() {
+    let (board, queues) = board();
+    board.see_pods(&worker(), &[pod("p")]);
+    let says = |connected, state| {
+        let mut report = report(0, state, "0/1");
+        report.source.connected = connected;
+        board.set_report(&worker(), "p", report);
+        let told = !queues.source_statuses.asked(true).is_empty();
+        queues.source_statuses.clear();
+        told
+    };
+    let states = [(false, SinkState::Starting), (false, SinkState::Stalled), (false, SinkState::Stalled)];
+    assert_eq!(states.map(|(connected, state)| says(connected, state)), [true, true, false]);
+    assert_eq!([says(true, SinkState::Running), says(true, SinkState::Stalled)], [true, false]);
+}
+
+#[test]
 fn what_a_pod_has_said_goes_with_it() {
     let (board, _) = board();
     board.see_pods(&worker(), &[pod("p")]);
