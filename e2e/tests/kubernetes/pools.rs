@@ -80,7 +80,8 @@ async fn it_is_dropped_with_the_last_sink_and_made_anew_for_the_next() {
     operated.namespace.seen("Sink/bulk", "is paused", LONG, is_paused).await;
     deleted(&operated, "Sink/plain").await;
     holds(&operated, 1, 1).await;
-    assert_eq!(database.number("SELECT count(*) FROM pg_replication_slots WHERE database = current_database() AND slot_name LIKE '%bulk'").await, 1);
+    let left = "SELECT slot_name FROM pg_replication_slots WHERE database = current_database() AND NOT temporary";
+    assert_eq!(database.text(left).await, format!("{}_bulk", operated.scenario.slot()));
 
     deleted(&operated, "Sink/bulk").await;
     holds(&operated, 0, 0).await;
