@@ -54,6 +54,8 @@ reasons! {
     SlotLost,
     /// The slot has moved beyond the Sink's progress: changes between the two are lost.
     SlotAheadOfProgress,
+    /// No Sink reads the slot any more, and it is kept.
+    SlotKept,
     /// Tables match the Sink's patterns and cannot be carried; the others are.
     TablesLeftOut,
     /// Tables that the Sink has carried are carried no more.

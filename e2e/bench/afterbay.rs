@@ -56,7 +56,7 @@ pub async fn run_by_turns(settings: &Settings, report: &mut Report) {
     let mut measured = Vec::new();
     for _ in 0..ROUNDS {
         for &subject in &subjects {
-            let bench = Bench::new(settings, Format::Avro).await.as_subject(subject, settings);
+            let bench = Bench::new(settings, Format::Avro).await.of_subject(subject, settings);
             let (figures, _) = bench.carried_by_a_new_worker(0, settings.rows).await;
             measured.push(("snapshot", subject, figures));
             let (figures, _) = bench.carried_later(settings.updates).await;
@@ -106,7 +106,7 @@ impl Bench {
     }
 
     /// As this subject has it.
-    fn as_subject(mut self, subject: Subject, settings: &Settings) -> Self {
+    fn of_subject(mut self, subject: Subject, settings: &Settings) -> Self {
         let sql = match subject {
             // Of the key, as its old value is all that a deletion tells of the row.
             Subject::PartitionBy => Some(("spec.kafka.partitionBy", json!("kafka_murmur2('item ' || id::text)"))),

@@ -27,7 +27,7 @@ pub struct SourceConnectorStatus {
     /// The generation of the `spec` that this is said of.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
-    /// `Ready`, `SourceReady`, `RuntimeReady`, and where true `Reconciling` or `Stalled`.
+    /// `Ready`, `SourceReady`, `RuntimeReady`, and where true `Reconciling`, `Stalled` or `SlotKept`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
     pub conditions: Vec<Condition>,

@@ -48,11 +48,24 @@ pub fn source(
     mut slots: BTreeSet<String>,
 ) -> Option<(RetiredSource, Vec<SecretFile>)> {
     let postgres = &manifests.sources.get(name)?.spec.postgres;
+    slots.insert(names::slot(postgres.slot.name.as_deref(), name));
+    self::slots(manifests, settings, name, slots, true)
+}
+
+/// How these slots of a SourceConnector that stays are taken away, with its managed publication or without, as far as no other
+/// SourceConnector reads them. None where it is not there.
+pub fn slots(
+    manifests: &Manifests,
+    settings: &ResolveSettings,
+    name: &ResourceName,
+    slots: BTreeSet<String>,
+    with_publication: bool,
+) -> Option<(RetiredSource, Vec<SecretFile>)> {
+    let postgres = &manifests.sources.get(name)?.spec.postgres;
     let worker = WorkerName { source: name.clone(), pool: DEFAULT_POOL.to_owned() };
     let mut secrets = Secrets::new(manifests, &settings.secrets_dir, &worker);
-    slots.insert(names::slot(postgres.slot.name.as_deref(), name));
     let publication = postgres.publication.name.clone().unwrap_or_else(|| names::of_source(&name.name));
-    let publication = postgres.publication.managed.then_some(publication);
+    let publication = (with_publication && postgres.publication.managed).then_some(publication);
     let (slots, publication) = not_inherited(manifests, Some(name), postgres, slots, publication);
     let connection = secrets.postgres(name, postgres);
     let retired = RetiredSource { name: name.to_string(), connection, slots, publication };

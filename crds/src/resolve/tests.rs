@@ -266,6 +266,54 @@ fn each_pool_has_a_worker_and_a_slot() {
 }
 
 #[test]
+fn what_takes_a_pool_s_slot_takes_no_other_and_none_that_another_source_reads() {
+    let heir = r"
+---
+apiVersion: afterbay.dev/v1alpha1
+kind: SourceConnector
+metadata: {name: heir}
+spec:
+  postgres:
+    host: db-1
+    port: 5433
+    database: shop
+    authentication: {username: afterbay}
+    slot: {name: afterbay_my_shop_old}
+    publication: {name: afterbay_my_shop}
+";
+    let read = |text: String| {
+        let (manifests, errors) = read(&[ManifestFile { name: "test".to_owned(), text }], "default");
+        assert!(errors.is_empty(), "{errors:?}");
+        manifests
+    };
+    let settings = ResolveSettings {
+        instance: "default".to_owned(),
+        secrets_dir: "/secrets".into(),
+        listen: String::new(),
+        begun: BTreeSet::new(),
+    };
+    let name = ResourceName::new("default", "my-shop");
+    let check = |manifests: &Manifests, slot: &str, with_publication, expected: (&[&str], Option<&str>)| {
+        let slots = [slot.to_owned()].into();
+        let (plan, files) = deleted::slots(manifests, &settings, &name, slots, with_publication).unwrap();
+        assert_eq!((plan.slots, plan.publication.as_deref()), (words(expected.0), expected.1), "{slot}");
+        assert!(files.iter().any(|file| file.path.ends_with("postgres-password")));
+    };
+    let alone = read(secured());
+    check(&alone, "afterbay_my_shop_bulk", false, (&["afterbay_my_shop_bulk"], None));
+    check(&alone, "afterbay_my_shop", true, (&["afterbay_my_shop"], Some("afterbay_my_shop")));
+    let shared = read(secured() + heir);
+    check(&shared, "afterbay_my_shop_old", true, (&[], None));
+    check(&shared, "afterbay_my_shop_bulk", true, (&["afterbay_my_shop_bulk"], None));
+    let all = deleted::source(&shared, &settings, &name, ["afterbay_my_shop_bulk".to_owned()].into()).unwrap().0;
+    assert_eq!(all.slots, ["afterbay_my_shop", "afterbay_my_shop_bulk"]);
+}
+
+fn words(words: &[&str]) -> Vec<String> {
+    words.iter().map(|word| (*word).to_owned()).collect()
+}
+
+#[test]
 fn a_source_without_sinks_has_no_worker() {
     let text = secured();
     let until_sinks = text.find("kind: Sink\n").and_then(|at| text[..at].rfind("---")).expect("a Sink");

@@ -10,6 +10,7 @@ mod image;
 mod install;
 mod operating;
 mod patterns;
+mod pools;
 mod quickstart;
 mod quiet;
 mod rig;

@@ -1,7 +1,16 @@
 //! What people do with `kubectl`, and what it tells them.
 
-use afterbay_e2e::kubernetes::{LONG, Operated, labels};
+use afterbay_e2e::kubernetes::{LONG, Operated, condition, labels};
 use afterbay_e2e::{Format, Sink};
+
+/// A SourceConnector of which no Sink can be carried now is as it should be: that is told of its Sinks.
+async fn is_ready_and_reads_nothing(operated: &Operated) {
+    let is = |source: &serde_json::Value| {
+        let is_connected = &source["status"]["workers"][0]["connected"];
+        is_connected == false && condition(source, "Ready").is_some_and(|ready| ready["status"] == "True")
+    };
+    operated.namespace.seen("SourceConnector/shop", "is ready, and reads nothing", LONG, is).await;
+}
 
 #[tokio::test]
 async fn a_sink_is_paused_and_goes_on_and_one_that_is_wrong_says_why() {
@@ -10,6 +19,9 @@ async fn a_sink_is_paused_and_goes_on_and_one_that_is_wrong_says_why() {
     scenario.database.run("CREATE TABLE t (id int PRIMARY KEY); CREATE TABLE keyless (n int)").await;
     scenario.database.run("INSERT INTO t VALUES (1)").await;
     let topic = scenario.topic("t");
+    // What has to be there before its Sinks is ready without them.
+    operated.apply(&scenario.manifests()).await;
+    operated.ready("SourceConnector/shop").await;
     operated.apply(&scenario.manifests().with(Sink::new("t", "public.t", &topic).key(&["id"]))).await;
     let kubectl = &operated.namespace.kubectl;
     kubectl.run(&["wait", "--for=condition=Ready", "sink/t", "--timeout=180s"]).await;
@@ -21,6 +33,7 @@ async fn a_sink_is_paused_and_goes_on_and_one_that_is_wrong_says_why() {
     operated.event("Sink/t", "Paused").await;
     // It is so on purpose.
     operated.ready("Sink/t").await;
+    is_ready_and_reads_nothing(&operated).await;
     scenario.database.run("INSERT INTO t VALUES (2)").await;
 
     // Another one comes meanwhile, which cannot be carried.
@@ -31,6 +44,7 @@ async fn a_sink_is_paused_and_goes_on_and_one_that_is_wrong_says_why() {
     assert!(message.contains("(\"n\")") && message.contains(" · what to do: make the key unique"), "{message}");
     let told = operated.event("Sink/wrong", "KeyNotUnique").await;
     assert!(told.contains("could not be validated as unique"), "{told}");
+    is_ready_and_reads_nothing(&operated).await;
     let shown = kubectl.run(&["describe", "sink", "wrong"]).await;
     assert!(shown.contains("KeyNotUnique"), "{shown}");
 

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use afterbay_e2e::kubernetes::{Operated, PATIENCE, bring_image, labels};
+use afterbay_e2e::kubernetes::{OPERATOR, Operated, PATIENCE, bring_image, labels};
 use afterbay_e2e::programs::repository;
 use afterbay_e2e::{Format, Manifests, Message, await_condition, http};
 use serde_json::{Value, json};
@@ -101,7 +101,7 @@ async fn carries(operated: &Operated) {
 
 async fn alerts_and_dashboard_ask_for_what_is_told(operated: &Operated) {
     let mut told = String::new();
-    for pods in ["app.kubernetes.io/component=operator", &labels("shop")] {
+    for pods in [OPERATOR, &labels("shop")] {
         let address = operated.namespace.ready_pod(pods).await.status.and_then(|status| status.pod_ip);
         let metrics = format!("http://{}:8080/metrics", address.expect("a pod that is ready has an address"));
         let (_, body) = http::request("GET", &metrics, "").await.expect("it answers");

@@ -4,8 +4,10 @@
 use afterbay_clients::kafka::acls::{AclOperation, AclResource};
 use afterbay_e2e::kubernetes::{LONG, Operated, PATIENCE};
 use afterbay_e2e::secure::{self, Rights};
-use afterbay_e2e::{Format, Sink, await_condition};
+use afterbay_e2e::{Format, Manifests, Sink, await_condition};
 use serde_json::json;
+
+const PASSWORD: &str = "a-password";
 
 /// What a worker's principal has for Sinks with these topics.
 fn table(operated: &Operated, topics: &[&str]) -> Vec<String> {
@@ -23,6 +25,44 @@ fn table(operated: &Operated, topics: &[&str]) -> Vec<String> {
     rights
 }
 
+/// A connection as a user of the test's own, whose rights are managed.
+fn managed(operated: &Operated) -> Manifests {
+    let scenario = &operated.scenario;
+    let manifests = secure::with_administrator(secure::with_secrets(scenario.manifests(), scenario.rig), scenario.rig);
+    secure::kafka(manifests, scenario.rig, "scram-sha-512", &scenario.unique, "own")
+        .with_secret("own", &[("password", PASSWORD)])
+        .set("KafkaConnection/events", "spec.acls", json!({"manage": true}))
+}
+
+#[tokio::test]
+async fn those_on_topics_of_patterns_go_with_their_sink() {
+    let operated = Operated::begin("rights-patterns").await;
+    let scenario = &operated.scenario;
+    let principal = format!("User:{}", scenario.unique);
+    let rights = async || secure::rights(scenario.rig, &principal).await;
+    for table in ["plain", "part_a", "part_b"] {
+        scenario.database.run(&format!("CREATE TABLE {table} (id int PRIMARY KEY)")).await;
+    }
+    secure::set_password(scenario.rig, &scenario.unique, PASSWORD).await;
+    let manifests = managed(&operated)
+        .with(Sink::new("plain", "public.plain", &scenario.topic("plain")).key(&["id"]))
+        .with(Sink::new("all", "", &format!("{}.{{table}}", scenario.unique)))
+        .set("Sink/all", "spec.source", json!({"name": "shop", "tables": ["public.part_*"]}))
+        .set("Sink/all", "spec.key", json!({"primaryKey": true}));
+    operated.apply(&manifests).await;
+    operated.ready("Sink/plain").await;
+    operated.ready("Sink/all").await;
+    assert_eq!(rights().await, table(&operated, &["plain", "part_a", "part_b"]));
+    scenario.database.run("DROP TABLE part_b").await;
+    await_condition("the right on a table's topic goes with the table", LONG, async || {
+        (rights().await == table(&operated, &["plain", "part_a"])).then_some(())
+    })
+    .await;
+    operated.namespace.delete("Sink/all").await;
+    operated.namespace.gone("Sink/all", LONG).await;
+    assert_eq!(rights().await, table(&operated, &["plain"]));
+}
+
 #[tokio::test]
 async fn they_are_those_of_the_table_and_go_with_the_last_who_needs_them() {
     let operated = Operated::begin("rights").await;
@@ -31,38 +71,34 @@ async fn they_are_those_of_the_table_and_go_with_the_last_who_needs_them() {
     let principal = format!("User:{user}");
     let rights = async || secure::rights(scenario.rig, &principal).await;
     scenario.database.run("CREATE TABLE a (id int PRIMARY KEY); CREATE TABLE b (id int PRIMARY KEY)").await;
-    secure::set_password(scenario.rig, user, "a-password").await;
+    secure::set_password(scenario.rig, user, PASSWORD).await;
     let sink = |name: &str, topic: &str| {
         Sink::new(name, &format!("public.{}", &topic[..1]), &scenario.topic(topic)).key(&["id"])
     };
-    let manifests = secure::with_administrator(secure::with_secrets(scenario.manifests(), scenario.rig), scenario.rig);
-    let manifests = secure::kafka(manifests, scenario.rig, "scram-sha-512", user, "own")
-        .with_secret("own", &[("password", "a-password")])
-        .set("KafkaConnection/events", "spec.acls", json!({"manage": true}))
-        .with(sink("a", "a"))
-        .with(sink("b", "b"));
-    operated.apply(&manifests).await;
+    operated.apply(&managed(&operated).with(sink("a", "a")).with(sink("b", "b"))).await;
     operated.ready("Sink/a").await;
     operated.ready("Sink/b").await;
     assert_eq!(rights().await, table(&operated, &["a", "b"]));
 
     // A second Sink for a topic that has one is refused; what goes with its end is not what the first one needs.
-    operated.apply(&afterbay_e2e::Manifests::default().with(sink("late", "a"))).await;
+    operated.apply(&Manifests::default().with(sink("late", "a"))).await;
     let message = operated.not_ready("Sink/late", "ManifestInvalid").await;
     assert!(message.contains(&format!("fills topic {}", scenario.topic("a"))), "{message}");
     operated.namespace.delete("Sink/late").await;
     operated.namespace.gone("Sink/late", LONG).await;
     assert_eq!(rights().await, table(&operated, &["a", "b"]));
 
-    // A right that somebody takes by hand is given again, by an operator that looks at all anew.
+    // A right that somebody takes by hand is given again, once a worker has found out.
     let own = Rights::of(scenario, user);
     own.disallow(&[AclOperation::Write], AclResource::Topic(scenario.topic("b"))).await;
     assert_eq!(rights().await, table(&operated, &["a"]));
-    for pod in operated.namespace.pods("app.kubernetes.io/component=operator").await {
-        operated.namespace.force_delete(&pod.metadata.name.expect("a pod has a name")).await;
-    }
+    scenario.database.run("INSERT INTO b VALUES (1)").await;
     await_condition("the right is given again", LONG, async || {
         (rights().await == table(&operated, &["a", "b"])).then_some(())
+    })
+    .await;
+    await_condition("it goes on", LONG, async || {
+        (secure::messages(scenario.rig, &scenario.topic("b"), Format::Json).await.len() == 1).then_some(())
     })
     .await;
     operated.ready("Sink/b").await;

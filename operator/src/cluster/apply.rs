@@ -1,6 +1,6 @@
 //! Server-side apply of what differs from what the stores hold; and each write is counted.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::{Mutex, PoisonError};
 
@@ -82,6 +82,23 @@ impl Context {
             // The store has not heard of it yet.
             Err(kube::Error::Api(status)) if status.code == 409 => Ok(false),
             Err(error) => Err(Failure::api(format!("create {kind} {name}"), error)),
+        }
+    }
+
+    /// Gives annotations of an object these values, or takes them away, and leaves others as they are. Whether there is such an object.
+    pub async fn annotate<K: Object>(
+        &self,
+        name: &ResourceName,
+        annotations: &BTreeMap<String, Option<&str>>,
+    ) -> Result<bool, Failure> {
+        let kind = K::kind(&());
+        let patch = json!({"metadata": {"annotations": annotations}});
+        self.metrics.api_write(&kind);
+        let parameters = PatchParams { field_manager: Some(MANAGER.to_owned()), ..PatchParams::default() };
+        match self.api::<K>(&name.namespace).patch(&name.name, &parameters, &Patch::Merge(&patch)).await {
+            Ok(_) => Ok(true),
+            Err(kube::Error::Api(status)) if status.code == 404 => Ok(false),
+            Err(error) => Err(Failure::api(format!("annotate {kind} {name}"), error)),
         }
     }
 

@@ -82,6 +82,11 @@ impl Failure {
         matches!(self, Self::Api { error, .. } if matches!(&**error, kube::Error::Api(status) if status.code == 404))
     }
 
+    /// Whether the API server has refused it, so that nothing came of it.
+    pub fn is_refusal(&self) -> bool {
+        matches!(self, Self::Api { error, .. } if matches!(&**error, kube::Error::Api(status) if (400..500).contains(&status.code)))
+    }
+
     /// Whether the API server refuses it for the namespace, which is ending.
     pub fn is_namespace_ending(&self) -> bool {
         matches!(self, Self::Api { error, .. } if matches!(&**error, kube::Error::Api(status)

@@ -36,6 +36,12 @@ pub fn left(since: Timestamp, now: Timestamp, patience: Duration) -> Option<Dura
     patience.checked_sub(passed).filter(|left| !left.is_zero())
 }
 
+/// Whether a resource is being deleted for less than so long.
+pub fn has_time(resource: &impl kube::Resource, patience: Duration) -> bool {
+    let since = resource.meta().deletion_timestamp.as_ref();
+    since.is_some_and(|since| left(since.0, Timestamp::now(), patience).is_some())
+}
+
 impl Context {
     /// Has a resource hold this finalizer. Whether it was written.
     pub async fn hold<K: Object>(&self, resource: &K, finalizer: &str) -> Result<bool, Failure> {

@@ -2,13 +2,18 @@
 
 use afterbay_crds::manifest::Kind;
 use afterbay_crds::names::ResourceName;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use k8s_openapi::jiff::Timestamp;
 
 use super::context::{Context, Failure};
 use super::queue::Next;
-use super::status::source::ItsSinks;
+use super::status::source::{ItsSinks, SLOT_KEPT};
 use super::status::{self, ready_of};
 use super::stores::Key;
+
+fn slot_kept(conditions: &[Condition]) -> Option<&Condition> {
+    conditions.iter().find(|condition| condition.type_ == SLOT_KEPT)
+}
 
 /// Writes the status of a SourceConnector, if it has changed.
 pub async fn reconcile(context: &Context, name: &ResourceName) -> Result<Next, Failure> {
@@ -24,6 +29,9 @@ pub async fn reconcile(context: &Context, name: &ResourceName) -> Result<Next, F
         context.board.written(Kind::SourceConnector, name);
         let before = source.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();
         context.tell_of_ready(&*source, ready_of(before), ready_of(&now.conditions)).await;
+        if let (None, Some(kept)) = (slot_kept(before), slot_kept(&now.conditions)) {
+            context.events.warning(&*source, &kept.reason, "Observe", kept.message.as_str()).await;
+        }
     }
     Ok(Next::Never)
 }

@@ -177,7 +177,13 @@ impl Triggers {
             Change::Deleted(gone) => gone,
         };
         match worker_of(&**pod).filter(|_| !pod.labels().contains_key(labels::SINK)) {
-            Some(worker) => self.board.see_pods(&worker, &stores.pods.by(&Key::Source(worker.source.clone()))),
+            Some(worker) => {
+                self.board.see_pods(&worker, &stores.pods.by(&Key::Source(worker.source.clone())));
+                if let Change::Deleted(_) = change {
+                    // Nobody reads its slot any more, if it was the last.
+                    self.queues.sources.add(&worker.source);
+                }
+            }
             None => self.owned(stores, change),
         }
     }
@@ -221,5 +227,23 @@ fn what_matters<K: Resource, S: PartialEq>(change: &Change<K>, spec: fn(&K) -> &
         }
         Change::Applied { old: None, new } => Some(new),
         Change::Deleted(gone) => Some(gone),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn the_end_of_a_worker_s_pod_concerns_its_source_also_where_nothing_is_known_of_it() {
+        let queues = Arc::new(Queues::default());
+        let triggers = Triggers::new(Arc::clone(&queues), Arc::new(Board::new(Arc::clone(&queues))));
+        let labels = json!({labels::SOURCE: "shop", labels::POOL: "bulk"});
+        let pod = json!({"metadata": {"name": "p", "namespace": "eu", "labels": labels}});
+        let pod: Arc<Pod> = Arc::new(serde_json::from_value(pod).unwrap());
+        triggers.pod(&Stores::new(&[]), &Change::Deleted(pod));
+        assert_eq!(queues.sources.asked(true), [ResourceName::new("eu", "shop")]);
     }
 }

@@ -59,6 +59,24 @@ async fn what_it_had_begun_is_finished_by_the_next() {
     assert_eq!(cluster.counts().await, Counts { deployments: 1, plans: 1, slots: 1, publications: 1 });
     drop(operator);
 
+    // The last Sink of its pool: the slot goes, and with it the publication.
+    cluster.namespace.delete("Sink/ledger").await;
+    cluster.killed_when("the worker goes", async || cluster.deployments().await == 0).await;
+    cluster.killed_when("what drops the slot is made", async || cluster.drops_slots().await).await;
+    cluster.killed_when("the slot is dropped", async || cluster.counts().await.slots == 0).await;
+    let operator = cluster.operator();
+    cluster.namespace.gone("Sink/ledger", LONG).await;
+    await_condition("nothing is left of the pool", LONG, async || {
+        let is_over = cluster.counts().await == Counts::default() && !cluster.has_begun().await;
+        is_over.then_some(())
+    })
+    .await;
+    cluster.ready("SourceConnector/shop").await;
+    cluster.namespace.apply(&first).await;
+    cluster.ready("Sink/ledger").await;
+    assert_eq!(cluster.counts().await, Counts { deployments: 1, plans: 1, slots: 1, publications: 1 });
+    drop(operator);
+
     cluster.namespace.delete("Sink/ledger").await;
     cluster.namespace.delete("SourceConnector/shop").await;
     cluster.killed_when("the worker goes", async || cluster.deployments().await == 0).await;
@@ -120,6 +138,17 @@ impl Cluster<'_> {
     async fn is_retired(&self, resource: &str) -> bool {
         let jobs = self.namespace.list("Job", "app.kubernetes.io/component=retirement").await;
         !jobs.is_empty() || self.namespace.get(resource).await.is_none()
+    }
+
+    /// Whether a Job drops what nobody needs of the SourceConnector, or has done it.
+    async fn drops_slots(&self) -> bool {
+        let own = format!("afterbay.dev/source={SOURCE},app.kubernetes.io/component=retirement");
+        !self.namespace.list("Job", &own).await.is_empty() || self.counts().await.slots == 0
+    }
+
+    /// Whether there is a worker's list of Sinks that have begun.
+    async fn has_begun(&self) -> bool {
+        self.namespace.get("ConfigMap/afterbay-shop-default-begun").await.is_some()
     }
 
     async fn deployments(&self) -> usize {

@@ -19,6 +19,9 @@ pub const RETIREMENT: &str = "retirement";
 /// Annotation of a worker's list of Sinks that have begun, which outlives the worker: its replication slot.
 pub const SLOT_ANNOTATION: &str = "afterbay.dev/slot";
 
+/// Of annotations of the same list: what became of a Sink of this worker that is not there any more.
+const RETAINED: &str = "retained.afterbay.dev/";
+
 /// How long the name of a worker's Deployment can be: its pods' names, with 17 characters more, are labels and host names too.
 const NAME_MAX: usize = 52;
 /// Characters of a hash that tells two shortened names apart.
@@ -44,11 +47,26 @@ pub fn begun(worker: &WorkerName) -> String {
     format!("{}-begun", deployment(worker))
 }
 
+/// The annotation that tells whether the progress record of a Sink waits for a worker's slot, though the Sink has gone.
+pub fn retained(sink: &str) -> String {
+    format!("{RETAINED}{sink}")
+}
+
+/// The Sink that an annotation is about, if it is one of those.
+pub fn retained_sink(annotation: &str) -> Option<&str> {
+    annotation.strip_prefix(RETAINED)
+}
+
 /// The Job that retires a resource, and what it reads. Each life of a resource has one of its own.
 pub fn retirement(kind: &str, name: &ResourceName, uid: &str) -> String {
     let hash = hash([kind.as_bytes(), uid.as_bytes()]);
     let prefix = shortened(&format!("afterbay-retire-{}", name.name), NAME_MAX - SHORT_HASH - 1);
     format!("{prefix}-{}", &hash[..SHORT_HASH])
+}
+
+/// The topics that a Sink by patterns filled when it was deleted.
+pub fn topics(sink: &ResourceName, uid: &str) -> String {
+    format!("{}-topics", retirement("Sink", sink, uid))
 }
 
 /// The labels of a worker's objects.

@@ -1,5 +1,7 @@
 //! The Job that takes away what goes with a deleted resource, and what it reads.
 
+use std::collections::BTreeSet;
+
 use afterbay_crds::names::ResourceName;
 use afterbay_crds::resolve::SecretFile;
 use afterbay_crds::retirement::RetirementPlan;
@@ -19,6 +21,8 @@ pub const DEADLINE_SECONDS: i64 = 120;
 const TRIES: i32 = 3;
 /// After this time Kubernetes itself removes it, if its owner should not be there to do it.
 const KEPT_SECONDS: i32 = 600;
+/// The key of a list of topics in its ConfigMap.
+pub const TOPICS_FILE: &str = "topics.json";
 /// Where Kubernetes reads what a container says at its end.
 const TERMINATION_LOG: &str = "/dev/termination-log";
 
@@ -59,6 +63,13 @@ impl Retired<'_> {
             plan: plan::config_map(self.metadata(), PLAN_FILE, plan::text(plan)?),
             secrets: plan::secret(|| self.metadata(), &named),
         })
+    }
+
+    /// The topics that a Sink by patterns filled, which are read by the operator alone.
+    pub fn topics(&self, topics: &BTreeSet<String>) -> Result<ConfigMap, ObjectsError> {
+        let name = names::topics(self.name, &self.owner.uid);
+        let metadata = ObjectMeta { name: Some(name), ..self.metadata() };
+        Ok(plan::config_map(metadata, TOPICS_FILE, plan::text(topics)?))
     }
 
     /// The Job; `secrets_dir` is where its plan looks for files, if it does.

@@ -201,6 +201,18 @@ fn what_retires_a_sink_is_as_reviewed() {
 }
 
 #[test]
+fn topics_are_kept_for_the_sink_and_are_none_of_its_worker_s_objects() {
+    let (name, owner) = (ResourceName::new("eu", "all"), OwnerReference { kind: "Sink".to_owned(), ..owner() });
+    let retired = Retired { kind: "Sink", label: crate::cluster::labels::SINK, name: &name, owner: &owner };
+    let kept = retired.topics(&["b".to_owned(), "a".to_owned()].into()).unwrap();
+    assert_eq!(kept.data.unwrap()[super::retirement::TOPICS_FILE], "[\"a\",\"b\"]");
+    assert_eq!(kept.metadata.name.unwrap(), names::topics(&name, &owner.uid));
+    let labels = kept.metadata.labels.unwrap();
+    assert!(!labels.contains_key(crate::cluster::labels::POOL) && labels[crate::cluster::labels::SINK] == "all");
+    assert_eq!(kept.metadata.owner_references, Some(vec![owner]));
+}
+
+#[test]
 fn a_worker_s_name_stands_in_all_of_its_objects() {
     let worker = WorkerName { source: ResourceName::new("eu", "shop"), pool: "default".to_owned() };
     let objects = objects(MANIFESTS, &[]);

@@ -3,13 +3,16 @@
 
 mod outcome;
 mod papers;
-mod rights;
+pub mod pool;
+pub mod retained;
+pub mod rights;
+mod topics;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use afterbay_crds::api::{Sink, SourceConnector};
-use afterbay_crds::names::{DEFAULT_POOL, ResourceName, WorkerName};
+use afterbay_crds::names::{ResourceName, WorkerName};
 use afterbay_crds::plan::DeletionPolicy;
 use afterbay_crds::reason::Reason;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
@@ -29,6 +32,8 @@ pub use rights::Returned;
 
 /// How soon it is looked again whether a worker has let go of a Sink, or a Job is through; what changes is told of before.
 const LOOK: Duration = Duration::from_secs(5);
+/// How soon it is looked again at what is being made just now.
+const SOON: Duration = Duration::from_secs(1);
 /// A pod that should have ended this long ago is on a node that does not answer. The Job fences it.
 const GONE: Duration = Duration::from_mins(1);
 
@@ -57,9 +62,12 @@ enum Step {
 
 /// Makes what the retirement of a Sink needs, before its worker changes.
 pub async fn prepare(context: &Context, sink: &Sink) -> Result<(), Failure> {
+    topics::keep(context, sink).await?;
     let end = of_sink(context, sink);
     if end.wants_a_job() {
         papers::of_sink(context, sink, &end.retired()).await?;
+    } else if end.policy == DeletionPolicy::Retain {
+        retained::keep(context, sink, &end.worker, &end.name).await?;
     }
     Ok(())
 }
@@ -98,7 +106,18 @@ pub async fn sink(context: &Context, sink: &Arc<Sink>) -> Result<Next, Failure> 
         }
         Step::Over(left) => left,
     };
-    left.extend(rights::take_back(context, sink, &end.name).await?);
+    let is_remembered = match end.policy {
+        DeletionPolicy::Retain => retained::keep(context, sink, &end.worker, &end.name).await,
+        DeletionPolicy::Delete => retained::let_go(context, &end.worker, &end.name).await.map(|()| true),
+    };
+    match is_remembered {
+        Ok(true) => {}
+        Ok(false) => return Ok(Next::After(SOON)),
+        // What is remembered goes with the namespace.
+        Err(failure) if failure.is_namespace_ending() => {}
+        Err(failure) => return Err(failure),
+    }
+    left.extend(rights::take_back(context, sink).await?);
     end.release(left).await
 }
 
@@ -141,7 +160,7 @@ fn of_sink<'a>(context: &'a Context, sink: &'a Sink) -> End<'a, Sink> {
         finalizer: labels::SINK_FINALIZER,
         policy: sink.spec.deletion_policy,
         what: format!("its progress record in KafkaConnection {}", name.sibling(&sink.spec.kafka.connection)),
-        worker: WorkerName { source: name.sibling(&sink.spec.source.name), pool: sink.spec.pool.clone() },
+        worker: papers::worker_of_sink(sink),
         name,
     }
 }
@@ -161,7 +180,7 @@ fn of_source<'a>(context: &'a Context, source: &'a SourceConnector) -> End<'a, S
             "replication slot {slot} (and those of its pools), which makes database {} keep its log, and its publication",
             source.spec.postgres.database
         ),
-        worker: WorkerName { source: name.clone(), pool: DEFAULT_POOL.to_owned() },
+        worker: papers::of_default_pool(&name),
         name,
     }
 }
@@ -202,8 +221,11 @@ impl<K: Object + Resource<DynamicType = ()>> End<'_, K> {
             if self.left_of(finalize::PATIENCE * 2).is_none() {
                 return Ok(self.over("there was no time left for its Job"));
             }
-            let secrets_dir = papers::secrets_dir(self.context, &retired, &self.worker);
-            let job = retired.job(secrets_dir, &self.context.settings.worker);
+            // A Job that is made before it is known what its plan names would not find its files.
+            let Some(files) = papers::files(self.context, &retired, &self.worker) else {
+                return Ok(Step::Wait(SOON));
+            };
+            let job = retired.job(files.directory, &self.context.settings.worker);
             return match self.context.create(false, &job).await {
                 Ok(_) => Ok(Step::Wait(LOOK)),
                 Err(failure) if failure.is_namespace_ending() => {

@@ -43,8 +43,7 @@ fn unsaid(why: &str) -> String {
 
 /// What the last of its pods that said anything has said of what stays.
 pub fn said(job: &Job, pods: &[Arc<Pod>]) -> Vec<String> {
-    let own = pods.iter().filter(|pod| pod.labels().get("batch.kubernetes.io/job-name") == Some(&job.name_any()));
-    let mut own: Vec<_> = own.collect();
+    let mut own: Vec<_> = pods.iter().filter(|pod| is_of(job, pod)).collect();
     own.sort_by_key(|pod| pod.metadata.creation_timestamp.clone().map(|time| time.0));
     let said = own.iter().rev().find_map(|pod| {
         let containers = pod.status.as_ref()?.container_statuses.as_deref()?;
@@ -54,6 +53,11 @@ pub fn said(job: &Job, pods: &[Arc<Pod>]) -> Vec<String> {
         })
     });
     said.into_iter().flat_map(|said| said.left).map(|left| in_words(&left.problem)).collect()
+}
+
+/// Whether a pod is one of a Job's.
+pub fn is_of(job: &Job, pod: &Pod) -> bool {
+    pod.labels().get("batch.kubernetes.io/job-name") == Some(&job.name_any())
 }
 
 /// A problem in a sentence.

@@ -35,16 +35,11 @@ pub async fn of_sink(context: &Context, sink: &Sink, retired: &Retired<'_>) -> R
         return Ok(Papers::There);
     }
     let name = retired.name;
-    let has_begun = sink.status.as_ref().is_some_and(|status| status.begun);
-    let worker = WorkerName { source: name.sibling(&sink.spec.source.name), pool: sink.spec.pool.clone() };
-    let current = current_workers(&context.stores, &worker.source).into_iter().find(|current| current.name == worker);
-    // The board knows of a plan before the stores have heard of it.
-    let facts = context.board.worker(&worker).facts;
-    let is_carried = current.as_ref().is_some_and(|current| current.has(name))
-        || facts.is_some_and(|facts| facts.plan_hash.is_some() && facts.sinks.contains(name));
-    if !has_begun && !is_carried {
+    if !has_run(context, sink) {
         return Ok(Papers::Needless);
     }
+    let worker = worker_of_sink(sink);
+    let current = current_workers(&context.stores, &worker.source).into_iter().find(|current| current.name == worker);
     let manifests = context.gather_going(sink).await?;
     let Some((plan, files)) = deleted::sink(&manifests, &settings(context), name) else {
         let connection = name.sibling(&sink.spec.kafka.connection);
@@ -52,6 +47,51 @@ pub async fn of_sink(context: &Context, sink: &Sink, retired: &Retired<'_>) -> R
     };
     let plan = RetirementPlan { version: RETIREMENT_VERSION, sinks: vec![plan], sources: Vec::new() };
     make(context, retired, &plan, files, &worker, current.map(|current| current.secrets_hash)).await
+}
+
+/// The worker of a Sink.
+pub fn worker_of_sink(sink: &Sink) -> WorkerName {
+    WorkerName { source: name_of(sink).sibling(&sink.spec.source.name), pool: sink.spec.pool.clone() }
+}
+
+/// Whether a Sink has, or may have, a progress record: it has begun, or a worker carries it.
+pub fn has_run(context: &Context, sink: &Sink) -> bool {
+    let (name, worker) = (name_of(sink), worker_of_sink(sink));
+    let has_begun = sink.status.as_ref().is_some_and(|status| status.begun);
+    let current = current_workers(&context.stores, &worker.source).into_iter().find(|current| current.name == worker);
+    // The board knows of a plan before the stores have heard of it.
+    let facts = context.board.worker(&worker).facts;
+    has_begun
+        || current.is_some_and(|current| current.has(&name))
+        || facts.is_some_and(|facts| facts.plan_hash.is_some() && facts.sinks.contains(&name))
+}
+
+/// Makes those of a pool without Sinks, if they are not there: they take its slot, and with the last pool the publication.
+pub async fn of_pool(
+    context: &Context,
+    source: &SourceConnector,
+    retired: &Retired<'_>,
+    slot: &str,
+    is_last: bool,
+) -> Result<Papers, Failure> {
+    if is_there(context, retired) {
+        return Ok(Papers::There);
+    }
+    let manifests = gather_source(context, source).await?;
+    let slots = [slot.to_owned()].into();
+    let Some((plan, files)) = deleted::slots(&manifests, &settings(context), retired.name, slots, is_last) else {
+        return Ok(Papers::Needless);
+    };
+    if plan.slots.is_empty() && plan.publication.is_none() {
+        return Ok(Papers::Needless);
+    }
+    let plan = RetirementPlan { version: RETIREMENT_VERSION, sinks: Vec::new(), sources: vec![plan] };
+    make(context, retired, &plan, files, &of_default_pool(retired.name), None).await
+}
+
+/// The worker for which the files of a SourceConnector are named.
+pub fn of_default_pool(source: &ResourceName) -> WorkerName {
+    WorkerName { source: source.clone(), pool: DEFAULT_POOL.to_owned() }
 }
 
 /// Makes those of a SourceConnector, if they are not there.
@@ -74,7 +114,7 @@ pub async fn of_source(context: &Context, source: &SourceConnector, retired: &Re
     let hash = workers.first().map(|current| current.secrets_hash.clone());
     let worker = workers.into_iter().next().map(|current| current.name);
     // Its own files are the same in each of its workers' Secrets.
-    let worker = worker.unwrap_or_else(|| WorkerName { source: name.clone(), pool: DEFAULT_POOL.to_owned() });
+    let worker = worker.unwrap_or_else(|| of_default_pool(name));
     make(context, retired, &plan, files, &worker, hash).await
 }
 
@@ -121,12 +161,19 @@ fn is_there(context: &Context, retired: &Retired<'_>) -> bool {
     context.stores.config_maps.get(&name).is_some()
 }
 
-/// Where the files of a plan that was made stand; none where it names none.
-pub fn secrets_dir(context: &Context, retired: &Retired<'_>, worker: &WorkerName) -> Option<String> {
+/// Where the files of papers stand.
+pub struct Files {
+    /// Their directory; none where the papers name none.
+    pub directory: Option<String>,
+}
+
+/// Where the files stand that papers name. None where the stores have not heard of the papers yet.
+pub fn files(context: &Context, retired: &Retired<'_>, worker: &WorkerName) -> Option<Files> {
     let name = retired.name.sibling(&retired.job_name());
     let config_map = context.stores.config_maps.get(&name)?;
     let directory = Path::new(plan::SECRETS_DIR).join(worker.file_stem()).display().to_string();
-    config_map.data.as_ref()?.get(plan::PLAN_FILE)?.contains(&directory).then_some(directory)
+    let plan = config_map.data.as_ref().and_then(|data| data.get(plan::PLAN_FILE));
+    Some(Files { directory: plan.is_some_and(|plan| plan.contains(&directory)).then_some(directory) })
 }
 
 /// The slots of all workers that a SourceConnector has had, as far as the cluster remembers.

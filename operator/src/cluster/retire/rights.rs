@@ -7,16 +7,15 @@ use std::sync::{Mutex, PoisonError};
 use afterbay_clients::kafka::acls::Acl;
 use afterbay_clients::kafka::admin::Admin;
 use afterbay_crds::api::Sink;
-use afterbay_crds::names::{ResourceName, WorkerName};
 use afterbay_crds::resolve::deleted::{SinkRights, rights_of_sink};
-use afterbay_crds::rights::Right;
+use afterbay_crds::rights::{AclOperation, AclResource, Right};
 use kube::ResourceExt as _;
 
 use super::outcome::in_words;
-use super::papers;
+use super::{papers, topics};
 use crate::cluster::context::{Context, Failure};
-use crate::cluster::source::current_workers;
-use crate::cluster::stores::{Key, name_of};
+use crate::cluster::scratch::Folder;
+use crate::cluster::stores::name_of;
 
 /// The Sinks whose rights have been given back, by their uids: they are there for another moment, and need nothing any more. Held while
 /// rights are taken, so that of two Sinks that end together the later sees that the earlier is through.
@@ -40,49 +39,86 @@ impl Returned {
     }
 }
 
+/// Whether rights are given, and taken back, on a Sink's cluster.
+pub fn are_managed(context: &Context, sink: &Sink) -> bool {
+    let connection = name_of(sink).sibling(&sink.spec.kafka.connection);
+    context.stores.connections.get(&connection).is_some_and(|found| found.spec.acls.manage)
+}
+
 /// Takes the rights that no other Sink needs; what stays behind.
-pub async fn take_back(context: &Context, sink: &Sink, name: &ResourceName) -> Result<Vec<String>, Failure> {
-    let connection = name.sibling(&sink.spec.kafka.connection);
-    let is_managed = context.stores.connections.get(&connection).is_some_and(|found| found.spec.acls.manage);
-    if !is_managed {
+pub async fn take_back(context: &Context, sink: &Sink) -> Result<Vec<String>, Failure> {
+    if !are_managed(context, sink) {
         return Ok(Vec::new());
     }
     let _alone = context.returned.0.lock().await;
     let scratch = context.scratch.folder()?;
-    let Some(own) = of(context, sink, scratch.path()).await? else { return Ok(Vec::new()) };
+    let Some(own) = of(context, sink, scratch.path(), topics::of(context, sink)).await? else { return Ok(Vec::new()) };
+    let needed = needed_by_others(context, sink, &own, scratch.path()).await?;
+    let spare: BTreeSet<_> = own.grants.rights.difference(&needed).cloned().collect();
+    context.returned.put(sink);
+    take_spare(context, &own, &spare, &scratch).await
+}
+
+/// Takes the rights on topics that a Sink by patterns has ceased to fill, and nobody else needs; what stays behind. `filled` are those
+/// that it fills.
+pub async fn take_left(
+    context: &Context,
+    sink: &Sink,
+    left: &BTreeSet<String>,
+    filled: &BTreeSet<String>,
+) -> Result<Vec<String>, Failure> {
+    if !are_managed(context, sink) {
+        return Ok(Vec::new());
+    }
+    let _alone = context.returned.0.lock().await;
+    let scratch = context.scratch.folder()?;
+    let Some(own) = of(context, sink, scratch.path(), filled.clone()).await? else { return Ok(Vec::new()) };
+    let mut needed = needed_by_others(context, sink, &own, scratch.path()).await?;
+    needed.extend(own.grants.rights.iter().cloned());
+    let left = left.iter().map(|topic| Right::new(AclOperation::Write, AclResource::Topic(topic.clone())));
+    let spare: BTreeSet<_> = left.filter(|right| !needed.contains(right)).collect();
+    take_spare(context, &own, &spare, &scratch).await
+}
+
+/// What all other Sinks need whose workers are the same to the same brokers.
+async fn needed_by_others(
+    context: &Context,
+    sink: &Sink,
+    own: &SinkRights,
+    scratch: &Path,
+) -> Result<BTreeSet<Right>, Failure> {
     let mut needed = BTreeSet::new();
     for other in context.stores.sinks.all() {
         if other.uid() == sink.uid() || context.returned.has(&other) {
             continue;
         }
-        if let Some(its) = of(context, &other, scratch.path()).await?
+        if let Some(its) = of(context, &other, scratch, topics::of(context, &other)).await?
             && its.grants.principal == own.grants.principal
             && are_one(&its.connection.bootstrap_servers, &own.connection.bootstrap_servers)
         {
             needed.extend(its.grants.rights);
         }
     }
-    let spare: BTreeSet<_> = own.grants.rights.difference(&needed).cloned().collect();
-    context.returned.put(sink);
+    Ok(needed)
+}
+
+async fn take_spare(
+    context: &Context,
+    own: &SinkRights,
+    spare: &BTreeSet<Right>,
+    scratch: &Folder,
+) -> Result<Vec<String>, Failure> {
     if spare.is_empty() {
         return Ok(Vec::new());
     }
     scratch.keep(&own.secrets)?;
-    match take(&own, &spare).await {
-        Ok(()) => {
-            context.metrics.broker_write("acl");
-            Ok(Vec::new())
-        }
-        Err(problem) => {
-            let spare: Vec<_> = spare.iter().map(ToString::to_string).collect();
-            Ok(vec![format!(
-                "rights of {} may stay behind ({}): {}",
-                own.grants.principal,
-                spare.join(", "),
-                in_words(&problem)
-            )])
-        }
-    }
+    let Err(problem) = take(own, spare).await else {
+        context.metrics.broker_write("acl");
+        return Ok(Vec::new());
+    };
+    let spare: Vec<_> = spare.iter().map(ToString::to_string).collect();
+    let (principal, why) = (&own.grants.principal, in_words(&problem));
+    Ok(vec![format!("rights of {principal} may stay behind ({}): {why}", spare.join(", "))])
 }
 
 async fn take(own: &SinkRights, spare: &BTreeSet<Right>) -> Result<(), afterbay_crds::report::Problem> {
@@ -96,34 +132,20 @@ async fn take(own: &SinkRights, spare: &BTreeSet<Right>) -> Result<(), afterbay_
     admin.disallow(&acls).await.map_err(|error| error.problem())
 }
 
-/// The rights of a Sink; those on the topics of patterns as its worker's plan has them.
-async fn of(context: &Context, sink: &Sink, scratch: &Path) -> Result<Option<SinkRights>, Failure> {
-    let name = name_of(sink);
-    let connection = name.sibling(&sink.spec.kafka.connection);
-    if !context.stores.connections.get(&connection).is_some_and(|found| found.spec.acls.manage) {
+/// The rights of a Sink that fills these topics beside the one that its manifest names.
+async fn of(
+    context: &Context,
+    sink: &Sink,
+    scratch: &Path,
+    topics: BTreeSet<String>,
+) -> Result<Option<SinkRights>, Failure> {
+    if !are_managed(context, sink) {
         return Ok(None);
     }
-    let worker = WorkerName { source: name.sibling(&sink.spec.source.name), pool: sink.spec.pool.clone() };
-    let current = current_workers(&context.stores, &worker.source).into_iter().find(|current| current.name == worker);
-    let relations = current.as_ref().and_then(|current| current.sink(&name.to_string())).map(|plan| &plan.relations);
-    let mut topics: BTreeSet<_> = relations.into_iter().flatten().map(|relation| relation.topic.clone()).collect();
-    topics.extend(of_retired(context, &name, &worker));
     let manifests = context.gather_going(sink).await?;
     let mut settings = papers::settings(context);
     scratch.clone_into(&mut settings.secrets_dir);
-    Ok(rights_of_sink(&manifests, &settings, &name, topics))
-}
-
-/// The topics of a Sink by patterns in plans that its worker has not got any more, as far as they are there.
-fn of_retired(context: &Context, name: &ResourceName, worker: &WorkerName) -> Vec<String> {
-    let sink = name.to_string();
-    let config_maps = context.stores.config_maps.by(&Key::Source(worker.source.clone()));
-    let plans = config_maps.iter().filter_map(|config_map| {
-        let text = config_map.data.as_ref()?.get(crate::cluster::objects::plan::PLAN_FILE)?;
-        serde_json::from_str::<afterbay_crds::plan::Plan>(text).ok()
-    });
-    let relations = plans.flat_map(|plan| plan.sinks).filter(|plan| plan.name == sink).flat_map(|plan| plan.relations);
-    relations.map(|relation| relation.topic).collect()
+    Ok(rights_of_sink(&manifests, &settings, &name_of(sink), topics))
 }
 
 /// Whether two lists of servers lead to one cluster, as far as addresses tell.

@@ -32,6 +32,12 @@ impl Current {
         self.plan.as_ref()?.sinks.iter().find(|sink| sink.name == name)
     }
 
+    /// Its Sinks.
+    pub fn sinks(&self) -> Vec<ResourceName> {
+        let sinks = self.plan.iter().flat_map(|plan| &plan.sinks).filter_map(|sink| sink.name.split_once('/'));
+        sinks.map(|(namespace, name)| ResourceName::new(namespace, name)).collect()
+    }
+
     /// Whether it carries this Sink.
     pub fn has(&self, sink: &ResourceName) -> bool {
         self.sink(&sink.to_string()).is_some()

@@ -2,60 +2,49 @@
 //! to the board; of what its workers do, it decides by what the cluster has and not by what it remembers.
 
 mod carried;
+mod handshake;
+mod kept;
+mod memory;
 mod patterns;
 mod provide;
 mod rollout;
 #[cfg(test)]
 mod tests;
+mod unread;
 mod verdict;
+mod worker;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use afterbay_crds::api::{Sink, SourceConnector};
 use afterbay_crds::manifest::{Kind, Manifests};
 use afterbay_crds::names::{ResourceName, WorkerName};
-use afterbay_crds::reason::Reason;
-use afterbay_crds::report::Problem;
-use afterbay_crds::resolve::{ResolveSettings, SecretFile, Worker, handshake, resolve};
+use afterbay_crds::resolve::{ResolveSettings, SecretFile, Worker, resolve};
 use k8s_openapi::api::core::v1::Secret;
 use kube::Resource;
 use secrecy::SecretSlice;
 
 pub use carried::{Current, plan as plan_of_hash, workers as current_workers};
+pub use memory::Memories;
 
-use super::board::{SinkFacts, SourceFacts, WorkerFacts};
+use super::board::{SinkFacts, SourceFacts};
 use super::context::{Context, Failure};
-use super::objects::{self, ObjectsError, deployment, names, plan};
+use super::objects::{deployment, plan};
 use super::queue::Next;
-use super::scratch::Folder;
 use super::stores::{Gathered, Key, name_of, worker_of};
 use super::{finalize, labels, retire};
 use crate::dereference;
-use patterns::Looks;
-use provide::{Handshake, Provided};
+use memory::Memory;
+use retire::pool::{self, Progress};
 use verdict::Verdict;
 
 /// No SourceConnector is looked at more often than this by itself.
 const SOONEST: Duration = Duration::from_secs(1);
-
-/// What is remembered of SourceConnectors between two looks: only to ask other systems less often.
-#[derive(Default)]
-pub struct Memories(Mutex<HashMap<ResourceName, Arc<tokio::sync::Mutex<Memory>>>>);
-
-#[derive(Default)]
-struct Memory {
-    workers: HashMap<WorkerName, WorkerMemory>,
-    handshake: Option<Handshake>,
-}
-
-#[derive(Default)]
-struct WorkerMemory {
-    provided: Option<Provided>,
-    looks: Looks,
-}
+/// How soon it is looked again whether a Job is through; that it is is told of before.
+const LOOK: Duration = Duration::from_secs(5);
 
 /// What is known of a SourceConnector in one look at it.
 struct Look<'a> {
@@ -68,20 +57,6 @@ struct Look<'a> {
     current: Vec<Current>,
     /// Its Sinks that have committed before.
     begun: BTreeSet<String>,
-}
-
-impl Memories {
-    fn of(&self, name: &ResourceName) -> Arc<tokio::sync::Mutex<Memory>> {
-        Arc::clone(self.lock().entry(name.clone()).or_default())
-    }
-
-    fn forget(&self, name: &ResourceName) {
-        self.lock().remove(name);
-    }
-
-    fn lock(&self) -> MutexGuard<'_, HashMap<ResourceName, Arc<tokio::sync::Mutex<Memory>>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
 /// Has a SourceConnector's workers be as they are wanted.
@@ -139,22 +114,28 @@ pub async fn reconcile(context: &Context, name: &ResourceName) -> Result<Next, F
     };
     let memory = context.memories.of(name);
     let mut memory = memory.lock().await;
-    look.tell_sinks();
+    for current in &look.current {
+        retire::retained::vanished(context, &current.name, &current.sinks()).await?;
+    }
+    let held_up = look.held_up(&mut memory);
+    look.tell_sinks(&held_up);
     let again = if verdict.source.is_fine() {
-        look.workers(&mut memory).await?
+        look.workers(&mut memory, &held_up).await?
     } else {
         look.others(&BTreeSet::new()).await?;
         None
     };
     let (handshake, asked_again) = look.handshake(&mut memory).await?;
+    let unread = look.unread(&mut memory).await?;
     let facts = SourceFacts {
         invalid: verdict.source.invalid.clone(),
         waiting_for: verdict.source.waiting_for.clone(),
         handshake,
         deletion: finalize::is_going(&*source).then(|| held_by(&sinks)),
+        kept: unread.kept,
     };
     context.board.set_source(name, Some(facts));
-    let again = [again, asked_again].into_iter().flatten().min();
+    let again = [again, asked_again, unread.again].into_iter().flatten().min();
     Ok(again.map_or(Next::Settled, |pause| Next::After(pause.max(SOONEST))))
 }
 
@@ -164,11 +145,26 @@ async fn end(context: &Context, name: &ResourceName, source: &Arc<SourceConnecto
     for worker in pools(context, name) {
         rollout::remove(context, &worker).await?;
     }
+    if is_dropping(context, name, source).await {
+        let deletion = Some("the slots of its pools are being dropped".to_owned());
+        context.board.set_source(name, Some(SourceFacts { deletion, ..SourceFacts::default() }));
+        return Ok(Next::After(LOOK));
+    }
     let next = retire::source(context, source).await?;
     if next == Next::Never {
         forget(context, name);
     }
     Ok(next)
+}
+
+/// Whether a Job may still drop a slot, which is not to be that of another SourceConnector of the same name.
+async fn is_dropping(context: &Context, name: &ResourceName, source: &SourceConnector) -> bool {
+    let memory = context.memories.of(name);
+    let memory = memory.lock().await;
+    let works = |left: &pool::Left| left.progress(context, &memory.jobs) == Progress::Working;
+    !finalize::is_abandoned(source)
+        && finalize::has_time(source, finalize::PATIENCE)
+        && pool::all(context, name).iter().any(works)
 }
 
 async fn prepare_end(context: &Context, source: &SourceConnector) -> Result<(), Failure> {
@@ -197,24 +193,23 @@ fn wait_for_source(context: &Context, source: &ResourceName, sink: &Sink) {
     if finalize::is_going(sink) {
         return;
     }
-    let facts = SinkFacts {
-        worker: None,
-        invalid: Vec::new(),
-        waiting_for: Some(format!("{} {source}", Kind::SourceConnector.as_str())),
-        deletion: None,
-    };
+    let facts =
+        SinkFacts { waiting_for: Some(format!("{} {source}", Kind::SourceConnector.as_str())), ..SinkFacts::default() };
     context.board.set_sink(&name_of(sink), Some(facts));
 }
 
 impl Look<'_> {
-    /// Says of each Sink what was found.
-    fn tell_sinks(&self) {
+    /// Says of each Sink what was found; `held_up` are the workers that are not to begin now.
+    fn tell_sinks(&self, held_up: &BTreeSet<WorkerName>) {
         let of_source = self.verdict.source.waiting_for.as_ref();
         let of_source =
             of_source.map(|what| format!("{what}, which {} {} names", Kind::SourceConnector.as_str(), self.name));
         for (sink, findings) in &self.verdict.sinks {
             let Some(found) = self.gathered.manifests.sinks.get(sink) else { continue };
             let worker = WorkerName { source: self.name.clone(), pool: found.spec.pool.clone() };
+            let held_up = held_up.contains(&worker).then(|| {
+                "it begins once the replication slot is gone that its pool had before: a Job drops it".to_owned()
+            });
             self.context.board.set_sink(
                 sink,
                 Some(SinkFacts {
@@ -222,6 +217,7 @@ impl Look<'_> {
                     invalid: findings.invalid.clone(),
                     // What the source waits for, none of its Sinks begins without.
                     waiting_for: findings.waiting_for.clone().or_else(|| of_source.clone()),
+                    held_up,
                     deletion: None,
                 }),
             );
@@ -229,7 +225,7 @@ impl Look<'_> {
     }
 
     /// Has the workers be as they are wanted; when to look again, if not only when something changes.
-    async fn workers(&self, memory: &mut Memory) -> Result<Option<Duration>, Failure> {
+    async fn workers(&self, memory: &mut Memory, held_up: &BTreeSet<WorkerName>) -> Result<Option<Duration>, Failure> {
         let manifests = &self.gathered.manifests;
         let pods = self.resolve(manifests, plan::SECRETS_DIR.into());
         let scratch = self.context.scratch.folder()?;
@@ -238,6 +234,9 @@ impl Look<'_> {
         let mut seen = BTreeSet::new();
         for (worker, own) in pods.into_iter().zip(own) {
             seen.insert(worker.name.clone());
+            if held_up.contains(&worker.name) {
+                continue;
+            }
             let memory = memory.workers.entry(worker.name.clone()).or_default();
             again = [again, self.worker(memory, worker, own, &scratch).await?].into_iter().flatten().min();
         }
@@ -264,31 +263,6 @@ impl Look<'_> {
         Ok(())
     }
 
-    /// A worker goes on as it was, but for Sinks that are gone.
-    async fn as_it_was(&self, current: &Current) -> Result<(), Failure> {
-        let held = current.plan.as_ref().map(|plan| self.held(plan)).unwrap_or_default();
-        let slot = current.plan.as_ref().map(|plan| plan.source.slot.clone()).unwrap_or_default();
-        let facts = Self::facts(&current.name, Some(current), &slot);
-        let Some(mut worker) = current.plan.clone().map(|plan| carried::worker(&current.name, plan)) else {
-            self.context.board.set_worker(facts);
-            return Ok(());
-        };
-        let before = worker.plan.sinks.len();
-        carried::leave_out(&mut worker, |sink| !held.contains(sink));
-        if worker.plan.sinks.len() == before {
-            self.context.board.set_worker(facts);
-            return Ok(());
-        }
-        if worker.plan.sinks.is_empty() {
-            return rollout::lay_down(self.context, &current.name).await;
-        }
-        if !current.secrets_hash.is_empty() {
-            let secret = self.name.sibling(&names::secrets(&current.name, &current.secrets_hash));
-            worker.secrets = secret_files(self.context, &secret, &current.name).await?;
-        }
-        self.roll_out(worker, facts).await
-    }
-
     fn resolve(&self, manifests: &Manifests, secrets_dir: PathBuf) -> Vec<Worker> {
         let mut workers = resolve(manifests, &self.settings(secrets_dir));
         workers.retain(|worker| worker.name.source == *self.name);
@@ -303,164 +277,6 @@ impl Look<'_> {
             // It stands beside the plan: a Sink that begins is no reason for another pod.
             begun: BTreeSet::new(),
         }
-    }
-
-    /// One worker: its tables, what it needs, its objects.
-    async fn worker(
-        &self,
-        memory: &mut WorkerMemory,
-        mut worker: Worker,
-        mut own: Worker,
-        scratch: &Folder,
-    ) -> Result<Option<Duration>, Failure> {
-        let context = self.context;
-        scratch.keep(&own.secrets)?;
-        let name = worker.name.clone();
-        let current = self.current.iter().find(|current| current.name == name);
-        let current_plan = current.and_then(|current| self.with_begun(current));
-        let report = context.board.worker(&name).report;
-        let mut facts = Self::facts(&name, current, &worker.plan.source.slot);
-        let looked =
-            patterns::carry(&mut memory.looks, &mut worker, &mut own, current_plan.as_ref(), report.as_deref()).await;
-        let look = match (looked, &current_plan) {
-            (Ok(look), _) => look,
-            (Err(problem), Some(plan)) => {
-                patterns::carry_on(&mut worker, &mut own, plan);
-                facts.problems.push((format!("source {name}"), problem));
-                patterns::Look { again: Some(patterns::INTERVAL), ..patterns::Look::default() }
-            }
-            // Without the tables there is no plan.
-            (Err(problem), None) => {
-                facts.problems.push((format!("source {name}"), problem));
-                context.board.set_worker(facts);
-                return Ok(Some(patterns::INTERVAL));
-            }
-        };
-        let (outcome, writes) = provide::provide(&mut memory.provided, &worker, &own).await;
-        for (kind, count) in writes {
-            (0..count).for_each(|_| context.metrics.broker_write(kind));
-        }
-        facts.is_provided = true;
-        facts.problems.extend(outcome.problems.iter().cloned());
-        facts.warnings = outcome.warnings.iter().cloned().chain(look.warnings).collect();
-        let connections: BTreeMap<_, _> =
-            worker.plan.sinks.iter().map(|sink| (sink.name.clone(), sink.kafka.connection.name.clone())).collect();
-        let forbidden = |sink: &str| {
-            let connection = connections.get(sink).map(String::as_str).unwrap_or_default();
-            outcome.forbidden.contains(&format!("sink {sink}"))
-                || outcome.forbidden.contains(&format!("connection {connection}"))
-        };
-        carried::leave_out(&mut worker, forbidden);
-        if let (Some(current), Some(plan)) = (current, &current.and_then(|current| current.plan.clone())) {
-            self.keep(&mut worker, current, plan).await?;
-        }
-        if worker.plan.sinks.is_empty() {
-            context.board.set_worker(facts);
-        } else {
-            self.roll_out(worker, facts).await?;
-        }
-        let due = provide::due_in(memory.provided.as_ref());
-        Ok([look.again, due].into_iter().flatten().min())
-    }
-
-    /// Has Sinks go on as they were that are carried, are still there, and have no place in the new plan.
-    async fn keep(
-        &self,
-        worker: &mut Worker,
-        current: &Current,
-        plan: &afterbay_crds::plan::Plan,
-    ) -> Result<(), Failure> {
-        let held = self.held(plan);
-        let before = worker.plan.sinks.len();
-        carried::keep(worker, plan, &held);
-        if worker.plan.sinks.len() == before || current.secrets_hash.is_empty() {
-            return Ok(());
-        }
-        // With the credentials that they have.
-        let secret = names::secrets(&current.name, &current.secrets_hash);
-        for file in secret_files(self.context, &self.name.sibling(&secret), &current.name).await? {
-            if !worker.secrets.iter().any(|known| known.path == file.path) {
-                worker.secrets.push(file);
-            }
-        }
-        Ok(())
-    }
-
-    async fn roll_out(&self, worker: Worker, mut facts: WorkerFacts) -> Result<(), Failure> {
-        let owner = owner(self.source);
-        facts.sinks = worker.sinks.iter().map(|sink| sink.name.clone()).collect();
-        let objects = match objects::of_worker(
-            &worker,
-            &self.source.spec.worker,
-            &self.begun,
-            &owner,
-            &self.context.settings.worker,
-        ) {
-            Ok(objects) => objects,
-            Err(error) => {
-                facts.problems.push((format!("source {}", worker.name), not_made(&worker.name, &error)));
-                self.context.board.set_worker(facts);
-                return Ok(());
-            }
-        };
-        facts.plan_hash = Some(objects.plan_hash.clone());
-        self.context.board.set_worker(facts);
-        rollout::apply(self.context, &objects).await?;
-        rollout::remove_old(self.context, &worker.name, &objects).await
-    }
-
-    fn facts(name: &WorkerName, current: Option<&Current>, slot: &str) -> WorkerFacts {
-        let sinks = current.and_then(|current| current.plan.as_ref()).into_iter().flat_map(|plan| &plan.sinks);
-        let sinks = sinks.filter_map(|sink| sink.name.split_once('/'));
-        WorkerFacts {
-            name: name.clone(),
-            deployment: names::deployment(name),
-            slot: slot.to_owned(),
-            plan_hash: current.map(|current| current.plan_hash.clone()),
-            sinks: sinks.map(|(namespace, name)| ResourceName::new(namespace, name)).collect(),
-            is_provided: false,
-            problems: Vec::new(),
-            warnings: Vec::new(),
-        }
-    }
-
-    /// Whether a Sink is there that cannot be read: it is carried on as it was.
-    fn is_unreadable(&self, sink: &str) -> bool {
-        let name = sink.split_once('/').map(|(namespace, name)| ResourceName::new(namespace, name));
-        name.is_some_and(|name| self.context.stores.sinks.is_unreadable(&name))
-    }
-
-    /// The Sinks that are there: its own, and those of a plan that cannot be read.
-    fn held(&self, plan: &afterbay_crds::plan::Plan) -> BTreeSet<String> {
-        let unreadable = plan.sinks.iter().filter(|sink| self.is_unreadable(&sink.name));
-        let own = self.gathered.sinks.iter().map(ToString::to_string);
-        own.chain(unreadable.map(|sink| sink.name.clone())).collect()
-    }
-
-    /// The plan that a worker runs, with what is known of its Sinks since.
-    fn with_begun(&self, current: &Current) -> Option<afterbay_crds::plan::Plan> {
-        let mut plan = current.plan.clone()?;
-        for sink in &mut plan.sinks {
-            sink.begun = self.begun.contains(&sink.name);
-        }
-        Some(plan)
-    }
-
-    /// What the database says, where no worker asks it; and when to ask again.
-    async fn handshake(&self, memory: &mut Memory) -> Result<(Option<Result<(), Problem>>, Option<Duration>), Failure> {
-        let has_worker = !self.current.is_empty() || !memory.workers.is_empty();
-        if has_worker || !self.verdict.source.is_fine() {
-            memory.handshake = None;
-            return Ok((None, None));
-        }
-        let manifests = &self.gathered.manifests;
-        let scratch = self.context.scratch.folder()?;
-        let alike = handshake::postgres(manifests, &self.settings(plan::SECRETS_DIR.into()), self.name);
-        let found = handshake::postgres(manifests, &self.settings(scratch.path().to_owned()), self.name);
-        let (Some(alike), Some(found)) = (alike, found) else { return Ok((None, None)) };
-        scratch.keep(&found.secrets)?;
-        let handshake = provide::ask(&mut memory.handshake, &alike, &found.connection).await;
-        Ok((Some(handshake.answer.clone()), Some(handshake.due_in())))
     }
 }
 
@@ -507,14 +323,4 @@ pub fn owner<K: Resource<DynamicType = ()>>(
     let mut owner = resource.controller_owner_ref(&()).unwrap_or_default();
     owner.block_owner_deletion = None;
     owner
-}
-
-fn not_made(worker: &WorkerName, error: &ObjectsError) -> Problem {
-    let hint = match error {
-        ObjectsError::TooLarge { .. } => {
-            "spread its Sinks over several pools (spec.pool), or carry fewer tables; what runs goes on as it is"
-        }
-        _ => "please report it; what runs goes on as it is",
-    };
-    Reason::PlanInvalid.problem(format!("worker {worker} cannot be given its plan: {error}"), hint)
 }

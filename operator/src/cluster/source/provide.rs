@@ -4,17 +4,19 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use afterbay_crds::plan::PostgresConnectionPlan;
-use afterbay_crds::report::Problem;
-use afterbay_crds::resolve::{Worker, handshake};
+use afterbay_crds::report::WorkerReport;
+use afterbay_crds::resolve::Worker;
 use secrecy::ExposeSecret as _;
 use tokio::time::Instant;
 
+use crate::cluster::board::lacks_a_right;
 use crate::cluster::objects::names;
 use crate::provision::{self, Outcome};
 
 /// After this time all is looked at again.
 const REPAIR: Duration = Duration::from_mins(5);
+/// A worker that lacks a right is provided for no more often than this.
+const URGED: Duration = Duration::from_mins(1);
 /// The pauses between tries while something is missing.
 const FIRST: Duration = Duration::from_secs(5);
 const LONGEST: Duration = Duration::from_mins(2);
@@ -24,9 +26,17 @@ const LONGEST: Duration = Duration::from_mins(2);
 pub struct Provided {
     /// What is to be provided, in one word.
     key: String,
+    at: Instant,
     due: Instant,
     failures: u32,
     outcome: Outcome,
+}
+
+impl Provided {
+    /// When it is to be looked at again; `is_urged` where its worker says that it lacks what it was given.
+    fn due(&self, is_urged: bool) -> Instant {
+        if is_urged { self.due.min(self.at + URGED) } else { self.due }
+    }
 }
 
 /// Provides what a worker needs, unless that was done for the very same a short time ago. `worker` is as its pods
@@ -35,28 +45,36 @@ pub async fn provide<'p>(
     last: &'p mut Option<Provided>,
     worker: &Worker,
     own: &Worker,
+    is_urged: bool,
 ) -> (&'p Outcome, BTreeMap<&'static str, u64>) {
     let key = key(worker);
     let now = Instant::now();
     let known = last.take().filter(|provided| provided.key == key);
     let (provided, writes) = match known {
-        Some(provided) if now < provided.due => (provided, BTreeMap::new()),
+        Some(provided) if now < provided.due(is_urged) => (provided, BTreeMap::new()),
         known => {
             let mut outcome = provision::worker(own, None).await;
             let writes = std::mem::take(&mut outcome.writes);
             let failures = if outcome.is_done() { 0 } else { known.map_or(0, |known| known.failures) + 1 };
-            (Provided { key, due: Instant::now() + pause(failures), failures, outcome }, writes)
+            let at = Instant::now();
+            (Provided { key, at, due: at + pause(failures), failures, outcome }, writes)
         }
     };
     (&last.insert(provided).outcome, writes)
 }
 
 /// When what was provided is to be looked at again.
-pub fn due_in(last: Option<&Provided>) -> Option<Duration> {
-    last.map(|provided| provided.due.saturating_duration_since(Instant::now()))
+pub fn due_in(last: Option<&Provided>, is_urged: bool) -> Option<Duration> {
+    last.map(|provided| provided.due(is_urged).saturating_duration_since(Instant::now()))
 }
 
-fn pause(failures: u32) -> Duration {
+/// Whether a worker says that it lacks a right which it is to be given here: somebody has taken it away.
+pub fn is_urged(worker: &Worker, report: Option<&WorkerReport>) -> bool {
+    let are_managed = worker.provisioning.kafka.iter().any(|cluster| cluster.grants.is_some());
+    are_managed && report.is_some_and(|report| report.sinks.iter().any(lacks_a_right))
+}
+
+pub fn pause(failures: u32) -> Duration {
     match failures {
         0 => REPAIR,
         failures => FIRST.saturating_mul(1 << (failures - 1).min(8)).min(LONGEST),
@@ -70,44 +88,6 @@ fn key(worker: &Worker) -> String {
     names::hash([wanted.as_bytes()].into_iter().chain(secrets))
 }
 
-/// What a database says that nobody reads yet: asked as seldom as it is provided.
-#[derive(Debug)]
-pub struct Handshake {
-    key: String,
-    due: Instant,
-    failures: u32,
-    /// What it says.
-    pub answer: Result<(), Problem>,
-}
-
-/// Asks a database, unless it was asked the same (`alike`) a short time ago.
-pub async fn ask<'h>(
-    last: &'h mut Option<Handshake>,
-    alike: &handshake::Handshake<PostgresConnectionPlan>,
-    connection: &PostgresConnectionPlan,
-) -> &'h Handshake {
-    let parts = alike.secrets.iter().map(|secret| secret.contents.expose_secret());
-    let key = names::hash([format!("{:?}", alike.connection).as_bytes()].into_iter().chain(parts));
-    let known = last.take().filter(|handshake| handshake.key == key);
-    let handshake = match known {
-        Some(handshake) if Instant::now() < handshake.due => handshake,
-        known => {
-            let answer = afterbay_clients::postgres::sql::connect(connection).await;
-            let answer = answer.map(drop).map_err(|error| error.problem());
-            let failures = if answer.is_ok() { 0 } else { known.map_or(0, |known| known.failures) + 1 };
-            Handshake { key, due: Instant::now() + pause(failures), failures, answer }
-        }
-    };
-    last.insert(handshake)
-}
-
-impl Handshake {
-    /// When to ask again.
-    pub fn due_in(&self) -> Duration {
-        self.due.saturating_duration_since(Instant::now())
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::tests::resolved;
@@ -117,6 +97,17 @@ mod tests {
     fn pauses_grow_while_something_is_missing() {
         let pauses: Vec<_> = [0, 1, 2, 5, 6, 40].iter().map(|failures| pause(*failures).as_secs()).collect();
         assert_eq!(pauses, [300, 5, 10, 80, 120, 120]);
+    }
+
+    #[test]
+    fn who_lacks_a_right_is_provided_for_within_a_minute_and_not_more_often() {
+        let at = Instant::now();
+        let provided = |failures| {
+            let due = at + pause(failures);
+            Provided { key: String::new(), at, due, failures, outcome: Outcome::default() }
+        };
+        let due = |failures, is_urged| (provided(failures).due(is_urged) - at).as_secs();
+        assert_eq!([due(0, false), due(0, true), due(1, true), due(6, true)], [300, 60, 5, 60]);
     }
 
     #[test]

@@ -2,14 +2,18 @@
 
 use std::collections::BTreeSet;
 
-use afterbay_crds::names::WorkerName;
+use afterbay_crds::names::{ResourceName, WorkerName};
+use afterbay_crds::plan::{Plan, SinkPlan};
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use kube::{Resource, ResourceExt as _};
 
 use crate::cluster::context::{Context, Failure};
+use crate::cluster::finalize::is_going;
+use crate::cluster::objects::plan::PLAN_FILE;
 use crate::cluster::objects::{WorkerObjects, names};
+use crate::cluster::retire::rights;
 use crate::cluster::stores::{Key, Shelf, name_of, worker_of};
 
 /// Has the objects of a worker be as they are wanted: first what its pod reads, then the pod.
@@ -46,6 +50,9 @@ pub async fn remove_old(context: &Context, name: &WorkerName, objects: &WorkerOb
         .collect();
     for config_map in of_worker(&context.stores.config_maps, name) {
         if !kept.contains(&config_map.name_any()) {
+            if let (Some(old), Some(wanted)) = (plan_of(&config_map), plan_of(&objects.plan)) {
+                take_left(context, &old, &wanted).await?;
+            }
             context.delete::<ConfigMap>(&*config_map).await?;
         }
     }
@@ -55,6 +62,31 @@ pub async fn remove_old(context: &Context, name: &WorkerName, objects: &WorkerOb
         }
     }
     Ok(())
+}
+
+/// Takes the rights on topics that no plan names any more: those of the tables that have left a Sink by patterns. What goes with a Sink
+/// that is deleted goes at its end.
+async fn take_left(context: &Context, old: &Plan, wanted: &Plan) -> Result<(), Failure> {
+    for old in old.sinks.iter().filter(|sink| sink.by_pattern) {
+        let Some(new) = wanted.sinks.iter().find(|sink| sink.name == old.name) else { continue };
+        let Some((namespace, name)) = new.name.split_once('/') else { continue };
+        let (was, is) = (topics(old), topics(new));
+        let left: BTreeSet<_> = was.difference(&is).cloned().collect();
+        let sink = context.stores.sinks.get(&ResourceName::new(namespace, name)).filter(|_| !left.is_empty());
+        let Some(sink) = sink.filter(|sink| !is_going(&**sink)) else { continue };
+        for left in rights::take_left(context, &sink, &left, &is).await? {
+            tracing::warn!(sink = new.name, "tables have left it, and {left}");
+        }
+    }
+    Ok(())
+}
+
+fn topics(sink: &SinkPlan) -> BTreeSet<String> {
+    sink.relations.iter().map(|relation| relation.topic.clone()).collect()
+}
+
+fn plan_of(config_map: &ConfigMap) -> Option<Plan> {
+    serde_json::from_str(config_map.data.as_ref()?.get(PLAN_FILE)?).ok()
 }
 
 /// A hash, where there is one.
@@ -80,6 +112,15 @@ pub async fn lay_down(context: &Context, name: &WorkerName) -> Result<(), Failur
     }
     context.board.remove_worker(name);
     Ok(())
+}
+
+/// Removes what is left of a worker whose slot is gone; the list that tells of it last, and with it what the Job that dropped the slot has
+/// read.
+pub async fn forget(context: &Context, name: &WorkerName, begun: &ConfigMap) -> Result<(), Failure> {
+    for secret in of_worker(&context.stores.secrets.shelf, name) {
+        context.delete::<Secret>(&*secret).await?;
+    }
+    context.delete::<ConfigMap>(begun).await
 }
 
 /// Removes a worker whose SourceConnector has what it is to be retired by.

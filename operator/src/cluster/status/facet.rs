@@ -55,6 +55,7 @@ pub fn facet(reason: &str) -> Facet {
         | "SlotUnfit"
         | "SlotLost"
         | "SlotAheadOfProgress"
+        | "SlotKept"
         | "TablesLeftOut"
         | "TablesLeft"
         | "TablesReturned"
@@ -71,6 +72,25 @@ pub fn facet(reason: &str) -> Facet {
         "PlanInvalid" | "SecretUnreadable" | "WorkerExited" | "WorkerNotStarted" => Facet::Runtime,
         _ => Facet::Carrying,
     }
+}
+
+/// Whether a problem with a source is about all of it: its server, its slot, its log. The others are those of one Sink, of its table or of
+/// how far it has come, and another Sink could be carried.
+pub fn is_of_whole_source(reason: &str) -> bool {
+    matches!(
+        reason,
+        "SourceUnreachable"
+            | "SourceAuthenticationFailed"
+            | "SourceTlsFailed"
+            | "DatabaseNotFound"
+            | "SourceNotPrimary"
+            | "WalLevelTooLow"
+            | "ReplicationSlotsExhausted"
+            | "SlotInUse"
+            | "SlotUnfit"
+            | "SynchronousStandby"
+            | "SourceFailed"
+    )
 }
 
 /// Whether a problem can end without anybody changing a resource of ours, a setting or a right: what does not answer may
@@ -130,6 +150,13 @@ mod tests {
                 "LeftBehind",
             ]
         );
+    }
+
+    #[test]
+    fn what_is_about_a_whole_source_is_about_a_source() {
+        let whole: Vec<_> = Reason::ALL.iter().filter(|reason| is_of_whole_source(reason.as_str())).collect();
+        assert_eq!(whole.len(), 11);
+        assert!(whole.iter().all(|reason| facet(reason.as_str()) == Facet::Source));
     }
 
     #[test]

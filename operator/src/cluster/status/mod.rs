@@ -4,8 +4,10 @@
 
 pub mod connection;
 pub mod facet;
+pub mod kept;
 pub mod sink;
 pub mod source;
+mod steady;
 #[cfg(test)]
 mod tests;
 
@@ -124,11 +126,27 @@ pub fn conditions(
         Verdict::Bad(said) => all.push(is_true(STALLED, said)),
     }
     for condition in &mut all {
-        condition.observed_generation = generation;
-        let was = before.iter().find(|was| was.type_ == condition.type_ && was.status == condition.status);
-        condition.last_transition_time = was.map_or(Time(now), |was| was.last_transition_time.clone());
+        since(condition, before, generation, now);
     }
     all
+}
+
+/// A condition that is there only where it is true, and says nothing against the others.
+fn warning(kind: &str, problem: &Problem, before: &[Condition], generation: Option<i64>, now: Timestamp) -> Condition {
+    let mut condition = condition(kind, &Verdict::good(&problem.reason, in_a_sentence(problem)));
+    since(&mut condition, before, generation, now);
+    condition
+}
+
+/// Of what generation it is, and since when it is so; where only what varies from try to try has changed, nothing has.
+fn since(condition: &mut Condition, before: &[Condition], generation: Option<i64>, now: Timestamp) {
+    condition.observed_generation = generation;
+    let was = before.iter().find(|was| was.type_ == condition.type_ && was.status == condition.status);
+    condition.last_transition_time = was.map_or(Time(now), |was| was.last_transition_time.clone());
+    let same = was.filter(|was| was.reason == condition.reason && was.observed_generation == generation);
+    if let Some(was) = same.filter(|was| steady::is_alike(&condition.reason, &was.message, &condition.message)) {
+        condition.message.clone_from(&was.message);
+    }
 }
 
 fn condition(kind: &str, verdict: &Verdict) -> Condition {

@@ -8,7 +8,7 @@ use afterbay_crds::report::{Problem, SinkReport, SinkState};
 use k8s_openapi::jiff::Timestamp;
 
 use super::facet::{Facet, facet};
-use super::{Verdict, conditions, invalid};
+use super::{Verdict, conditions, invalid, steady};
 use crate::cluster::board::SinkView;
 use crate::cluster::stores::name_of;
 use crate::cluster::stores::references::registries_of_sink;
@@ -49,7 +49,21 @@ pub fn sink(sink: &Sink, view: &SinkView, now: Timestamp) -> SinkStatus {
         begun: before.begun || of_sink.report.is_some_and(|report| report.begun),
         ..SinkStatus::default()
     };
-    of_sink.figures(base, &before)
+    let status = of_sink.figures(base, &before);
+    SinkStatus {
+        error: steady::problem(before.error.as_ref(), status.error),
+        warnings: same(&before, status.warnings),
+        ..status
+    }
+}
+
+/// Warnings as they were told before, where they say the same.
+fn same(before: &SinkStatus, warnings: Vec<Problem>) -> Vec<Problem> {
+    let told = warnings.into_iter().filter_map(|now| {
+        let before = before.warnings.iter().find(|before| before.reason == now.reason && before.hint == now.hint);
+        steady::problem(before, Some(now))
+    });
+    told.collect()
 }
 
 /// `Ready` by a verdict that stands before all others.
@@ -85,8 +99,10 @@ impl OfSink<'_> {
         if !facts.invalid.is_empty() {
             return Some(Verdict::of(&invalid(&facts.invalid)));
         }
-        let what = facts.waiting_for.as_ref()?;
-        Some(Verdict::coming("Waiting", format!("waits for {what}, which is not there")))
+        if let Some(what) = &facts.waiting_for {
+            return Some(Verdict::coming("Waiting", format!("waits for {what}, which is not there")));
+        }
+        facts.held_up.as_ref().map(|words| Verdict::coming("Waiting", words))
     }
 
     fn verdict(&self, of: Facet) -> Verdict {
@@ -127,8 +143,8 @@ impl OfSink<'_> {
         let own = stops.and_then(|report| report.error.as_ref()).filter(|problem| facet(&problem.reason) == of);
         let subject = format!("sink {}", self.name);
         let connection = format!("connection {}", self.name.sibling(&self.sink.spec.kafka.connection));
-        let source = format!("source {}", self.name.sibling(&self.sink.spec.source.name));
         let facts = self.view.worker.facts.as_ref();
+        let source = facts.map(|facts| format!("source {}", facts.name)).unwrap_or_default();
         let provided = facts.into_iter().flat_map(|facts| &facts.problems);
         let provided = provided.filter(|(about, _)| *about == subject || *about == connection || *about == source);
         let provided = provided.map(|(_, problem)| problem).find(|problem| facet(&problem.reason) == of);
@@ -269,7 +285,7 @@ fn time_in_words(time: Duration) -> String {
     }
 }
 
-fn size_in_words(bytes: u64) -> String {
+pub(super) fn size_in_words(bytes: u64) -> String {
     const UNITS: [(&str, u64); 3] = [("Gi", 1 << 30), ("Mi", 1 << 20), ("Ki", 1 << 10)];
     let unit = UNITS.iter().find(|(_, size)| bytes >= *size);
     unit.map_or_else(|| format!("{bytes} B"), |(unit, size)| format!("{}{unit}", bytes / size))

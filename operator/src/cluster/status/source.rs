@@ -1,13 +1,16 @@
 //! The status of SourceConnectors.
 
 use afterbay_crds::api::{SourceConnector, SourceConnectorStatus, WorkerStatus};
-use afterbay_crds::report::SinkState;
+use afterbay_crds::report::{Problem, SinkReport, SinkState};
 use k8s_openapi::jiff::Timestamp;
 
+use super::facet::is_of_whole_source;
 use super::sink::runtime;
-use super::{Verdict, conditions, invalid};
+use super::{Verdict, conditions, invalid, kept, warning};
 use crate::cluster::board::{SourceView, WorkerView};
-use crate::cluster::stores::name_of;
+
+/// True while a slot is kept though no Sink reads it; says nothing against `Ready`.
+pub const SLOT_KEPT: &str = "SlotKept";
 
 /// The Sinks of a SourceConnector.
 #[derive(Clone, Copy, Debug, Default)]
@@ -39,16 +42,19 @@ pub fn source(source: &SourceConnector, view: &SourceView, sinks: ItsSinks, now:
         // The same of one of its workers.
         return SourceConnectorStatus { begun: before.begun || sinks.begun, ..before };
     }
-    let reached = workers.iter().map(|worker| reached(worker, &format!("source {}", name_of(source))));
-    let reached = first(reached).unwrap_or_else(|| match &facts.handshake {
+    // A worker that has been given no plan has no Sink that it could carry, which is their trouble; unless the database is why.
+    let (running, others): (Vec<&WorkerView>, Vec<&WorkerView>) = workers.iter().partition(|worker| has_plan(worker));
+    let refused = others.iter().filter_map(|worker| problem_of(worker).map(Verdict::of));
+    let reached = first(running.iter().map(|worker| reached(worker)).chain(refused));
+    let reached = reached.unwrap_or_else(|| match &facts.handshake {
         Some(Ok(())) => Verdict::good("Connected", "the database answers"),
         Some(Err(problem)) => Verdict::of(problem),
         None => Verdict::coming("Starting", "the database is being asked"),
     });
-    let runs = first(workers.iter().map(|worker| runtime(worker)));
+    let runs = first(running.iter().map(|worker| runtime(worker)));
     let runs = runs.unwrap_or_else(|| Verdict::good("NoSinks", "no Sink needs a worker"));
     let verdicts = [("SourceReady", reached), ("RuntimeReady", runs)];
-    let ready = match workers.len() {
+    let ready = match running.len() {
         0 => Verdict::good("Connected", "the database answers, and no Sink needs a worker"),
         1 => Verdict::good("Running", "its worker runs"),
         count => Verdict::good("Running", format!("its {count} workers run")),
@@ -61,11 +67,13 @@ pub fn source(source: &SourceConnector, view: &SourceView, sinks: ItsSinks, now:
         let waiting = |what| Verdict::coming("Waiting", format!("waits for {what}, which is not there"));
         facts.waiting_for.as_ref().map(waiting)
     };
-    let conditions = match blocking {
+    let mut conditions = match blocking {
         // It says more than what follows from it.
         Some(verdict) => conditions(&before.conditions, generation, &[], &verdict, now),
         None => conditions(&before.conditions, generation, &verdicts, &ready, now),
     };
+    let kept = kept::problem(&facts.kept, &source.spec.postgres.database);
+    conditions.extend(kept.map(|kept| warning(SLOT_KEPT, &kept, &before.conditions, generation, now)));
     SourceConnectorStatus {
         observed_generation: generation,
         conditions,
@@ -84,23 +92,45 @@ fn first(mut verdicts: impl Iterator<Item = Verdict>) -> Option<Verdict> {
     verdicts.find(|verdict| !verdict.is_good()).or(Some(first))
 }
 
-/// Whether a worker reads the source.
-fn reached(worker: &WorkerView, subject: &str) -> Verdict {
-    let facts = worker.facts.as_ref();
+fn has_plan(worker: &WorkerView) -> bool {
+    worker.facts.as_ref().is_some_and(|facts| facts.plan_hash.is_some())
+}
+
+/// What stands against the source, as who provides for the worker has found it.
+fn problem_of(worker: &WorkerView) -> Option<&Problem> {
+    let facts = worker.facts.as_ref()?;
+    let subject = format!("source {}", facts.name);
+    facts.problems.iter().find(|(about, _)| *about == subject).map(|(_, problem)| problem)
+}
+
+/// Whether a worker reads the source, or need not.
+fn reached(worker: &WorkerView) -> Verdict {
     if let Some(report) = &worker.report {
-        let is_idle = !report.sinks.is_empty() && report.sinks.iter().all(|sink| sink.state == SinkState::Paused);
-        if report.source.connected || is_idle {
+        if report.source.connected {
             return Verdict::good("Connected", "the source is read");
+        }
+        let others: Vec<_> = report.sinks.iter().filter(|sink| sink.state != SinkState::Paused).collect();
+        if !report.sinks.is_empty() && others.iter().all(|sink| stopped_by(sink).is_some()) {
+            // Nobody reads it, as all stand still, which is told of them; and so is what the last session ended with. What they say of the
+            // source as a whole is its own trouble.
+            let mut problems = others.iter().filter_map(|sink| stopped_by(sink));
+            return match problems.find(|problem| is_of_whole_source(&problem.reason)) {
+                Some(problem) => Verdict::of(problem),
+                None if others.is_empty() => Verdict::good("Paused", "all Sinks are paused, so nobody reads it"),
+                None => Verdict::good("Idle", "no Sink can be carried, so nobody reads it; its Sinks say why"),
+            };
         }
         if let Some(problem) = &report.source.error {
             return Verdict::of(problem);
         }
     }
-    let problem = facts.and_then(|facts| facts.problems.iter().find(|(about, _)| about == subject));
-    match problem {
-        Some((_, problem)) => Verdict::of(problem),
-        None => Verdict::coming("Starting", "the source is not read yet"),
-    }
+    problem_of(worker).map_or_else(|| Verdict::coming("Starting", "the source is not read yet"), Verdict::of)
+}
+
+/// What keeps a Sink from being carried, also while it tries again.
+fn stopped_by(sink: &SinkReport) -> Option<&Problem> {
+    let stands = matches!(sink.state, SinkState::Stalled | SinkState::Starting | SinkState::Created);
+    sink.error.as_ref().filter(|_| stands)
 }
 
 fn status_of(worker: &WorkerView) -> Option<WorkerStatus> {

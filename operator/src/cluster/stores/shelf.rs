@@ -137,6 +137,11 @@ impl<K: Resource> Shelf<K> {
         self.read().unreadable.contains(name)
     }
 
+    /// Whether there is any in a namespace that cannot be read.
+    pub fn has_unreadable(&self, namespace: &str) -> bool {
+        self.read().unreadable.iter().any(|name| name.namespace == namespace)
+    }
+
     /// How many there are.
     pub fn len(&self) -> usize {
         self.read().items.len()

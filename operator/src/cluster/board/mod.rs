@@ -3,124 +3,30 @@
 //! In memory; all of it can be found out again. Who sets something says all that is known of it: what is equal to what is
 //! known is no change, and triggers nothing.
 
+mod facts;
+#[cfg(test)]
+mod tests;
+
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use afterbay_crds::manifest::{Kind, ManifestError};
+use afterbay_crds::manifest::Kind;
 use afterbay_crds::names::{ResourceName, WorkerName};
-use afterbay_crds::report::{Problem, SinkReport, WorkerReport};
+use afterbay_crds::reason::Reason;
+use afterbay_crds::report::{Problem, SinkReport, SinkState, WorkerReport};
 use k8s_openapi::api::core::v1::Pod;
 use tokio::time::Instant;
 
 use super::pods::{self, PodFacts};
 use super::triggers::Queues;
+pub use facts::{SinkFacts, SinkView, SourceFacts, SourceView, WorkerFacts, WorkerView};
 
 /// How often figures of a Sink are written, if they change.
 const FIGURES: Duration = Duration::from_secs(15);
 
 /// How often figures of a SourceConnector are written, if they change.
 const FIGURES_OF_SOURCE: Duration = Duration::from_mins(1);
-
-/// What is found out of a Sink by who carries it.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct SinkFacts {
-    /// The worker that carries it, or is to.
-    pub worker: Option<WorkerName>,
-    /// What is wrong with it, or with what it refers to. A worker that carries it already goes on as it was.
-    pub invalid: Vec<ManifestError>,
-    /// What is not there yet, in words: `KafkaConnection default/events`.
-    pub waiting_for: Option<String>,
-    /// Where it is being deleted: what that waits for, a sentence.
-    pub deletion: Option<String>,
-}
-
-/// What is found out of a SourceConnector.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct SourceFacts {
-    /// What is wrong with it.
-    pub invalid: Vec<ManifestError>,
-    /// What is not there yet, in words: `Secret default/shop-db`.
-    pub waiting_for: Option<String>,
-    /// Where it is being deleted: what that waits for, a sentence.
-    pub deletion: Option<String>,
-    /// What the database says, where no worker asks it; none: it has not been asked.
-    pub handshake: Option<Result<(), Problem>>,
-}
-
-/// What is found out of a worker by who provides for it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct WorkerFacts {
-    /// Which.
-    pub name: WorkerName,
-    /// Its Deployment.
-    pub deployment: String,
-    /// Its replication slot.
-    pub slot: String,
-    /// The hash of the plan that it is to run ([`super::labels::PLAN_HASH`] of its pod); none where there is none yet.
-    pub plan_hash: Option<String>,
-    /// The Sinks of that plan.
-    pub sinks: Vec<ResourceName>,
-    /// Whether it has been provided for, once at least, since the operator began.
-    pub is_provided: bool,
-    /// What is missing, by subject: `sink default/orders`, `connection default/events`, `source default/shop`.
-    pub problems: Vec<(String, Problem)>,
-    /// What there is to know, and stops nothing; tables that are left out among it. By subject.
-    pub warnings: Vec<(String, Problem)>,
-}
-
-/// What is known of a worker.
-#[derive(Clone, Debug, Default)]
-pub struct WorkerView {
-    /// By who provides for it.
-    pub facts: Option<Arc<WorkerFacts>>,
-    /// Its pod, the one that is not going.
-    pub pod: Option<Arc<PodFacts>>,
-    /// What it said last, of this pod.
-    pub report: Option<Arc<WorkerReport>>,
-    /// Whether this pod has been asked, whatever came of it.
-    pub is_asked: bool,
-}
-
-impl WorkerView {
-    /// Whether all has been looked at that there is to see of it. A new leader begins with nothing.
-    pub fn is_known(&self) -> bool {
-        let Some(facts) = &self.facts else { return false };
-        let is_provided = facts.is_provided || !facts.problems.is_empty();
-        let is_asked = self.is_asked || self.pod.as_ref().is_none_or(|pod| !pod.is_running);
-        self.report.is_some() || is_provided && is_asked
-    }
-}
-
-/// What is known of a Sink.
-#[derive(Clone, Debug, Default)]
-pub struct SinkView {
-    /// By who carries it; none: nothing yet.
-    pub facts: Option<SinkFacts>,
-    /// Whether its KafkaConnection answers; none: not known.
-    pub connection: Option<Result<(), Problem>>,
-    /// Whether its registries answer; the first that does not.
-    pub registry: Option<Result<(), Problem>>,
-    /// Its worker.
-    pub worker: WorkerView,
-}
-
-impl SinkView {
-    /// What its worker says of it.
-    pub fn report(&self, name: &ResourceName) -> Option<&SinkReport> {
-        let name = name.to_string();
-        self.worker.report.as_ref()?.sinks.iter().find(|sink| sink.name == name)
-    }
-}
-
-/// What is known of a SourceConnector.
-#[derive(Clone, Debug, Default)]
-pub struct SourceView {
-    /// By its reconciler; none: nothing yet.
-    pub facts: Option<SourceFacts>,
-    /// Its workers, by pool.
-    pub workers: Vec<WorkerView>,
-}
 
 /// The board.
 pub struct Board {
@@ -237,6 +143,7 @@ impl Board {
     pub fn set_report(&self, name: &WorkerName, pod: &str, report: WorkerReport) {
         let (mut now, mut later) = (Vec::new(), Vec::new());
         let source_changed;
+        let right_is_missing;
         {
             let mut inner = self.lock();
             let worker = inner.worker(name);
@@ -255,7 +162,10 @@ impl Board {
                     _ => now.push(name),
                 }
             }
+            // Where nobody reads the source, what its Sinks do says whether anybody need.
+            let is_theirs = !report.source.connected && !now.is_empty();
             source_changed = match &old {
+                _ if is_theirs => Some(true),
                 Some(old) if old.source == report.source => None,
                 Some(old)
                     if old.source.connected == report.source.connected && old.source.error == report.source.error =>
@@ -264,8 +174,15 @@ impl Board {
                 }
                 _ => Some(true),
             };
+            let lacked =
+                |name: &str| old.iter().flat_map(|old| &old.sinks).any(|was| was.name == name && lacks_a_right(was));
+            right_is_missing = report.sinks.iter().any(|sink| lacks_a_right(sink) && !lacked(&sink.name));
             worker.report = Some(Arc::new(report));
             worker.is_asked = true;
+        }
+        if right_is_missing {
+            // It may be one that is given here.
+            self.queues.sources.add(&name.source);
         }
         for sink in &now {
             self.queues.sinks.add(sink);
@@ -370,6 +287,13 @@ impl Inner {
     }
 }
 
+/// Whether a Sink stands still as its worker lacks a right at the brokers.
+pub fn lacks_a_right(sink: &SinkReport) -> bool {
+    let is_about_rights = |problem: &Problem| problem.reason == Reason::KafkaNotAuthorized.as_str();
+    !matches!(sink.state, SinkState::Running | SinkState::Snapshotting)
+        && sink.error.as_ref().is_some_and(is_about_rights)
+}
+
 /// Whether a report says nothing new but figures.
 fn says_the_same(was: &SinkReport, is: &SinkReport) -> bool {
     was.state == is.state
@@ -391,106 +315,4 @@ fn set<K: Clone + Eq + std::hash::Hash, V: PartialEq>(all: &mut HashMap<K, V>, n
         None => all.remove(name),
     };
     true
-}
-
-#[cfg(test)]
-mod tests {
-    use afterbay_crds::report::{SinkState, SourceReport};
-    use serde_json::json;
-
-    use super::*;
-    use crate::cluster::labels;
-    use crate::cluster::queue::Queue;
-
-    fn name(name: &str) -> ResourceName {
-        ResourceName::new("default", name)
-    }
-
-    fn worker() -> WorkerName {
-        WorkerName { source: name("shop"), pool: "default".to_owned() }
-    }
-
-    fn board() -> (Board, Arc<Queues>) {
-        let queues = Arc::new(Queues::default());
-        (Board::new(Arc::clone(&queues)), queues)
-    }
-
-    /// Which Sinks were asked to be looked at at once, and which later; and whether the SourceConnector's status was.
-    fn check(queues: &Queues, now: &[&str], later: &[&str], status: bool) {
-        let asked = |queue: &Queue, now: bool| {
-            let names = queue.asked(now).into_iter().map(|name| name.name);
-            names.collect::<Vec<_>>()
-        };
-        assert_eq!((asked(&queues.sinks, true), asked(&queues.sinks, false)), (words(now), words(later)));
-        assert_eq!(asked(&queues.source_statuses, true).len(), usize::from(status));
-        queues.sinks.clear();
-        queues.source_statuses.clear();
-    }
-
-    fn words(names: &[&str]) -> Vec<String> {
-        names.iter().map(|name| (*name).to_owned()).collect()
-    }
-
-    fn pod(pod: &str) -> Arc<Pod> {
-        let pod = json!({"metadata": {
-            "name": pod, "namespace": "default", "labels": {labels::SOURCE: "shop", labels::POOL: "default"},
-        }, "status": {"podIP": "10.0.0.1"}});
-        Arc::new(serde_json::from_value(pod).unwrap())
-    }
-
-    fn report(rows: u64, state: SinkState, log_end: &str) -> WorkerReport {
-        let sink = |name: &str| SinkReport { name: format!("default/{name}"), ..SinkReport::default() };
-        WorkerReport {
-            worker: "default/shop".to_owned(),
-            source: SourceReport { connected: true, log_end: Some(log_end.to_owned()), ..SourceReport::default() },
-            sinks: vec![SinkReport { snapshot_rows: rows, state, ..sink("a") }, sink("b")],
-        }
-    }
-
-    #[test]
-    fn what_is_known_already_is_told_to_nobody() {
-        let (board, queues) = board();
-        let facts = || Some(SinkFacts { waiting_for: Some("Secret default/x".to_owned()), ..SinkFacts::default() });
-        board.set_sink(&name("a"), facts());
-        check(&queues, &["a"], &[], false);
-        board.set_sink(&name("a"), facts());
-        check(&queues, &[], &[], false);
-        board.set_sink(&name("a"), None);
-        check(&queues, &["a"], &[], false);
-        assert!(board.set_handshake(Kind::KafkaConnection, &name("k"), Some(Ok(()))));
-        assert!(!board.set_handshake(Kind::KafkaConnection, &name("k"), Some(Ok(()))));
-        assert!(board.set_handshake(Kind::SchemaRegistryConnection, &name("k"), Some(Ok(()))), "another of its name");
-    }
-
-    #[test]
-    fn states_are_told_at_once_and_figures_later() {
-        let (board, queues) = board();
-        board.see_pods(&worker(), &[pod("p")]);
-        check(&queues, &[], &[], true);
-        board.set_report(&worker(), "p", report(0, SinkState::Starting, "0/1"));
-        check(&queues, &["a", "b"], &[], true);
-        board.set_report(&worker(), "p", report(0, SinkState::Starting, "0/1"));
-        check(&queues, &[], &[], false);
-        board.written(Kind::Sink, &name("a"));
-        board.written(Kind::SourceConnector, &name("shop"));
-        board.set_report(&worker(), "p", report(5, SinkState::Starting, "0/2"));
-        check(&queues, &[], &["a"], false);
-        board.set_report(&worker(), "p", report(5, SinkState::Running, "0/2"));
-        check(&queues, &["a"], &[], false);
-    }
-
-    #[test]
-    fn what_a_pod_has_said_goes_with_it() {
-        let (board, _) = board();
-        board.see_pods(&worker(), &[pod("p")]);
-        board.set_report(&worker(), "p", report(0, SinkState::Running, "0/1"));
-        assert!(board.worker(&worker()).report.is_some());
-        board.see_pods(&worker(), &[pod("q")]);
-        assert!(board.worker(&worker()).report.is_none());
-        board.set_report(&worker(), "p", report(0, SinkState::Running, "0/1"));
-        assert!(board.worker(&worker()).report.is_none(), "it was asked before it was replaced");
-        assert_eq!(board.to_ask().len(), 1);
-        board.remove_worker(&worker());
-        assert!(board.to_ask().is_empty() && board.workers(&name("shop")).is_empty());
-    }
 }

@@ -1,3 +1,5 @@
+mod sources;
+
 use std::sync::Arc;
 
 use afterbay_crds::api::{ConnectionStatus, Sink, SinkStatus, SourceConnector};
@@ -9,9 +11,8 @@ use k8s_openapi::jiff::Timestamp;
 use serde_json::json;
 
 use super::connection::ConnectionFacts;
-use super::source::ItsSinks;
 use super::*;
-use crate::cluster::board::{SinkFacts, SinkView, SourceFacts, SourceView, WorkerFacts, WorkerView};
+use crate::cluster::board::{SinkFacts, SinkView, WorkerFacts, WorkerView};
 use crate::cluster::pods::PodFacts;
 use crate::cluster::stores::in_cluster;
 
@@ -32,16 +33,6 @@ fn orders() -> Sink {
         },
     });
     serde_json::from_value(sink).unwrap()
-}
-
-fn shop() -> SourceConnector {
-    let source = json!({
-        "apiVersion": "afterbay.dev/v1alpha1",
-        "kind": "SourceConnector",
-        "metadata": {"name": "shop", "namespace": "default", "generation": 2},
-        "spec": {"postgres": {"host": "db", "database": "shop", "authentication": {"username": "afterbay"}}},
-    });
-    serde_json::from_value(source).unwrap()
 }
 
 fn worker_name() -> WorkerName {
@@ -296,26 +287,41 @@ fn what_is_committed_stays_so_while_nobody_carries() {
 }
 
 #[test]
-fn a_source_is_what_its_workers_are() {
-    let check = |facts: SourceFacts, workers: Vec<WorkerView>, expected: &str| {
-        let view = SourceView { facts: Some(facts), workers };
-        let sinks = ItsSinks { count: 2, begun: true };
-        let status = source::source(&shop(), &view, sinks, at(100));
-        assert_eq!(in_words(&status.conditions), expected);
-        assert_eq!((status.sinks, status.begun, status.observed_generation), (2, true, Some(2)));
+fn who_waits_for_a_slot_to_be_gone_says_so() {
+    let held_up = |view: &mut SinkView| {
+        let held_up = Some("its slot is being dropped".to_owned());
+        view.facts = Some(SinkFacts { held_up, ..SinkFacts::default() });
+        view.worker = WorkerView::default();
     };
-    let fine = || well().worker;
-    let asked = |answer| SourceFacts { handshake: Some(answer), ..SourceFacts::default() };
-    check(SourceFacts::default(), vec![fine()], "True:Running");
-    check(asked(Ok(())), vec![], "True:Connected");
-    let refused = "False:SourceAuthenticationFailed Stalled -SourceReady";
-    check(asked(Err(problem(Reason::SourceAuthenticationFailed))), vec![], refused);
-    let other = WorkerView { pod: None, report: None, ..fine() };
-    check(SourceFacts::default(), vec![fine(), other], "False:Starting Reconciling -SourceReady -RuntimeReady");
-    let waiting = SourceFacts { waiting_for: Some("Secret default/db".to_owned()), ..SourceFacts::default() };
-    check(waiting, vec![fine()], "False:Waiting Reconciling");
-    let goes = SourceFacts { deletion: Some("its Sinks are there".to_owned()), ..SourceFacts::default() };
-    check(goes, vec![fine()], "False:Deleting Reconciling");
+    check(held_up, "False:Waiting Reconciling -TopicReady -SourceReady -RuntimeReady", SinkState::Created);
+}
+
+#[test]
+fn words_that_vary_are_no_news() {
+    let mut sink = orders();
+    let unreachable = |ms: u32| {
+        let mut view = well();
+        says(&mut view, |report| {
+            report.state = SinkState::Stalled;
+            let message = format!("Connect to ipv4#10.96.0.{ms}:9092 failed (after {ms}ms)");
+            report.error = Some(Reason::KafkaUnreachable.problem(message, "look at the network"));
+        });
+        view
+    };
+    let first = sink::sink(&sink, &unreachable(3), at(100));
+    sink.status = Some(first.clone());
+    assert_eq!(sink::sink(&sink, &unreachable(7), at(200)), first);
+    let facts = |ms: u32| ConnectionFacts {
+        answer: Some(Err(Reason::KafkaUnreachable.problem(format!("nobody at kafka:909{ms}"), "look"))),
+        ..ConnectionFacts::default()
+    };
+    let first = connection::connection(&ConnectionStatus::default(), Some(1), &facts(2), at(100));
+    assert_eq!(connection::connection(&first, Some(1), &facts(3), at(200)), first);
+    // Of another generation all is told as it is now.
+    assert_ne!(
+        connection::connection(&first, Some(2), &facts(3), at(200)).conditions[0].message,
+        first.conditions[0].message
+    );
 }
 
 #[test]

@@ -1,0 +1,258 @@
+//! The slot of a pool whose last Sink has gone, and with the last pool the managed publication: a Job drops them, as at the end of a
+//! SourceConnector.
+//!
+//! What is left of such a pool is the list of its Sinks that have begun. The Job and what it reads are named for this life of it, and go
+//! with it; it goes when they are through. So an operator that is killed at any moment finds out from the cluster how far it was.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use afterbay_crds::api::SourceConnector;
+use afterbay_crds::names::{ResourceName, WorkerName};
+use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::core::v1::{ConfigMap, Pod, Secret};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
+use k8s_openapi::jiff::Timestamp;
+use kube::ResourceExt as _;
+
+use super::outcome::{self, Outcome};
+use super::papers::{self, Papers};
+use super::{finalize, labels, owner};
+use crate::cluster::context::{Context, Failure};
+use crate::cluster::objects::names;
+use crate::cluster::objects::retirement::Retired;
+use crate::cluster::stores::{Key, name_of, worker_of};
+
+/// A pod that should have ended so long ago is on a node that does not answer. Nobody is in a hurry here, and a slot that it reads is not
+/// dropped even then.
+const GONE: Duration = Duration::from_mins(10);
+
+/// What a Job takes: the slot, or with the last pool the publication, too. Each has Jobs of its own, so that none takes more than is meant
+/// when it is made.
+const POOL: &str = "Pool";
+const LAST_POOL: &str = "LastPool";
+
+/// What there is of a pool that has, or has had, a worker.
+#[derive(Clone, Debug)]
+pub struct Left {
+    /// The pool.
+    pub worker: WorkerName,
+    /// Its slot.
+    pub slot: String,
+    /// The list of its Sinks that have begun.
+    pub begun: Arc<ConfigMap>,
+}
+
+/// How far a Job is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Progress {
+    /// There is none.
+    None,
+    /// It is not through: nobody may begin to read the slot.
+    Working,
+    /// Nothing is left.
+    Done,
+    /// What stays, and why.
+    Failed(Vec<String>),
+}
+
+/// The pools of a SourceConnector.
+pub fn all(context: &Context, source: &ResourceName) -> Vec<Left> {
+    let config_maps = context.stores.config_maps.by(&Key::Source(source.clone()));
+    let left = config_maps.into_iter().filter_map(|begun| {
+        let slot = begun.annotations().get(names::SLOT_ANNOTATION).filter(|slot| !slot.is_empty())?.clone();
+        Some(Left { worker: worker_of(&*begun)?, slot, begun })
+    });
+    left.collect()
+}
+
+/// Whether a pod may still read the slot of a worker, or one may be made that will.
+pub fn may_be_read(context: &Context, worker: &WorkerName) -> bool {
+    let key = Key::Source(worker.source.clone());
+    let deployments = context.stores.deployments.by(&key);
+    let pods = context.stores.pods.by(&key);
+    deployments.iter().any(|deployment| worker_of(&**deployment).as_ref() == Some(worker))
+        || pods.iter().any(|pod| worker_of(&**pod).as_ref() == Some(worker) && !is_lost(pod))
+}
+
+fn is_lost(pod: &Pod) -> bool {
+    let since = pod.metadata.deletion_timestamp.as_ref();
+    since.is_some_and(|since| finalize::left(since.0, Timestamp::now(), GONE).is_none())
+}
+
+impl Left {
+    /// The Jobs that there can be.
+    fn jobs(&self) -> [ResourceName; 2] {
+        let uid = self.begun.uid().unwrap_or_default();
+        let source = &self.worker.source;
+        [POOL, LAST_POOL].map(|kind| source.sibling(&names::retirement(kind, source, &uid)))
+    }
+
+    /// Whether this is one of its Jobs.
+    pub fn has_job(&self, job: &ResourceName) -> bool {
+        self.jobs().contains(job)
+    }
+
+    /// How far its Job is; `made` are those that the stores may not have heard of.
+    pub fn progress(&self, context: &Context, made: &BTreeSet<ResourceName>) -> Progress {
+        self.jobs().iter().map(|job| progress(context, made, job)).fold(Progress::None, first)
+    }
+
+    /// Whether the publication is being dropped: nobody may begin in any pool.
+    pub fn takes_publication(&self, context: &Context, made: &BTreeSet<ResourceName>) -> bool {
+        progress(context, made, &self.jobs()[1]) == Progress::Working
+    }
+
+    /// Has a Job drop the slot, and with the last pool the publication. `made` gets to know of it before anybody else.
+    pub async fn begin(
+        &self,
+        context: &Context,
+        source: &SourceConnector,
+        is_last: bool,
+        made: &mut BTreeSet<ResourceName>,
+    ) -> Result<Progress, Failure> {
+        let owner = owner(&*self.begun);
+        let retired = self.retired(is_last, &owner);
+        match papers::of_pool(context, source, &retired, &self.slot, is_last).await? {
+            Papers::There => {}
+            Papers::Needless => return Ok(Progress::Done),
+            Papers::Impossible(why) => return Ok(Progress::Failed(vec![why])),
+        }
+        let Some(job) = self.job(context, &retired) else { return Ok(Progress::Working) };
+        tracing::info!(slot = self.slot, worker = %self.worker, "no Sink needs it any more: it is dropped");
+        create(context, &job, made).await?;
+        Ok(Progress::Working)
+    }
+
+    /// Makes a Job once more of which it is not known whether it came about.
+    pub async fn insist(&self, context: &Context, made: &mut BTreeSet<ResourceName>) -> Result<(), Failure> {
+        let owner = owner(&*self.begun);
+        for is_last in [false, true] {
+            let retired = self.retired(is_last, &owner);
+            let name = self.worker.source.sibling(&retired.job_name());
+            if made.contains(&name)
+                && let Some(job) = self.job(context, &retired)
+            {
+                create(context, &job, made).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The Job; none before the stores have heard of what it is to read.
+    fn job(&self, context: &Context, retired: &Retired<'_>) -> Option<Job> {
+        let worker = papers::of_default_pool(&self.worker.source);
+        let files = papers::files(context, retired, &worker)?;
+        Some(retired.job(files.directory, &context.settings.worker))
+    }
+
+    /// Removes what a Job that failed has read: the next one is to have the credentials of then.
+    pub async fn remove_papers(&self, context: &Context) -> Result<(), Failure> {
+        for name in self.jobs() {
+            if let Some(plan) = context.stores.config_maps.get(&name) {
+                context.delete::<ConfigMap>(&*plan).await?;
+            }
+            if let Some(secret) = context.stores.secrets.shelf.get(&name) {
+                context.delete::<Secret>(&*secret).await?;
+            }
+        }
+        Ok(())
+    }
+
+    fn retired<'a>(&'a self, is_last: bool, owner: &'a OwnerReference) -> Retired<'a> {
+        let kind = if is_last { LAST_POOL } else { POOL };
+        Retired { kind, label: labels::SOURCE, name: &self.worker.source, owner }
+    }
+}
+
+async fn create(context: &Context, job: &Job, made: &mut BTreeSet<ResourceName>) -> Result<(), Failure> {
+    made.insert(name_of(job));
+    let created = context.create(false, job).await;
+    // One that is refused is not there. Of one that nobody has answered for, that is not known.
+    if created.as_ref().is_err_and(Failure::is_refusal) {
+        made.remove(&name_of(job));
+    }
+    created.map(|_| ())
+}
+
+/// Of two Jobs the one that matters more.
+fn first(one: Progress, other: Progress) -> Progress {
+    let rank = |progress: &Progress| match progress {
+        Progress::Working => 0,
+        Progress::Done => 1,
+        Progress::Failed(_) => 2,
+        Progress::None => 3,
+    };
+    if rank(&other) < rank(&one) { other } else { one }
+}
+
+fn progress(context: &Context, made: &BTreeSet<ResourceName>, name: &ResourceName) -> Progress {
+    let Some(job) = context.stores.jobs.get(name) else {
+        return if made.contains(name) { Progress::Working } else { Progress::None };
+    };
+    let pods = context.stores.pods.by(&Key::Source(name.sibling(label_of(&job))));
+    of_job(&job, &pods)
+}
+
+fn label_of(job: &Job) -> &str {
+    job.labels().get(labels::SOURCE).map(String::as_str).unwrap_or_default()
+}
+
+/// A Job that is over may have a pod for another moment.
+fn of_job(job: &Job, pods: &[Arc<Pod>]) -> Progress {
+    let is_running = pods.iter().any(|pod| {
+        let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref()).unwrap_or_default();
+        outcome::is_of(job, pod) && !matches!(phase, "Succeeded" | "Failed")
+    });
+    match outcome::of(job, pods) {
+        Outcome::Done if !is_running => Progress::Done,
+        Outcome::Failed(left) if !is_running => Progress::Failed(left),
+        _ => Progress::Working,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn pod(phase: &str) -> Arc<Pod> {
+        let labels = json!({"batch.kubernetes.io/job-name": "j"});
+        Arc::new(serde_json::from_value(json!({"metadata": {"labels": labels}, "status": {"phase": phase}})).unwrap())
+    }
+
+    fn job(condition: &str) -> Job {
+        let conditions = json!([{"type": condition, "status": "True", "message": "deadline."}]);
+        serde_json::from_value(json!({"metadata": {"name": "j"}, "status": {"conditions": conditions}})).unwrap()
+    }
+
+    #[test]
+    fn a_job_is_over_when_none_of_its_pods_runs_any_more() {
+        let check = |job: &Job, pods: &[&str], expected: &str| {
+            let pods: Vec<_> = pods.iter().map(|phase| pod(phase)).collect();
+            let found = match of_job(job, &pods) {
+                Progress::None => "none",
+                Progress::Working => "working",
+                Progress::Done => "done",
+                Progress::Failed(_) => "failed",
+            };
+            assert_eq!(found, expected, "{pods:?}");
+        };
+        check(&Job { metadata: job("").metadata, ..Job::default() }, &[], "working");
+        check(&job("Complete"), &["Succeeded"], "done");
+        check(&job("Complete"), &["Failed", "Running"], "working");
+        check(&job("Failed"), &["Failed"], "failed");
+        check(&job("Failed"), &["Failed", "Pending"], "working");
+    }
+
+    #[test]
+    fn a_job_that_works_counts_before_one_that_is_over() {
+        let (done, failed) = (Progress::Done, Progress::Failed(Vec::new()));
+        assert_eq!(first(Progress::None, done.clone()), done);
+        assert_eq!(first(failed.clone(), done.clone()), done);
+        assert_eq!(first(done, Progress::Working), Progress::Working);
+        assert_eq!(first(failed.clone(), Progress::None), failed);
+    }
+}
