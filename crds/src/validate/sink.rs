@@ -9,7 +9,7 @@ use super::{commit, format};
 use crate::api::{KafkaConnectionSpec, SinkSpec, Topic};
 use crate::manifest::{Kind, Located};
 use crate::names::{self, SLOT_MAX, WorkerName};
-use crate::plan::{Envelope, SchemaChanges, SnapshotMode, StartAt, TableName};
+use crate::plan::{Envelope, SnapshotMode, StartAt, TableName};
 use crate::table_pattern::TablePatterns;
 use crate::{quantity, table_name, topic_template};
 
@@ -139,7 +139,6 @@ fn of_one_table(subject: &mut Subject<'_>, spec: &SinkSpec) {
     let given = [
         ("spec.retainHistory", spec.retain_history.is_some()),
         ("spec.source.startAt", spec.source.start_at.is_some()),
-        ("spec.schemaChanges", spec.schema_changes == SchemaChanges::Freeze),
     ];
     for (field, _) in given.into_iter().filter(|(_, given)| *given) {
         if subject.knows(field) {

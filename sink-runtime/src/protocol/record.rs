@@ -1,16 +1,14 @@
 //! The progress record: what a Sink has committed, as it stands in the progress topic.
 
 use afterbay_clients::postgres::Lsn;
-use afterbay_crds::plan::TableName;
 use serde::{Deserialize, Serialize};
 
+use super::by_pattern::{self, PATTERN_VERSIONS, PatternShape, TableProgress};
 use crate::history::History;
 use crate::position::Position;
 
 /// The newest version of the record's shape that this build reads.
-pub const RECORD_VERSION: u32 = 4;
-/// The version of the records of Sinks by pattern.
-const PATTERN_VERSION: u32 = 4;
+pub const RECORD_VERSION: u32 = *PATTERN_VERSIONS.end();
 
 /// The database that positions belong to.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -59,7 +57,7 @@ pub struct SnapshotProgress {
 }
 
 /// A column that a Sink keeps, whatever becomes of its table.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct KeptColumn {
     /// Its name.
     pub name: String,
@@ -134,42 +132,6 @@ pub struct OneTable {
     pub start_at: Option<ObeyedStart>,
 }
 
-/// A table of a Sink by pattern. One that is not told of has no message in its topic yet.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct TableProgress {
-    /// Its name.
-    pub table: TableName,
-    /// The relation.
-    pub relation: RelationIdentity,
-    /// The topic that it fills.
-    pub topic: String,
-    /// What tells the topic from another one that had its name before, where the brokers tell.
-    #[serde(rename = "topicId", skip_serializing_if = "Option::is_none", default)]
-    pub topic_id: Option<String>,
-    /// Schemas of the messages.
-    #[serde(default)]
-    pub schemas: SchemaIds,
-    /// The snapshot, until its last row is committed.
-    #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub snapshot: Option<SnapshotProgress>,
-    /// Rows of a snapshot that is through.
-    #[serde(skip_serializing_if = "is_zero", default)]
-    pub rows: u64,
-    /// Whether it is carried no more: what stands in the topic is of the past.
-    #[serde(skip_serializing_if = "is_false", default)]
-    pub left: bool,
-}
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
-fn is_zero(rows: &u64) -> bool {
-    *rows == 0
-}
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "as above")]
-fn is_false(left: &bool) -> bool {
-    !left
-}
-
 /// Versions 1 to 3 of the shape.
 #[derive(Serialize, Deserialize)]
 struct OneShape {
@@ -194,17 +156,6 @@ struct OneShape {
     start_at: Option<ObeyedStart>,
 }
 
-/// Version 4 of the shape.
-#[derive(Serialize, Deserialize)]
-struct PatternShape {
-    version: u32,
-    sink: String,
-    uid: String,
-    position: Position,
-    source: SourceIdentity,
-    tables: Vec<TableProgress>,
-}
-
 /// Why a progress record cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum RecordError {
@@ -225,7 +176,7 @@ impl ProgressRecord {
     /// send them.
     fn version(&self) -> u32 {
         match &self.tables {
-            Tables::ByPattern(_) => PATTERN_VERSION,
+            Tables::ByPattern(tables) => by_pattern::version(tables),
             Tables::One(
                 OneTable { columns: Some(_), .. } | OneTable { start_at: Some(ObeyedStart { skip: Some(_), .. }), .. },
             ) => 3,
@@ -265,7 +216,7 @@ impl ProgressRecord {
                 })
             }
             Tables::ByPattern(tables) => {
-                serde_json::to_vec(&PatternShape { version, sink, uid, position, source, tables })
+                serde_json::to_vec(&PatternShape::new(version, (sink, uid), (position, source), tables))
             }
         }?)
     }
@@ -280,9 +231,8 @@ impl ProgressRecord {
         if version > RECORD_VERSION {
             return Err(RecordError::Newer { found: version });
         }
-        if version == PATTERN_VERSION {
-            let PatternShape { sink, uid, position, source, tables, .. } = serde_json::from_slice(bytes)?;
-            return Ok(Self { sink, uid, position, source, tables: Tables::ByPattern(tables) });
+        if PATTERN_VERSIONS.contains(&version) {
+            return Ok(serde_json::from_slice::<PatternShape>(bytes)?.record()?);
         }
         let OneShape {
             sink,
@@ -356,31 +306,6 @@ mod tests {
     }
 
     #[test]
-    fn the_shape_of_many_tables_is_stable() {
-        let table = |name: &str| TableProgress {
-            table: TableName { schema: "public".into(), name: name.into() },
-            relation: RelationIdentity { oid: 7, entry: 8 },
-            topic: format!("shop.{name}"),
-            topic_id: (name == "a").then(|| "dG9waWM".into()),
-            schemas: SchemaIds::default(),
-            snapshot: None,
-            rows: 0,
-            left: false,
-        };
-        let tables = vec![
-            TableProgress { rows: 5, ..table("a") },
-            TableProgress { snapshot: Some(snapshot()), ..table("b") },
-            TableProgress { left: true, ..table("c") },
-        ];
-        let record =
-            ProgressRecord { tables: Tables::ByPattern(tables), ..record(Position::Done(Lsn(0x16_B374)), None) };
-        assert_eq!(
-            text(&record),
-            r#"{"version":4,"sink":"default/orders","uid":"u","position":{"done":"0/16B374"},"source":{"system":"7","timeline":1,"database":"shop","slot":"s"},"tables":[{"table":{"schema":"public","name":"a"},"relation":{"oid":7,"entry":8},"topic":"shop.a","topicId":"dG9waWM","schemas":{},"rows":5},{"table":{"schema":"public","name":"b"},"relation":{"oid":7,"entry":8},"topic":"shop.b","schemas":{},"snapshot":{"after":["7"],"rows":3,"key":["id Integer"]}},{"table":{"schema":"public","name":"c"},"relation":{"oid":7,"entry":8},"topic":"shop.c","schemas":{},"left":true}]}"#
-        );
-    }
-
-    #[test]
     fn kept_columns_are_for_builds_that_know_of_them() {
         let mut keeps = record(Position::Done(Lsn(9)), None);
         let Tables::One(one) = &mut keeps.tables else { panic!("it has one table") };
@@ -406,7 +331,7 @@ mod tests {
 
     #[test]
     fn a_newer_record_is_refused_whatever_its_shape() {
-        let error = ProgressRecord::from_bytes(br#"{"version":5,"place":"elsewhere"}"#).unwrap_err();
-        assert_eq!(error.to_string(), "the progress record has version 5, this build reads up to 4");
+        let error = ProgressRecord::from_bytes(br#"{"version":6,"place":"elsewhere"}"#).unwrap_err();
+        assert_eq!(error.to_string(), "the progress record has version 6, this build reads up to 5");
     }
 }

@@ -1,30 +1,27 @@
 //! The beginning of a life: fenced, what is committed is known, the source feeds.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use afterbay_clients::kafka::{ProducerSettings, TransactionalProducer, admin, progress};
 use afterbay_clients::postgres::Lsn;
-use afterbay_crds::plan::{KafkaConnectionPlan, RelationPlan, SchemaChanges, TableName};
+use afterbay_crds::plan::{KafkaConnectionPlan, RelationPlan};
 use afterbay_crds::reason::Reason;
 use afterbay_crds::report::SinkState;
-use afterbay_formats::table::TableDescription;
 
 use super::carried::{Carried, counts};
 use super::life::Ending;
 use super::snapshot::Snapshot;
 use super::start_at::{self, Replay};
 use super::tables::{self, Tables};
-use super::{SinkContext, problems};
-use crate::change::Shape;
+use super::{SinkContext, keeping, problems};
 use crate::fault;
 use crate::history::History;
-use crate::kept_columns::KeptColumns;
 use crate::position::Position;
 use crate::protocol::{
-    Action, End, Event, KeptColumn, ObeyedStart, OneTable, ProgressRecord, Protocol, SchemaIds, SnapshotProgress,
-    Start, TableProgress,
+    Action, End, Event, ObeyedStart, OneTable, ProgressRecord, Protocol, SchemaIds, SnapshotProgress, Start,
+    TableProgress,
 };
-use crate::source::claim::Grant;
 use crate::source::histories::Retained;
 use crate::source::loss::Refusal;
 use crate::source::{Attached, Origin};
@@ -54,9 +51,8 @@ pub struct Begun<'a> {
     pub timeout_ms: u64,
     /// The snapshot beside the stream, if one is under way, and of which relation.
     pub snapshot: Option<(usize, Snapshot)>,
-    /// The columns that messages keep, where they are known by now.
-    pub kept: Option<KeptColumns>,
-    /// From here on the stream's columns are those of the relation, or newer.
+    /// From here on the stream's columns are those of the relations, or newer; none: no columns are to be kept that are not
+    /// known.
     pub described_at: Option<Lsn>,
     /// What is retained of the log.
     pub history: History,
@@ -143,7 +139,6 @@ struct Recovered {
     known: Vec<TableProgress>,
     /// Whether rows are to come beside the stream of a Sink that begins.
     beside: bool,
-    columns: Option<Vec<KeptColumn>>,
     history: History,
     start_at: Option<ObeyedStart>,
     replay: Option<Replay>,
@@ -170,9 +165,7 @@ fn recover(context: &SinkContext, timeout_ms: u64, lost: Option<Position>) -> Re
         read_record(context)?
     };
     fault::point("progress-read");
-    let freezes = context.plan.schema_changes == SchemaChanges::Freeze;
     let one = record.as_ref().and_then(ProgressRecord::one);
-    let columns = one.and_then(|one| one.columns.clone()).filter(|_| freezes);
     let history = retained(context, record.as_ref());
     let replay = start_at::decide(context, record.as_ref()).inspect_err(|_| match &record {
         // A Sink that stalls for it holds up no more than one that stalls for something else.
@@ -185,7 +178,8 @@ fn recover(context: &SinkContext, timeout_ms: u64, lost: Option<Position>) -> Re
     };
     if let Some(replay) = replay {
         let [planned] = &context.plan.relations[..] else { return Err(problems::out_of_order(context).into()) };
-        let known = vec![replayed(planned, &replay, one)];
+        let mut known = vec![replayed(planned, &replay, one)];
+        tables::follow(&context.plan, &mut known);
         if let Some(record) = record {
             let position = record.position.replay_from();
             // Whether it is the Sink's topic is seen there.
@@ -205,7 +199,7 @@ fn recover(context: &SinkContext, timeout_ms: u64, lost: Option<Position>) -> Re
         }
         let origin = Origin::Record { position, identity: replay.retained.identity.clone() };
         let replay = Some(replay);
-        return Ok(Recovered { producer, protocol, origin, known, beside: false, columns, history, start_at, replay });
+        return Ok(Recovered { producer, protocol, origin, known, beside: false, history, start_at, replay });
     }
     let position = record.as_ref().map(|record| record.position);
     let mut known = Vec::new();
@@ -226,8 +220,8 @@ fn recover(context: &SinkContext, timeout_ms: u64, lost: Option<Position>) -> Re
                 protocol.step(Event::PositionLost);
                 // It needs nothing any more that is behind it; what it needs from its start on is held before that is made.
                 context.floors.free(context.index);
-                // Of what a Sink by pattern has carried its topics hold rows.
-                known = known.into_iter().filter(|_| context.plan.by_pattern).map(tables::of_the_past).collect();
+                // Of what it has carried its topics hold rows.
+                known = known.into_iter().map(tables::of_the_past).collect();
                 Origin::Fresh { snapshot: context.plan.snapshot }
             } else {
                 Origin::Record { position, identity: record.source }
@@ -236,7 +230,7 @@ fn recover(context: &SinkContext, timeout_ms: u64, lost: Option<Position>) -> Re
         Action::End(End::ProgressMissing) => return Err(problems::progress_missing(context).into()),
         _ => return Err(problems::out_of_order(context).into()),
     };
-    Ok(Recovered { producer, protocol, origin, known, beside: false, columns, history, start_at, replay: None })
+    Ok(Recovered { producer, protocol, origin, known, beside: false, history, start_at, replay: None })
 }
 
 /// What the record of a Sink that is set back, or started at a place, is told to tell of its relation.
@@ -250,6 +244,7 @@ fn replayed(plan: &RelationPlan, replay: &Replay, record: Option<&OneTable>) -> 
         snapshot: None,
         rows: 0,
         left: false,
+        columns: record.and_then(|record| record.columns.clone()).map(Arc::from),
     }
 }
 
@@ -323,7 +318,7 @@ fn longest_transaction(context: &SinkContext) -> u64 {
 
 /// Has the source feed the Sink, and makes ready what messages need.
 fn attach(context: &SinkContext, recovered: Recovered, timeout_ms: u64) -> Result<Begun<'_>, NotBegun> {
-    let Recovered { producer, mut protocol, origin, known, beside, columns, history, start_at, replay } = recovered;
+    let Recovered { producer, mut protocol, origin, known, beside, history, start_at, replay } = recovered;
     context.status.is(SinkState::Starting);
     let fresh = matches!(origin, Origin::Fresh { .. });
     let snapshot = matches!(origin, Origin::Fresh { snapshot: true });
@@ -353,11 +348,11 @@ fn attach(context: &SinkContext, recovered: Recovered, timeout_ms: u64) -> Resul
         }
     };
     fault::point("attached");
-    let mut grants = std::mem::take(&mut attached.grants);
-    let kept = keep(context, columns, &mut grants, fresh)?;
-    let to_be_kept = kept.is_none() && !fresh && context.plan.schema_changes == SchemaChanges::Freeze;
-    let described_at = if to_be_kept { Some(context.source.inserted()?) } else { None };
+    let grants = std::mem::take(&mut attached.grants);
     let mut tables = tables::take(context, known, grants)?;
+    let to_be_kept = keeping::freezes(&context.plan) && !fresh;
+    let to_be_kept = to_be_kept && tables.relations.iter().flatten().any(|carried| carried.kept.is_none());
+    let described_at = if to_be_kept { Some(context.source.inserted()?) } else { None };
     if !context.plan.by_pattern {
         for (number, carried) in tables.relations.iter_mut().enumerate() {
             let Some(carried) = carried else { continue };
@@ -399,46 +394,10 @@ fn attach(context: &SinkContext, recovered: Recovered, timeout_ms: u64) -> Resul
         past,
         timeout_ms,
         snapshot: beside,
-        kept,
         described_at,
         history,
         start_at,
     })
-}
-
-/// Brings the one relation of a Sink to the columns that it keeps; nobody behind this knows that the table has more.
-fn keep(
-    context: &SinkContext,
-    columns: Option<Vec<KeptColumn>>,
-    grants: &mut [Grant],
-    fresh: bool,
-) -> Result<Option<KeptColumns>, Ending> {
-    let ([Grant::Carried(table, identity)], [planned]) = (grants, &context.plan.relations[..]) else { return Ok(None) };
-    let kept = columns.map(|columns| KeptColumns::new(columns, table));
-    if let Some(kept) = &kept {
-        **table = table_of(context, kept, (&planned.table, table), fresh)?;
-    }
-    context.source.keeps(context.index, identity.oid, kept.clone());
-    Ok(kept)
-}
-
-/// The table with the columns that are kept, as they were when that began: what comes first may be of then.
-fn table_of(
-    context: &SinkContext,
-    kept: &KeptColumns,
-    (name, table): (&TableName, &TableDescription),
-    fresh: bool,
-) -> Result<TableDescription, Ending> {
-    // All rows come as they are now.
-    if fresh && let Some(problem) = kept.against(name, &Shape::of(table)) {
-        return Err(problem.into());
-    }
-    let now = kept.of(table.clone());
-    if fresh || kept.are_in(&now) {
-        return Ok(now);
-    }
-    let then = context.source.describe_then(&now, &kept.shape(&now))?;
-    then.ok_or_else(|| problems::types_gone(name).into())
 }
 
 /// Says how many rows are sent, and how many there are, of all relations together.

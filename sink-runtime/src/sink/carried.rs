@@ -14,6 +14,7 @@ use super::messages::{Messages, MessagesSpec};
 use super::relation::{Encoded, SinkRelation};
 use super::{SinkContext, problems, status};
 use crate::change::Shape;
+use crate::kept_columns::KeptColumns;
 use crate::protocol::{RelationIdentity, SchemaIds, TableProgress};
 
 /// How often a topic's partitions are counted.
@@ -31,6 +32,8 @@ pub struct Carried<'a> {
     pub shape: Option<Arc<Shape>>,
     /// Columns of the stream, as it has told them last.
     pub streamed: Option<Arc<Shape>>,
+    /// The columns that messages keep, where they are known by now.
+    pub kept: Option<KeptColumns>,
     /// What makes messages of its rows; none until the first is to be made.
     pub messages: Option<Messages>,
     /// What tells the topic from another one that had its name before, once it is known.
@@ -72,6 +75,7 @@ impl<'a> Carried<'a> {
             relation,
             shape: None,
             streamed: None,
+            kept: None,
             messages: None,
             topic_id: None,
             schemas: SchemaIds::default(),
@@ -191,6 +195,7 @@ impl<'a> Carried<'a> {
             rows: if snapshot.is_some() { 0 } else { self.rows },
             snapshot,
             left: false,
+            columns: self.kept.as_ref().map(KeptColumns::recorded),
         })
     }
 }

@@ -4,6 +4,7 @@
 //! the plan names and the record does not joins; `docs/design/0009-many-tables.md` says why nothing is lost by that.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use afterbay_crds::plan::{RelationPlan, SinkPlan, TableName};
 use afterbay_crds::reason::Reason;
@@ -14,7 +15,7 @@ use super::carried::{Carried, Standing};
 use super::life::Ending;
 use super::relation::SinkRelation;
 use super::snapshot::Snapshot;
-use super::{SinkContext, problems};
+use super::{SinkContext, keeping, problems};
 use crate::position::Position;
 use crate::protocol::{self, OneTable, RelationIdentity, SnapshotProgress, TableProgress};
 use crate::source::chunks::key_changed;
@@ -39,21 +40,26 @@ pub struct Tables<'a> {
 pub fn known(plan: &SinkPlan, tables: protocol::Tables) -> Result<Vec<TableProgress>, Problem> {
     match (tables, plan.by_pattern) {
         (protocol::Tables::One(one), false) => {
-            let OneTable { relation, topic, topic_id, schemas, snapshot, .. } = one;
+            let OneTable { relation, topic, topic_id, schemas, snapshot, columns, .. } = one;
             let Some(planned) = plan.relations.first() else { return Err(problems::source_changed(true)) };
             if topic != planned.topic {
                 return Err(problems::topic_changed(planned, &topic));
             }
             let table = planned.table.clone();
-            Ok(vec![TableProgress { table, relation, topic, topic_id, schemas, snapshot, rows: 0, left: false }])
+            let (rows, left, columns) = (0, false, columns.map(Arc::from));
+            let mut tables =
+                vec![TableProgress { table, relation, topic, topic_id, schemas, snapshot, rows, left, columns }];
+            follow(plan, &mut tables);
+            Ok(tables)
         }
-        (protocol::Tables::ByPattern(tables), true) => {
+        (protocol::Tables::ByPattern(mut tables), true) => {
             let begun: HashMap<_, _> = tables.iter().filter(|it| !it.left).map(|it| (&it.table, &it.topic)).collect();
             for planned in &plan.relations {
                 if let Some(topic) = begun.get(&planned.table).filter(|topic| ***topic != planned.topic) {
                     return Err(problems::topic_changed(planned, topic));
                 }
             }
+            follow(plan, &mut tables);
             Ok(tables)
         }
         (protocol::Tables::One(_), true) => Err(problems::source_changed(true)),
@@ -61,7 +67,16 @@ pub fn known(plan: &SinkPlan, tables: protocol::Tables) -> Result<Vec<TableProgr
     }
 }
 
-/// A table that is carried no more.
+/// A Sink that keeps no columns forgets those that it has kept.
+pub fn follow(plan: &SinkPlan, tables: &mut [TableProgress]) {
+    if !keeping::freezes(plan) {
+        for table in tables {
+            table.columns = None;
+        }
+    }
+}
+
+/// A table that is carried no more. What stands in its topic keeps its columns, if it comes back.
 pub fn of_the_past(table: TableProgress) -> TableProgress {
     TableProgress { snapshot: None, rows: 0, left: true, ..table }
 }
@@ -121,7 +136,7 @@ pub fn take(context: &SinkContext, known: Known, grants: Vec<Grant>) -> Result<T
         let carried = match grants.next() {
             Some(Grant::Carried(table, identity)) => match record {
                 Some(record) if !record.left => {
-                    let (carried, snapshot) = begun(planned, *table, record).map_err(|problem| {
+                    let (carried, snapshot) = begun(context, planned, *table, record).map_err(|problem| {
                         if plan.by_pattern { problems::of_table(&planned.table, problem) } else { problem }
                     })?;
                     if let Some(snapshot) = snapshot {
@@ -131,7 +146,7 @@ pub fn take(context: &SinkContext, known: Known, grants: Vec<Grant>) -> Result<T
                 }
                 record => match joins(context, planned, (*table, identity), record.as_ref())? {
                     Ok(mut carried) => {
-                        if record.as_ref().is_some_and(|record| record.topic == planned.topic) {
+                        if plan.by_pattern && record.as_ref().is_some_and(|record| record.topic == planned.topic) {
                             returned.push(planned.table.to_string());
                         } else if plan.by_pattern {
                             tracing::info!(sink = %plan.name, table = %planned.table, topic = %planned.topic, "table joins");
@@ -161,6 +176,9 @@ pub fn take(context: &SinkContext, known: Known, grants: Vec<Grant>) -> Result<T
                 None
             }
         };
+        if let Some(carried) = &carried {
+            context.source.keeps(context.index, carried.recorded.oid, carried.kept.clone());
+        }
         tables.relations.push(carried);
     }
     past.drain(..past.len().saturating_sub(PAST_MAX));
@@ -181,15 +199,17 @@ pub fn take(context: &SinkContext, known: Known, grants: Vec<Grant>) -> Result<T
 
 /// A relation that the Sink has begun with; what keeps it from going on keeps the Sink, as to leave it out would lose what
 /// changes.
-fn begun(
-    plan: &RelationPlan,
+fn begun<'a>(
+    context: &SinkContext,
+    plan: &'a RelationPlan,
     table: TableDescription,
     record: TableProgress,
-) -> Result<(Carried<'_>, Option<SnapshotProgress>), Problem> {
+) -> Result<(Carried<'a>, Option<SnapshotProgress>), Problem> {
+    let (table, kept) = keeping::goes_on(context, &plan.table, table, record.columns)?;
     let relation = SinkRelation::new(plan, table)?;
     let rows = record.snapshot.as_ref().map_or(record.rows, |snapshot| snapshot.rows);
     let mut carried = Carried::new(plan, record.relation, relation);
-    (carried.topic_id, carried.schemas, carried.rows) = (record.topic_id, record.schemas, rows);
+    (carried.topic_id, carried.schemas, carried.rows, carried.kept) = (record.topic_id, record.schemas, rows, kept);
     Ok((carried, record.snapshot))
 }
 
@@ -200,16 +220,21 @@ fn joins<'a>(
     (table, identity): (TableDescription, RelationIdentity),
     past: Option<&TableProgress>,
 ) -> Result<Result<Carried<'a>, Problem>, Problem> {
-    if past.is_some_and(|past| past.topic == plan.topic && past.relation.oid != identity.oid) {
+    let by_pattern = context.plan.by_pattern;
+    let past = past.filter(|past| past.topic == plan.topic);
+    if by_pattern && past.is_some_and(|past| past.relation.oid != identity.oid) {
         return Ok(Err(problems::another_table(plan)));
     }
-    let relation = match SinkRelation::new(plan, table) {
-        Ok(relation) => relation,
-        Err(problem) if context.plan.by_pattern => return Ok(Err(problem)),
+    let begins = keeping::begins(&plan.table, table, past.and_then(|past| past.columns.clone()));
+    let begins = begins.and_then(|(table, kept)| Ok((SinkRelation::new(plan, table)?, kept)));
+    let (relation, kept) = match begins {
+        Ok(begins) => begins,
+        Err(problem) if by_pattern => return Ok(Err(problem)),
         Err(problem) => return Err(problem),
     };
     let mut carried = Carried::new(plan, identity, relation);
-    if context.plan.by_pattern && context.plan.snapshot {
+    carried.kept = kept;
+    if by_pattern && context.plan.snapshot {
         match context.source.chunk_key_by_pattern(plan) {
             Ok(key) => carried.standing = Standing::Waits(key),
             Err(problem) if problem.reason == Reason::TableUnfit.as_str() => return Ok(Err(problem)),

@@ -285,12 +285,14 @@ pub const INPUTS: &[Case] = &[
     case(
         "Sink",
         "spec",
-        "retainHistory, source.startAt and schemaChanges: Freeze do not go with source.tables",
+        "retainHistory and source.startAt do not go with source.tables",
         r#"spec.source = {"name": "shop", "tables": ["public.*"]}
            spec.key = {"primaryKey": true}
            spec.kafka.topic.name = "shop.{table}"
            spec.retainHistory = "24h""#,
-        r#"spec.retainHistory = "24h"
+        r#"spec.source = {"name": "shop", "tables": ["public.*"]}
+           spec.key = {"primaryKey": true}
+           spec.kafka.topic.name = "shop.{table}"
            spec.schemaChanges = "Freeze""#,
     ),
     case(
