@@ -129,22 +129,15 @@ fn pool(subject: &mut Subject<'_>, spec: &SinkSpec) {
     }
 }
 
-/// What a Sink of one table keeps of that, and what has no such meaning for tables that come and go.
+/// A place has no such meaning for tables that come and go.
 fn of_one_table(subject: &mut Subject<'_>, spec: &SinkSpec) {
-    // Beside a table or a query they are wrong anyway.
+    let field = "spec.source.startAt";
+    // Beside a table or a query patterns are wrong anyway.
     let others = spec.source.table.is_some() || spec.source.query.is_some();
-    if spec.source.tables.is_none() || others || !subject.knows("spec.source.tables") {
-        return;
-    }
-    let given = [
-        ("spec.retainHistory", spec.retain_history.is_some()),
-        ("spec.source.startAt", spec.source.start_at.is_some()),
-    ];
-    for (field, _) in given.into_iter().filter(|(_, given)| *given) {
-        if subject.knows(field) {
-            let remedy = "leave it out, or carry the tables that need it with a Sink each";
-            subject.tell(field, "it does not go with source.tables, whose tables come and go", remedy);
-        }
+    let given = spec.source.tables.is_some() && spec.source.start_at.is_some();
+    if given && !others && subject.knows("spec.source.tables") && subject.knows(field) {
+        let remedy = "leave it out, or carry the tables that need it with a Sink each";
+        subject.tell(field, "it does not go with source.tables, whose tables come and go", remedy);
     }
 }
 

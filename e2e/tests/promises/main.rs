@@ -14,6 +14,7 @@ mod interleavings;
 mod isolation;
 mod large;
 mod many_frozen;
+mod many_history;
 mod many_tables;
 mod one_table;
 mod operating;

@@ -14,7 +14,7 @@ async fn ids(scenario: &Scenario, topic: &str) -> Vec<i64> {
     scenario.messages(topic, Format::Json).await.iter().map(|message| message.integer("id")).collect()
 }
 
-async fn position(database: &Database) -> String {
+pub async fn position(database: &Database) -> String {
     database.text("SELECT pg_current_wal_insert_lsn()").await
 }
 
@@ -26,11 +26,11 @@ fn retaining(manifests: &Manifests, length: &str) -> Manifests {
     manifests.clone().set("Sink/t", "spec.retainHistory", length)
 }
 
-fn started_at(manifests: &Manifests, sink: &str, kind: &str, place: &str) -> Manifests {
+pub fn started_at(manifests: &Manifests, sink: &str, kind: &str, place: &str) -> Manifests {
     manifests.clone().set(&format!("Sink/{sink}"), "spec.source.startAt", json!({kind: place}))
 }
 
-async fn confirmed(scenario: &Scenario) -> u64 {
+pub async fn confirmed(scenario: &Scenario) -> u64 {
     let sql =
         format!("SELECT confirmed_flush_lsn::text FROM pg_replication_slots WHERE slot_name = '{}'", scenario.slot());
     lsn(&scenario.database.text(&sql).await)

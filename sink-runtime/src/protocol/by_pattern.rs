@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 
+use afterbay_clients::postgres::Lsn;
 use afterbay_crds::plan::TableName;
 use serde::de::Error as _;
 use serde::{Deserialize, Serialize};
@@ -11,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::record::{
     KeptColumn, ProgressRecord, RelationIdentity, SchemaIds, SnapshotProgress, SourceIdentity, Tables,
 };
+use crate::history::History;
 use crate::position::Position;
 
 /// The versions of such records.
@@ -40,6 +42,10 @@ pub struct TableProgress {
     /// Whether it is carried no more: what stands in the topic is of the past.
     #[serde(skip_serializing_if = "is_false", default)]
     pub left: bool,
+    /// From where on the log holds all that became of it, as long as that matters: before, it may not have been published. A
+    /// build that does not know of it knows of no history that goes further back.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub since: Option<Lsn>,
     /// The columns that messages keep, where they do not follow those of the table. The record tells them beside the tables.
     #[serde(skip)]
     pub columns: Option<Arc<[KeptColumn]>>,
@@ -69,6 +75,8 @@ pub struct PatternShape {
     uid: String,
     position: Position,
     source: SourceIdentity,
+    #[serde(skip_serializing_if = "History::is_empty", default)]
+    history: History,
     tables: Vec<TableShape>,
     /// What tables keep, each once: it is the same for many of them, and goes out with each transaction.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
@@ -85,11 +93,11 @@ struct TableShape {
 }
 
 impl PatternShape {
-    /// The record of a Sink, by its name and uid, that stands there.
+    /// The record of a Sink, by its name and uid, that stands there and retains that.
     pub fn new(
         version: u32,
         (sink, uid): (String, String),
-        (position, source): (Position, SourceIdentity),
+        (position, source, history): (Position, SourceIdentity, History),
         tables: Vec<TableProgress>,
     ) -> Self {
         let mut columns = Vec::new();
@@ -104,12 +112,12 @@ impl PatternShape {
             TableShape { table, columns: kept }
         });
         let tables = tables.collect();
-        Self { version, sink, uid, position, source, tables, columns }
+        Self { version, sink, uid, position, source, history, tables, columns }
     }
 
     /// What it tells.
     pub fn record(self) -> Result<ProgressRecord, serde_json::Error> {
-        let Self { sink, uid, position, source, tables, columns, .. } = self;
+        let Self { sink, uid, position, source, history, tables, columns, .. } = self;
         let table = |TableShape { table, columns: kept }| {
             let kept = kept.map(|number: usize| {
                 let missing = || serde_json::Error::custom(format!("there are no columns {number}"));
@@ -118,14 +126,12 @@ impl PatternShape {
             Ok(TableProgress { columns: kept.transpose()?, ..table })
         };
         let tables = tables.into_iter().map(table).collect::<Result<_, serde_json::Error>>()?;
-        Ok(ProgressRecord { sink, uid, position, source, tables: Tables::ByPattern(tables) })
+        Ok(ProgressRecord { sink, uid, position, source, history, start_at: None, tables: Tables::ByPattern(tables) })
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use afterbay_clients::postgres::Lsn;
-
     use super::*;
 
     fn table(name: &str) -> TableProgress {
@@ -138,17 +144,24 @@ mod tests {
             snapshot: None,
             rows: 0,
             left: false,
+            since: None,
             columns: None,
         }
     }
 
     /// The record of these tables, which is what it is read as.
     fn text(tables: Vec<TableProgress>) -> String {
+        text_with(History::default(), tables)
+    }
+
+    fn text_with(history: History, tables: Vec<TableProgress>) -> String {
         let record = ProgressRecord {
             sink: "default/orders".into(),
             uid: "u".into(),
             position: Position::Done(Lsn(0x16_B374)),
             source: SourceIdentity { system: "7".into(), timeline: 1, database: "shop".into(), slot: "s".into() },
+            history,
+            start_at: None,
             tables: Tables::ByPattern(tables),
         };
         let bytes = record.to_bytes().unwrap();
@@ -190,6 +203,16 @@ mod tests {
             ),
             "{text}"
         );
+    }
+
+    #[test]
+    fn history_is_for_all_tables_and_each_says_how_far_it_holds() {
+        let mut history = History::default();
+        history.note(7, Lsn(0x16_B374), 1_000);
+        let text = text_with(history, vec![TableProgress { since: Some(Lsn(0x16_B375)), ..table("b") }]);
+        assert!(text.starts_with(r#"{"version":4,"#), "an older build retains less, and is welcome: {text}");
+        assert!(text.contains(r#","history":[[7,"0/16B374"]],"tables":["#), "{text}");
+        assert!(text.ends_with(r#""schemas":{},"since":"0/16B375"}]}"#), "{text}");
     }
 
     #[test]

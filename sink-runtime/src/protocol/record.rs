@@ -98,6 +98,10 @@ pub struct ProgressRecord {
     pub position: Position,
     /// Where the position holds.
     pub source: SourceIdentity,
+    /// What is retained of the source's log behind the position. A build that does not know of it retains less.
+    pub history: History,
+    /// The start that was obeyed last.
+    pub start_at: Option<ObeyedStart>,
     /// What it carries.
     pub tables: Tables,
 }
@@ -126,10 +130,6 @@ pub struct OneTable {
     pub snapshot: Option<SnapshotProgress>,
     /// The columns that messages keep, where they do not follow those of the table.
     pub columns: Option<Vec<KeptColumn>>,
-    /// What is retained of the source's log behind the position. A build that does not know of it retains less.
-    pub history: History,
-    /// The start that was obeyed last.
-    pub start_at: Option<ObeyedStart>,
 }
 
 /// Versions 1 to 3 of the shape.
@@ -177,9 +177,8 @@ impl ProgressRecord {
     fn version(&self) -> u32 {
         match &self.tables {
             Tables::ByPattern(tables) => by_pattern::version(tables),
-            Tables::One(
-                OneTable { columns: Some(_), .. } | OneTable { start_at: Some(ObeyedStart { skip: Some(_), .. }), .. },
-            ) => 3,
+            Tables::One(OneTable { columns: Some(_), .. }) => 3,
+            Tables::One(_) if self.start_at.as_ref().is_some_and(|start| start.skip.is_some()) => 3,
             Tables::One(OneTable { snapshot: Some(_), .. }) => 2,
             Tables::One(_) => 1,
         }
@@ -196,9 +195,9 @@ impl ProgressRecord {
     /// The record as a Kafka value.
     pub fn to_bytes(&self) -> Result<Vec<u8>, RecordError> {
         let version = self.version();
-        let Self { sink, uid, position, source, tables } = self.clone();
+        let Self { sink, uid, position, source, history, start_at, tables } = self.clone();
         Ok(match tables {
-            Tables::One(OneTable { relation, topic, topic_id, schemas, snapshot, columns, history, start_at }) => {
+            Tables::One(OneTable { relation, topic, topic_id, schemas, snapshot, columns }) => {
                 serde_json::to_vec(&OneShape {
                     version,
                     sink,
@@ -216,7 +215,7 @@ impl ProgressRecord {
                 })
             }
             Tables::ByPattern(tables) => {
-                serde_json::to_vec(&PatternShape::new(version, (sink, uid), (position, source), tables))
+                serde_json::to_vec(&PatternShape::new(version, (sink, uid), (position, source, history), tables))
             }
         }?)
     }
@@ -249,8 +248,8 @@ impl ProgressRecord {
             start_at,
             ..
         } = serde_json::from_slice(bytes)?;
-        let tables = Tables::One(OneTable { relation, topic, topic_id, schemas, snapshot, columns, history, start_at });
-        Ok(Self { sink, uid, position, source, tables })
+        let tables = Tables::One(OneTable { relation, topic, topic_id, schemas, snapshot, columns });
+        Ok(Self { sink, uid, position, source, history, start_at, tables })
     }
 }
 
@@ -265,6 +264,8 @@ mod tests {
             uid: "u".into(),
             position,
             source: SourceIdentity { system: "7".into(), timeline: 1, database: "shop".into(), slot: "s".into() },
+            history: History::default(),
+            start_at: None,
             tables: Tables::One(OneTable {
                 relation: RelationIdentity { oid: 16_400, entry: 16_411 },
                 topic: "orders".into(),
@@ -272,8 +273,6 @@ mod tests {
                 schemas: SchemaIds { key: None, value: Some(3) },
                 snapshot,
                 columns: None,
-                history: History::default(),
-                start_at: None,
             }),
         }
     }
@@ -321,11 +320,10 @@ mod tests {
     #[test]
     fn changes_that_are_left_out_are_for_builds_that_know_of_them() {
         let mut set_back = record(Position::Done(Lsn(9)), None);
-        let Tables::One(one) = &mut set_back.tables else { panic!("it has one table") };
-        one.start_at = Some(ObeyedStart { asked: "position 0/7".into(), skip: None });
+        set_back.start_at = Some(ObeyedStart { asked: "position 0/7".into(), skip: None });
         assert!(text(&set_back).starts_with(r#"{"version":1,"#), "nothing is left out");
-        let Tables::One(one) = &mut set_back.tables else { panic!("it has one table") };
-        one.start_at = Some(ObeyedStart { asked: "time t".into(), skip: Some(Skip { before_us: 7, until: Lsn(8) }) });
+        set_back.start_at =
+            Some(ObeyedStart { asked: "time t".into(), skip: Some(Skip { before_us: 7, until: Lsn(8) }) });
         assert!(text(&set_back).starts_with(r#"{"version":3,"#));
     }
 

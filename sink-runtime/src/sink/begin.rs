@@ -19,10 +19,10 @@ use crate::fault;
 use crate::history::History;
 use crate::position::Position;
 use crate::protocol::{
-    Action, End, Event, ObeyedStart, OneTable, ProgressRecord, Protocol, SchemaIds, SnapshotProgress, Start,
+    self, Action, End, Event, ObeyedStart, OneTable, ProgressRecord, Protocol, SchemaIds, SnapshotProgress, Start,
     TableProgress,
 };
-use crate::source::histories::Retained;
+use crate::source::histories::{RetainedTable, SinkHistory};
 use crate::source::loss::Refusal;
 use crate::source::{Attached, Origin};
 
@@ -174,7 +174,7 @@ fn recover(context: &SinkContext, timeout_ms: u64, lost: Option<Position>) -> Re
     })?;
     let start_at = match &replay {
         Some(replay) => Some(replay.obeyed.clone()),
-        None => one.and_then(|one| one.start_at.clone()),
+        None => record.as_ref().and_then(|record| record.start_at.clone()),
     };
     if let Some(replay) = replay {
         let [planned] = &context.plan.relations[..] else { return Err(problems::out_of_order(context).into()) };
@@ -244,29 +244,41 @@ fn replayed(plan: &RelationPlan, replay: &Replay, record: Option<&OneTable>) -> 
         snapshot: None,
         rows: 0,
         left: false,
+        since: None,
         columns: record.and_then(|record| record.columns.clone()).map(Arc::from),
     }
 }
 
 /// What the Sink retains, as its record says; from now on nobody forgets it.
 fn retained(context: &SinkContext, record: Option<&ProgressRecord>) -> History {
-    let one = record.and_then(|record| Some((record, record.one()?)));
-    let (Some(keep_ms), Some((record, one)), [planned]) =
-        (context.plan.retain_history_ms, one, &context.plan.relations[..])
-    else {
+    let (Some(keep_ms), Some(record)) = (context.plan.retain_history_ms, record) else {
         context.floors.retain(context.index, None);
         context.source.retains(context.index, None);
         return History::default();
     };
-    let history = one.history.clone();
+    let history = record.history.clone();
     context.floors.retain(context.index, history.floor(start_at::now_ms(), keep_ms));
-    let retained = Retained {
-        table: planned.table.clone(),
-        relation: one.relation,
-        identity: record.source.clone(),
-        history: history.clone(),
-        keep_ms,
+    let tables = match &record.tables {
+        protocol::Tables::One(one) => {
+            let planned = context.plan.relations.iter().take(1);
+            let table = |planned: &RelationPlan| RetainedTable {
+                table: planned.table.clone(),
+                relation: one.relation,
+                since: None,
+            };
+            planned.map(table).collect()
+        }
+        protocol::Tables::ByPattern(tables) => {
+            let carried = tables.iter().filter(|table| !table.left);
+            let table = |table: &TableProgress| RetainedTable {
+                table: table.table.clone(),
+                relation: table.relation,
+                since: table.since,
+            };
+            carried.map(table).collect()
+        }
     };
+    let retained = SinkHistory { tables, identity: record.source.clone(), history: history.clone(), keep_ms };
     context.source.retains(context.index, Some(retained));
     history
 }

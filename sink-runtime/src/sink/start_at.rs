@@ -46,7 +46,7 @@ pub fn decide(context: &SinkContext, record: Option<&ProgressRecord>) -> Result<
     let asked = wanted.to_string();
     let [planned] = &context.plan.relations[..] else { return Ok(None) };
     let one = record.and_then(ProgressRecord::one);
-    let obeyed = one.and_then(|one| one.start_at.as_ref());
+    let obeyed = record.and_then(|record| record.start_at.as_ref());
     // Without a record there must be none: a Sink that has begun does not begin here.
     if obeyed.is_some_and(|obeyed| obeyed.asked == asked) || (record.is_none() && context.status.begun()) {
         return Ok(None);
@@ -68,7 +68,7 @@ pub fn decide(context: &SinkContext, record: Option<&ProgressRecord>) -> Result<
     let now = now_ms();
     let candidates: Vec<_> = same
         .filter_map(|retained| {
-            let floor = retained.history.floor(now, retained.keep_ms)?;
+            let floor = retained.floor(now)?;
             Some((floor, retained))
         })
         .collect();

@@ -46,9 +46,18 @@ pub fn known(plan: &SinkPlan, tables: protocol::Tables) -> Result<Vec<TableProgr
                 return Err(problems::topic_changed(planned, &topic));
             }
             let table = planned.table.clone();
-            let (rows, left, columns) = (0, false, columns.map(Arc::from));
-            let mut tables =
-                vec![TableProgress { table, relation, topic, topic_id, schemas, snapshot, rows, left, columns }];
+            let mut tables = vec![TableProgress {
+                table,
+                relation,
+                topic,
+                topic_id,
+                schemas,
+                snapshot,
+                rows: 0,
+                left: false,
+                since: None,
+                columns: columns.map(Arc::from),
+            }];
             follow(plan, &mut tables);
             Ok(tables)
         }
@@ -78,7 +87,7 @@ pub fn follow(plan: &SinkPlan, tables: &mut [TableProgress]) {
 
 /// A table that is carried no more. What stands in its topic keeps its columns, if it comes back.
 pub fn of_the_past(table: TableProgress) -> TableProgress {
-    TableProgress { snapshot: None, rows: 0, left: true, ..table }
+    TableProgress { snapshot: None, rows: 0, left: true, since: None, ..table }
 }
 
 /// What is known of the tables of the claims, each beside its claim, and of others.
@@ -124,6 +133,7 @@ pub fn take(context: &SinkContext, known: Known, grants: Vec<Grant>) -> Result<T
         past.push(of_the_past(table));
     }
     let mut returned = Vec::new();
+    let mut joined = Vec::new();
     let mut tables = Tables { relations: Vec::new(), past: Vec::new(), under_way: None, left_out: Vec::new() };
     let mut claimed = known.claimed.into_iter();
     let mut grants = grants.into_iter();
@@ -152,6 +162,7 @@ pub fn take(context: &SinkContext, known: Known, grants: Vec<Grant>) -> Result<T
                             tracing::info!(sink = %plan.name, table = %planned.table, topic = %planned.topic, "table joins");
                         }
                         carried.past = record;
+                        joined.push(number);
                         Some(carried)
                     }
                     Err(problem) => {
@@ -181,6 +192,7 @@ pub fn take(context: &SinkContext, known: Known, grants: Vec<Grant>) -> Result<T
         }
         tables.relations.push(carried);
     }
+    seen_since(context, &mut tables.relations, &joined)?;
     past.drain(..past.len().saturating_sub(PAST_MAX));
     tables.past = past;
     let status = &context.status;
@@ -197,6 +209,21 @@ pub fn take(context: &SinkContext, known: Known, grants: Vec<Grant>) -> Result<T
     Ok(tables)
 }
 
+/// From where on those that join are sure to be published: of one whose rows are read its first chunk says it, of another the end
+/// of the log as it is now, after it was seen in the publication.
+fn seen_since(context: &SinkContext, relations: &mut [Option<Carried<'_>>], joined: &[usize]) -> Result<(), Problem> {
+    if joined.is_empty() || !context.plan.by_pattern || context.plan.snapshot {
+        return Ok(());
+    }
+    let end = context.source.inserted()?;
+    for number in joined {
+        if let Some(Some(carried)) = relations.get_mut(*number) {
+            carried.since = Some(end);
+        }
+    }
+    Ok(())
+}
+
 /// A relation that the Sink has begun with; what keeps it from going on keeps the Sink, as to leave it out would lose what
 /// changes.
 fn begun<'a>(
@@ -209,7 +236,8 @@ fn begun<'a>(
     let relation = SinkRelation::new(plan, table)?;
     let rows = record.snapshot.as_ref().map_or(record.rows, |snapshot| snapshot.rows);
     let mut carried = Carried::new(plan, record.relation, relation);
-    (carried.topic_id, carried.schemas, carried.rows, carried.kept) = (record.topic_id, record.schemas, rows, kept);
+    (carried.topic_id, carried.schemas, carried.rows) = (record.topic_id, record.schemas, rows);
+    (carried.since, carried.kept) = (record.since, kept);
     Ok((carried, record.snapshot))
 }
 

@@ -285,14 +285,15 @@ pub const INPUTS: &[Case] = &[
     case(
         "Sink",
         "spec",
-        "retainHistory and source.startAt do not go with source.tables",
+        "source.startAt does not go with source.tables",
         r#"spec.source = {"name": "shop", "tables": ["public.*"]}
            spec.key = {"primaryKey": true}
            spec.kafka.topic.name = "shop.{table}"
-           spec.retainHistory = "24h""#,
+           spec.source.startAt = {"position": "0/1"}"#,
         r#"spec.source = {"name": "shop", "tables": ["public.*"]}
            spec.key = {"primaryKey": true}
            spec.kafka.topic.name = "shop.{table}"
+           spec.retainHistory = "24h"
            spec.schemaChanges = "Freeze""#,
     ),
     case(

@@ -96,8 +96,14 @@ impl Life<'_> {
         self.drive(Event::Boundary(chunk.point), Arrived::Nothing)?;
         (self.start, self.snapshot_time_us) = (chunk.point, chunk.time_us);
         let number = self.in_chunks;
+        // What commits from there on has begun to write when the table was published.
+        let is_first = self.context.plan.by_pattern
+            && self.snapshot.as_ref().is_some_and(|snapshot| snapshot.progress.after.is_none());
         if let Some(Some(carried)) = self.relations.get_mut(number) {
             carried.rows_estimated = chunk.rows_estimated.or(carried.rows_estimated);
+            if is_first {
+                carried.since = Some(chunk.point);
+            }
         }
         tell_rows(self.context, &self.relations);
         let mut kept = self.kept_of_chunk(number, &chunk.shape)?;

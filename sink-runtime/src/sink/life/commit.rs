@@ -17,12 +17,17 @@ use crate::sink::transaction::Transaction;
 impl Life<'_> {
     pub(super) fn stage_progress(&mut self, position: Position) -> Result<(), Ending> {
         let plan = &self.context.plan;
+        self.keep_what_has_passed(position);
+        self.retain(position);
+        let start_at = self.obeyed(position);
         let record = ProgressRecord {
             sink: plan.name.clone(),
             uid: plan.uid.clone(),
             position,
             source: self.identity.clone(),
-            tables: self.tables_in_words(position)?,
+            history: self.history.clone(),
+            start_at,
+            tables: self.tables_in_words()?,
         };
         let value = record.to_bytes().map_err(|error| {
             Reason::ProgressUnreadable.problem(error.to_string(), "this is a defect, please report it")
@@ -41,15 +46,12 @@ impl Life<'_> {
     }
 
     /// What the record says of the tables.
-    fn tables_in_words(&mut self, position: Position) -> Result<Tables, Ending> {
-        self.keep_what_has_passed(position);
+    fn tables_in_words(&self) -> Result<Tables, Ending> {
         if self.context.plan.by_pattern {
             let snapshot = self.snapshot.as_ref().map(|snapshot| &snapshot.progress);
             let carried = self.relations.iter().flatten().filter_map(|carried| carried.progress(snapshot));
             return Ok(Tables::ByPattern(carried.chain(self.past.iter().cloned()).collect()));
         }
-        self.retain(position);
-        let start_at = self.obeyed(position);
         let Some(Some(carried)) = self.relations.first() else {
             return Err(problems::out_of_order(self.context).into());
         };
@@ -60,8 +62,6 @@ impl Life<'_> {
             schemas: carried.schemas,
             snapshot: self.snapshot.as_ref().map(|snapshot| snapshot.progress.clone()),
             columns: carried.kept.as_ref().map(|kept| kept.recorded().to_vec()),
-            history: self.history.clone(),
-            start_at,
         }))
     }
 
