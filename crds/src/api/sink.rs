@@ -56,7 +56,6 @@ use crate::plan::{Compression, DeletionPolicy, Envelope, OnTruncate, SchemaChang
     validation = Rule::new("has(self.source.tables) == self.kafka.topic.name.contains('{table}')").message("with source.tables topic.name must contain {table}, and without it cannot"),
     validation = Rule::new("has(self.source.tables) || !self.kafka.topic.name.contains('{schema}')").message("{schema} goes with source.tables"),
     validation = Rule::new("!has(self.source.tables) || self.kafka.topic.name.contains('{schema}') || self.source.tables.filter(pattern, !pattern.startsWith('!')).all(pattern, pattern.matches('^(\"[^\"]*\"|[^\".*?])*[.]') && pattern.startsWith(self.source.tables.filter(first, !first.startsWith('!'))[0].find('^(\"[^\"]*\"|[^\".])*[.]')))").message("tables of more than one schema can match: topic.name must contain {schema}"),
-    validation = Rule::new("!has(self.source.tables) || !has(self.source.startAt)").message("source.startAt does not go with source.tables, whose tables come and go"),
     validation = Rule::new("!has(self.retainHistory) || duration(self.retainHistory) >= duration('1s') && duration(self.retainHistory) <= duration('720h')").message("retainHistory must be from 1s to 720h")
 )]
 pub struct SinkSpec {

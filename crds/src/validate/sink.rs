@@ -18,7 +18,6 @@ pub(super) fn check(mut subject: Subject<'_>, spec: &SinkSpec) {
     subject.refers_to("spec.source.name", Kind::SourceConnector, &spec.source.name, &manifests.sources);
     relations(&mut subject, spec);
     pool(&mut subject, spec);
-    of_one_table(&mut subject, spec);
     key(&mut subject, spec);
     let (connection, connections) = (&spec.kafka.connection, &manifests.kafka_connections);
     subject.refers_to("spec.kafka.connection", Kind::KafkaConnection, connection, connections);
@@ -126,18 +125,6 @@ fn pool(subject: &mut Subject<'_>, spec: &SinkSpec) {
         let what = format!("the slot of this pool would be {slot}, which is longer than {SLOT_MAX} bytes");
         let remedy = "use a shorter name, or give the SourceConnector a shorter spec.postgres.slot.name";
         subject.tell(field, what, remedy);
-    }
-}
-
-/// A place has no such meaning for tables that come and go.
-fn of_one_table(subject: &mut Subject<'_>, spec: &SinkSpec) {
-    let field = "spec.source.startAt";
-    // Beside a table or a query patterns are wrong anyway.
-    let others = spec.source.table.is_some() || spec.source.query.is_some();
-    let given = spec.source.tables.is_some() && spec.source.start_at.is_some();
-    if given && !others && subject.knows("spec.source.tables") && subject.knows(field) {
-        let remedy = "leave it out, or carry the tables that need it with a Sink each";
-        subject.tell(field, "it does not go with source.tables, whose tables come and go", remedy);
     }
 }
 

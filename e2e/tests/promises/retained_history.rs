@@ -8,7 +8,7 @@ use serde_json::json;
 
 use crate::one_table::{TABLE, scenario};
 
-const TIME: &str = "SELECT to_char(clock_timestamp() AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"')";
+pub const TIME: &str = "SELECT to_char(clock_timestamp() AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"')";
 
 async fn ids(scenario: &Scenario, topic: &str) -> Vec<i64> {
     scenario.messages(topic, Format::Json).await.iter().map(|message| message.integer("id")).collect()

@@ -10,7 +10,7 @@ use serde::de::Error as _;
 use serde::{Deserialize, Serialize};
 
 use super::record::{
-    KeptColumn, ProgressRecord, RelationIdentity, SchemaIds, SnapshotProgress, SourceIdentity, Tables,
+    KeptColumn, ObeyedStart, ProgressRecord, RelationIdentity, SchemaIds, SnapshotProgress, SourceIdentity, Tables,
 };
 use crate::history::History;
 use crate::position::Position;
@@ -46,6 +46,9 @@ pub struct TableProgress {
     /// build that does not know of it knows of no history that goes further back.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub since: Option<Lsn>,
+    /// In a replay: what commits before is left out, as the table had not joined then.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub from: Option<Lsn>,
     /// The columns that messages keep, where they do not follow those of the table. The record tells them beside the tables.
     #[serde(skip)]
     pub columns: Option<Arc<[KeptColumn]>>,
@@ -61,10 +64,12 @@ fn is_false(left: &bool) -> bool {
     !left
 }
 
-/// The version of a record. A build that knows of no columns that are kept must not go on from one with them, as it would
-/// send others.
-pub fn version(tables: &[TableProgress]) -> u32 {
-    if tables.iter().any(|table| table.columns.is_some()) { 5 } else { 4 }
+/// The version of a record. A build that knows of no columns that are kept, or of no changes that are to be left out, must not go
+/// on from one with them, as it would send them.
+pub fn version(tables: &[TableProgress], start_at: Option<&ObeyedStart>) -> u32 {
+    let leaves_out = |table: &TableProgress| table.columns.is_some() || table.from.is_some();
+    let skips = start_at.is_some_and(|start| start.skip.is_some());
+    if skips || tables.iter().any(leaves_out) { 5 } else { 4 }
 }
 
 /// A record of these versions.
@@ -77,6 +82,8 @@ pub struct PatternShape {
     source: SourceIdentity,
     #[serde(skip_serializing_if = "History::is_empty", default)]
     history: History,
+    #[serde(rename = "startAt", skip_serializing_if = "Option::is_none", default)]
+    start_at: Option<ObeyedStart>,
     tables: Vec<TableShape>,
     /// What tables keep, each once: it is the same for many of them, and goes out with each transaction.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
@@ -93,13 +100,8 @@ struct TableShape {
 }
 
 impl PatternShape {
-    /// The record of a Sink, by its name and uid, that stands there and retains that.
-    pub fn new(
-        version: u32,
-        (sink, uid): (String, String),
-        (position, source, history): (Position, SourceIdentity, History),
-        tables: Vec<TableProgress>,
-    ) -> Self {
+    /// The record of a Sink that carries these tables.
+    pub fn new(version: u32, record: &ProgressRecord, tables: Vec<TableProgress>) -> Self {
         let mut columns = Vec::new();
         let mut known = HashMap::new();
         let tables = tables.into_iter().map(|mut table| {
@@ -111,13 +113,22 @@ impl PatternShape {
             });
             TableShape { table, columns: kept }
         });
-        let tables = tables.collect();
-        Self { version, sink, uid, position, source, history, tables, columns }
+        Self {
+            version,
+            sink: record.sink.clone(),
+            uid: record.uid.clone(),
+            position: record.position,
+            source: record.source.clone(),
+            history: record.history.clone(),
+            start_at: record.start_at.clone(),
+            tables: tables.collect(),
+            columns,
+        }
     }
 
     /// What it tells.
     pub fn record(self) -> Result<ProgressRecord, serde_json::Error> {
-        let Self { sink, uid, position, source, history, tables, columns, .. } = self;
+        let Self { sink, uid, position, source, history, start_at, tables, columns, .. } = self;
         let table = |TableShape { table, columns: kept }| {
             let kept = kept.map(|number: usize| {
                 let missing = || serde_json::Error::custom(format!("there are no columns {number}"));
@@ -126,13 +137,14 @@ impl PatternShape {
             Ok(TableProgress { columns: kept.transpose()?, ..table })
         };
         let tables = tables.into_iter().map(table).collect::<Result<_, serde_json::Error>>()?;
-        Ok(ProgressRecord { sink, uid, position, source, history, start_at: None, tables: Tables::ByPattern(tables) })
+        Ok(ProgressRecord { sink, uid, position, source, history, start_at, tables: Tables::ByPattern(tables) })
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::protocol::Skip;
 
     fn table(name: &str) -> TableProgress {
         TableProgress {
@@ -145,23 +157,24 @@ mod tests {
             rows: 0,
             left: false,
             since: None,
+            from: None,
             columns: None,
         }
     }
 
     /// The record of these tables, which is what it is read as.
     fn text(tables: Vec<TableProgress>) -> String {
-        text_with(History::default(), tables)
+        text_with(History::default(), None, tables)
     }
 
-    fn text_with(history: History, tables: Vec<TableProgress>) -> String {
+    fn text_with(history: History, start_at: Option<ObeyedStart>, tables: Vec<TableProgress>) -> String {
         let record = ProgressRecord {
             sink: "default/orders".into(),
             uid: "u".into(),
             position: Position::Done(Lsn(0x16_B374)),
             source: SourceIdentity { system: "7".into(), timeline: 1, database: "shop".into(), slot: "s".into() },
             history,
-            start_at: None,
+            start_at,
             tables: Tables::ByPattern(tables),
         };
         let bytes = record.to_bytes().unwrap();
@@ -209,10 +222,22 @@ mod tests {
     fn history_is_for_all_tables_and_each_says_how_far_it_holds() {
         let mut history = History::default();
         history.note(7, Lsn(0x16_B374), 1_000);
-        let text = text_with(history, vec![TableProgress { since: Some(Lsn(0x16_B375)), ..table("b") }]);
+        let text = text_with(history, None, vec![TableProgress { since: Some(Lsn(0x16_B375)), ..table("b") }]);
         assert!(text.starts_with(r#"{"version":4,"#), "an older build retains less, and is welcome: {text}");
         assert!(text.contains(r#","history":[[7,"0/16B374"]],"tables":["#), "{text}");
         assert!(text.ends_with(r#""schemas":{},"since":"0/16B375"}]}"#), "{text}");
+    }
+
+    #[test]
+    fn changes_that_are_left_out_are_for_builds_that_know_of_them() {
+        let text_of = |skip, from| {
+            let start_at = ObeyedStart { asked: "position 0/7".into(), skip };
+            text_with(History::default(), Some(start_at), vec![TableProgress { from, ..table("b") }])
+        };
+        let all = text_of(None, None);
+        assert!(all.starts_with(r#"{"version":4,"#) && all.contains(r#""startAt":{"asked":"position 0/7"},"#), "{all}");
+        assert!(text_of(None, Some(Lsn(8))).starts_with(r#"{"version":5,"#));
+        assert!(text_of(Some(Skip { before_us: 7, until: Lsn(8) }), None).starts_with(r#"{"version":5,"#));
     }
 
     #[test]

@@ -176,7 +176,7 @@ impl ProgressRecord {
     /// send them.
     fn version(&self) -> u32 {
         match &self.tables {
-            Tables::ByPattern(tables) => by_pattern::version(tables),
+            Tables::ByPattern(tables) => by_pattern::version(tables, self.start_at.as_ref()),
             Tables::One(OneTable { columns: Some(_), .. }) => 3,
             Tables::One(_) if self.start_at.as_ref().is_some_and(|start| start.skip.is_some()) => 3,
             Tables::One(OneTable { snapshot: Some(_), .. }) => 2,
@@ -195,9 +195,9 @@ impl ProgressRecord {
     /// The record as a Kafka value.
     pub fn to_bytes(&self) -> Result<Vec<u8>, RecordError> {
         let version = self.version();
-        let Self { sink, uid, position, source, history, start_at, tables } = self.clone();
-        Ok(match tables {
+        Ok(match self.tables.clone() {
             Tables::One(OneTable { relation, topic, topic_id, schemas, snapshot, columns }) => {
+                let Self { sink, uid, position, source, history, start_at, tables: _ } = self.clone();
                 serde_json::to_vec(&OneShape {
                     version,
                     sink,
@@ -214,9 +214,7 @@ impl ProgressRecord {
                     start_at,
                 })
             }
-            Tables::ByPattern(tables) => {
-                serde_json::to_vec(&PatternShape::new(version, (sink, uid), (position, source, history), tables))
-            }
+            Tables::ByPattern(tables) => serde_json::to_vec(&PatternShape::new(version, self, tables)),
         }?)
     }
 

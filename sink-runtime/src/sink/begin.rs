@@ -1,6 +1,5 @@
 //! The beginning of a life: fenced, what is committed is known, the source feeds.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use afterbay_clients::kafka::{ProducerSettings, TransactionalProducer, admin, progress};
@@ -19,8 +18,7 @@ use crate::fault;
 use crate::history::History;
 use crate::position::Position;
 use crate::protocol::{
-    self, Action, End, Event, ObeyedStart, OneTable, ProgressRecord, Protocol, SchemaIds, SnapshotProgress, Start,
-    TableProgress,
+    self, Action, End, Event, ObeyedStart, ProgressRecord, Protocol, SnapshotProgress, Start, TableProgress,
 };
 use crate::source::histories::{RetainedTable, SinkHistory};
 use crate::source::loss::Refusal;
@@ -165,7 +163,6 @@ fn recover(context: &SinkContext, timeout_ms: u64, lost: Option<Position>) -> Re
         read_record(context)?
     };
     fault::point("progress-read");
-    let one = record.as_ref().and_then(ProgressRecord::one);
     let history = retained(context, record.as_ref());
     let replay = start_at::decide(context, record.as_ref()).inspect_err(|_| match &record {
         // A Sink that stalls for it holds up no more than one that stalls for something else.
@@ -177,15 +174,7 @@ fn recover(context: &SinkContext, timeout_ms: u64, lost: Option<Position>) -> Re
         None => record.as_ref().and_then(|record| record.start_at.clone()),
     };
     if let Some(replay) = replay {
-        let [planned] = &context.plan.relations[..] else { return Err(problems::out_of_order(context).into()) };
-        let mut known = vec![replayed(planned, &replay, one)];
-        tables::follow(&context.plan, &mut known);
-        if let Some(record) = record {
-            let position = record.position.replay_from();
-            // Whether it is the Sink's topic is seen there.
-            tables::known(&context.plan, record.tables)
-                .inspect_err(|_| context.floors.raise(context.index, position))?;
-        }
+        let known = replay.known.clone();
         if !context.floors.set_back(context.index, replay.from) {
             let gone = Reason::SlotLost.problem("it was acknowledged just now", "");
             return Err(start_at::overtaken(&replay, &gone).into());
@@ -197,7 +186,7 @@ fn recover(context: &SinkContext, timeout_ms: u64, lost: Option<Position>) -> Re
         if protocol.step(Event::ProgressRead(Some(position))) != Action::Attach(Start::At(position)) {
             return Err(problems::out_of_order(context).into());
         }
-        let origin = Origin::Record { position, identity: replay.retained.identity.clone() };
+        let origin = Origin::Record { position, identity: replay.identity.clone() };
         let replay = Some(replay);
         return Ok(Recovered { producer, protocol, origin, known, beside: false, history, start_at, replay });
     }
@@ -231,22 +220,6 @@ fn recover(context: &SinkContext, timeout_ms: u64, lost: Option<Position>) -> Re
         _ => return Err(problems::out_of_order(context).into()),
     };
     Ok(Recovered { producer, protocol, origin, known, beside: false, history, start_at, replay: None })
-}
-
-/// What the record of a Sink that is set back, or started at a place, is told to tell of its relation.
-fn replayed(plan: &RelationPlan, replay: &Replay, record: Option<&OneTable>) -> TableProgress {
-    TableProgress {
-        table: plan.table.clone(),
-        relation: replay.retained.relation,
-        topic: plan.topic.clone(),
-        topic_id: record.and_then(|record| record.topic_id.clone()),
-        schemas: SchemaIds::default(),
-        snapshot: None,
-        rows: 0,
-        left: false,
-        since: None,
-        columns: record.and_then(|record| record.columns.clone()).map(Arc::from),
-    }
 }
 
 /// What the Sink retains, as its record says; from now on nobody forgets it.

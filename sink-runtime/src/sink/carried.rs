@@ -35,6 +35,8 @@ pub struct Carried<'a> {
     pub streamed: Option<Arc<Shape>>,
     /// From where on the log holds all that becomes of it, as long as that matters; none: as far as anybody can go back.
     pub since: Option<Lsn>,
+    /// In a replay: what commits before is left out, as it had not joined then.
+    pub from: Option<Lsn>,
     /// The columns that messages keep, where they are known by now.
     pub kept: Option<KeptColumns>,
     /// What makes messages of its rows; none until the first is to be made.
@@ -79,6 +81,7 @@ impl<'a> Carried<'a> {
             shape: None,
             streamed: None,
             since: None,
+            from: None,
             kept: None,
             messages: None,
             topic_id: None,
@@ -204,6 +207,7 @@ impl<'a> Carried<'a> {
             snapshot,
             left: false,
             since: self.since,
+            from: self.from,
             columns: self.kept.as_ref().map(KeptColumns::recorded),
         })
     }

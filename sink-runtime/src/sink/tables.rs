@@ -56,6 +56,7 @@ pub fn known(plan: &SinkPlan, tables: protocol::Tables) -> Result<Vec<TableProgr
                 rows: 0,
                 left: false,
                 since: None,
+                from: None,
                 columns: columns.map(Arc::from),
             }];
             follow(plan, &mut tables);
@@ -87,7 +88,7 @@ pub fn follow(plan: &SinkPlan, tables: &mut [TableProgress]) {
 
 /// A table that is carried no more. What stands in its topic keeps its columns, if it comes back.
 pub fn of_the_past(table: TableProgress) -> TableProgress {
-    TableProgress { snapshot: None, rows: 0, left: true, since: None, ..table }
+    TableProgress { snapshot: None, rows: 0, left: true, since: None, from: None, ..table }
 }
 
 /// What is known of the tables of the claims, each beside its claim, and of others.
@@ -111,13 +112,14 @@ pub fn claims(plan: &SinkPlan, known: Vec<TableProgress>, fresh: bool, is_within
             Some(found) if !found.left => ClaimKind::Begun(found.relation),
             _ => ClaimKind::Joins,
         };
-        claims.push(Claim { table: table.clone(), kind });
+        let since = found.as_ref().and_then(|found| found.since);
+        claims.push(Claim { table: table.clone(), kind, since });
         claimed.push(found);
     }
     let mut others: Vec<_> = known.into_values().collect();
     others.sort_by(|one, other| one.table.cmp(&other.table));
     let leave = others.iter().filter(|table| is_within && !table.left);
-    claims.extend(leave.map(|it| Claim { table: it.table.clone(), kind: ClaimKind::Leaves(it.relation) }));
+    claims.extend(leave.map(|it| Claim { table: it.table.clone(), kind: ClaimKind::Leaves(it.relation), since: None }));
     (claims, Known { claimed, others })
 }
 
@@ -237,7 +239,7 @@ fn begun<'a>(
     let rows = record.snapshot.as_ref().map_or(record.rows, |snapshot| snapshot.rows);
     let mut carried = Carried::new(plan, record.relation, relation);
     (carried.topic_id, carried.schemas, carried.rows) = (record.topic_id, record.schemas, rows);
-    (carried.since, carried.kept) = (record.since, kept);
+    (carried.since, carried.from, carried.kept) = (record.since, record.from, kept);
     Ok((carried, record.snapshot))
 }
 

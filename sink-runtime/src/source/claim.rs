@@ -15,6 +15,8 @@ pub struct Claim {
     pub table: TableName,
     /// What the Sink has to do with it.
     pub kind: ClaimKind,
+    /// From where on it is known to have borne its name; none: as long as the Sink carries it.
+    pub since: Option<Lsn>,
 }
 
 /// What a Sink has to do with a table.
@@ -50,7 +52,7 @@ pub fn relations(claims: &[Claim], grants: &[Grant], position: Lsn, looked_at: L
     let relation = |(claim, grant): (&Claim, &Grant)| {
         let (identity, named_from) = match (grant, claim.kind) {
             (Grant::Carried(_, identity), ClaimKind::Joins) => (*identity, looked_at),
-            (Grant::Carried(_, identity), _) => (*identity, position),
+            (Grant::Carried(_, identity), _) => (*identity, claim.since.map_or(position, |since| since.max(position))),
             (_, ClaimKind::Begun(identity) | ClaimKind::Leaves(identity)) => (identity, never),
             (_, ClaimKind::Joins) => (nothing, never),
         };

@@ -24,6 +24,7 @@ impl Life<'_> {
             furthest = self.history.floor(now, keep_ms).map_or(furthest, |floor| floor.min(furthest));
         }
         for carried in self.relations.iter_mut().flatten() {
+            carried.from = carried.from.filter(|from| !position.reaches(*from));
             carried.since = carried.since.filter(|since| *since > furthest);
         }
     }
@@ -74,8 +75,10 @@ impl Life<'_> {
         Some(start_at.clone())
     }
 
-    /// Whether a change is not to be sent, as it committed before the time that was asked for.
+    /// Whether a change is not to be sent, as it committed before the time that was asked for, or before its table joined.
     pub(super) fn skips(&self, change: &Change) -> bool {
-        is_before(self.start_at.as_ref().and_then(|start| start.skip.as_ref()), change)
+        let from = self.relations.get(change.relation).and_then(|carried| carried.as_ref()?.from);
+        from.is_some_and(|from| change.id.commit < from)
+            || is_before(self.start_at.as_ref().and_then(|start| start.skip.as_ref()), change)
     }
 }
