@@ -64,12 +64,11 @@ fn is_false(left: &bool) -> bool {
     !left
 }
 
-/// The version of a record. A build that knows of no columns that are kept, or of no changes that are to be left out, must not go
-/// on from one with them, as it would send them.
+/// The version of a record. A build that knows of no columns that are kept, of no changes that are to be left out, or of no replay
+/// that is done, must not go on from one with them: it would send them, or have it done again.
 pub fn version(tables: &[TableProgress], start_at: Option<&ObeyedStart>) -> u32 {
     let leaves_out = |table: &TableProgress| table.columns.is_some() || table.from.is_some();
-    let skips = start_at.is_some_and(|start| start.skip.is_some());
-    if skips || tables.iter().any(leaves_out) { 5 } else { 4 }
+    if start_at.is_some() || tables.iter().any(leaves_out) { 5 } else { 4 }
 }
 
 /// A record of these versions.

@@ -20,6 +20,7 @@ use crate::position::Position;
 use crate::protocol::{
     self, Action, End, Event, ObeyedStart, ProgressRecord, Protocol, SnapshotProgress, Start, TableProgress,
 };
+use crate::source::claim::Grant;
 use crate::source::histories::{RetainedTable, SinkHistory};
 use crate::source::loss::Refusal;
 use crate::source::{Attached, Origin};
@@ -233,7 +234,8 @@ fn retained(context: &SinkContext, record: Option<&ProgressRecord>) -> History {
     context.floors.retain(context.index, history.floor(start_at::now_ms(), keep_ms));
     let tables = match &record.tables {
         protocol::Tables::One(one) => {
-            let planned = context.plan.relations.iter().take(1);
+            // Under another kind of plan it says nothing of the first of its tables.
+            let planned = context.plan.relations.iter().take(usize::from(!context.plan.by_pattern));
             let table = |planned: &RelationPlan| RetainedTable {
                 table: planned.table.clone(),
                 relation: one.relation,
@@ -334,7 +336,13 @@ fn attach(context: &SinkContext, recovered: Recovered, timeout_ms: u64) -> Resul
     };
     fault::point("attached");
     let grants = std::mem::take(&mut attached.grants);
-    let mut tables = tables::take(context, known, grants)?;
+    // One that begins where others have been needs all its tables from there on.
+    if let Some(replay) = replay.as_ref().filter(|replay| replay.committed.is_none())
+        && let Some(problem) = grants.iter().find_map(Grant::gone)
+    {
+        return Err(start_at::made_again(replay, problem).into());
+    }
+    let mut tables = tables::take(context, known, grants, fresh)?;
     let to_be_kept = keeping::freezes(&context.plan) && !fresh;
     let to_be_kept = to_be_kept && tables.relations.iter().flatten().any(|carried| carried.kept.is_none());
     let described_at = if to_be_kept { Some(context.source.inserted()?) } else { None };

@@ -77,8 +77,11 @@ pub fn decide(context: &SinkContext, record: Option<&ProgressRecord>) -> Result<
         return Err(refused(&asked, what, "name a place before that, or leave startAt out"));
     }
     let skip = match ask.wanted {
-        // What commits from now on is of a later time, whatever a clock will say.
-        Wanted::Time(before_us) => Some(Skip { before_us, until: context.source.inserted()? }),
+        // What commits from now on is of a later time, whatever a clock will say; and what was never sent is not left out.
+        Wanted::Time(before_us) => {
+            let end = context.source.inserted()?;
+            Some(Skip { before_us, until: committed.map_or(end, |committed| committed.min(end)) })
+        }
         Wanted::Position(_) => None,
     };
     let Place { from, identity, known } = place;
@@ -222,6 +225,11 @@ fn replayed(plan: &RelationPlan, relation: RelationIdentity, begun: Option<&Tabl
 pub fn overtaken(replay: &Replay, problem: &Problem) -> Problem {
     let hint = "name a later place, or leave startAt out; a longer spec.retainHistory reaches back further from now on";
     refused(&replay.obeyed.asked, &format!("the log does not reach back to {}: {}", replay.from, problem.message), hint)
+}
+
+/// A table of a Sink that begins there is another one by now.
+pub fn made_again(replay: &Replay, problem: &Problem) -> Problem {
+    refused(&replay.obeyed.asked, &problem.message, NAME_LATER)
 }
 
 fn not_retained(table: &TableName, asked: &str, floors: impl Iterator<Item = Lsn>) -> Problem {

@@ -123,8 +123,8 @@ pub fn claims(plan: &SinkPlan, known: Vec<TableProgress>, fresh: bool, is_within
     (claims, Known { claimed, others })
 }
 
-/// Takes what the source gives, and tells of what joins, leaves and is left out.
-pub fn take(context: &SinkContext, known: Known, grants: Vec<Grant>) -> Result<Tables<'_>, Ending> {
+/// Takes what the source gives, and tells of what joins, leaves and is left out. `fresh`: all that it has carried joins anew.
+pub fn take(context: &SinkContext, known: Known, grants: Vec<Grant>, fresh: bool) -> Result<Tables<'_>, Ending> {
     let plan = &context.plan;
     let mut left = Vec::new();
     let mut past = Vec::new();
@@ -195,7 +195,10 @@ pub fn take(context: &SinkContext, known: Known, grants: Vec<Grant>) -> Result<T
         tables.relations.push(carried);
     }
     seen_since(context, &mut tables.relations, &joined)?;
-    past.drain(..past.len().saturating_sub(PAST_MAX));
+    // What a fresh life begins with is of the past for now, and none of it may be forgotten.
+    if !fresh {
+        past.drain(..past.len().saturating_sub(PAST_MAX));
+    }
     tables.past = past;
     let status = &context.status;
     status.warning(Reason::TablesLeftOut, problems::left_out(&tables.left_out));

@@ -44,6 +44,16 @@ pub enum Grant {
     Leaves,
 }
 
+impl Grant {
+    /// Why a table is there no more that the Sink has begun with.
+    pub fn gone(&self) -> Option<&Problem> {
+        match self {
+            Self::Gone(problem) => Some(problem),
+            Self::Carried(..) | Self::LeftOut(_) | Self::Leaves => None,
+        }
+    }
+}
+
 /// The relations of a Sink as the router is to know them. `position` is from where the Sink is fed, `looked_at` where the
 /// log ended before the catalogue was looked at.
 pub fn relations(claims: &[Claim], grants: &[Grant], position: Lsn, looked_at: Lsn) -> Vec<MemberRelation> {
