@@ -67,7 +67,7 @@ pub async fn prepare(context: &Context, sink: &Sink) -> Result<(), Failure> {
     if end.wants_a_job() {
         papers::of_sink(context, sink, &end.retired()).await?;
     } else if end.policy == DeletionPolicy::Retain {
-        retained::keep(context, sink, &end.worker, &end.name).await?;
+        retained::prepare(context, sink, &end.worker, &end.name).await?;
     }
     Ok(())
 }

@@ -11,6 +11,7 @@ use afterbay_crds::retirement::{RETIREMENT_VERSION, RetirementPlan};
 use kube::ResourceExt as _;
 use secrecy::ExposeSecret as _;
 
+use super::retained;
 use crate::cluster::context::{Context, Failure};
 use crate::cluster::labels;
 use crate::cluster::objects::retirement::Retired;
@@ -54,7 +55,7 @@ pub fn worker_of_sink(sink: &Sink) -> WorkerName {
     WorkerName { source: name_of(sink).sibling(&sink.spec.source.name), pool: sink.spec.pool.clone() }
 }
 
-/// Whether a Sink has, or may have, a progress record: it has begun, or a worker carries it.
+/// Whether a Sink has, or may have, a progress record: it has begun, a worker carries it, or one of its name went without it.
 pub fn has_run(context: &Context, sink: &Sink) -> bool {
     let (name, worker) = (name_of(sink), worker_of_sink(sink));
     let has_begun = sink.status.as_ref().is_some_and(|status| status.begun);
@@ -64,6 +65,8 @@ pub fn has_run(context: &Context, sink: &Sink) -> bool {
     has_begun
         || current.is_some_and(|current| current.has(&name))
         || facts.is_some_and(|facts| facts.plan_hash.is_some() && facts.sinks.contains(&name))
+        // In a life before this one, of which a record waits.
+        || retained::waits(context, &worker, &name)
 }
 
 /// Makes those of a pool without Sinks, if they are not there: they take its slot, and with the last pool the publication.
