@@ -1,6 +1,7 @@
 //! What goes with Sinks and SourceConnectors that are deleted: progress records, rights, slots, publications. A Job takes it away; here it
 //! is made, waited for, and told of. It always ends: after [`finalize::PATIENCE`] for each of its two steps, or at once where that is asked for.
 
+mod fresh;
 mod outcome;
 mod papers;
 pub mod pool;
@@ -204,7 +205,8 @@ impl<K: Object + Resource<DynamicType = ()>> End<'_, K> {
         }
         match papers {
             Some(Ok(Papers::There)) | None => Ok(None),
-            Some(Ok(Papers::Needless)) => Ok(Some(Step::Over(Vec::new()))),
+            // What another one has need not go.
+            Some(Ok(Papers::Needless | Papers::Inherited(_))) => Ok(Some(Step::Over(Vec::new()))),
             Some(Ok(Papers::Impossible(why))) => Ok(Some(self.over(&why))),
             Some(Err(failure)) if failure.is_namespace_ending() => {
                 Ok(Some(self.over("its namespace is ending, and takes no Job")))

@@ -28,6 +28,8 @@ pub enum Papers {
     Needless,
     /// They cannot be made: why.
     Impossible(String),
+    /// There is nothing that may be taken away: this SourceConnector has it.
+    Inherited(ResourceName),
 }
 
 /// Makes those of a Sink, if they are not there.
@@ -77,19 +79,22 @@ pub async fn of_pool(
     slot: &str,
     is_last: bool,
 ) -> Result<Papers, Failure> {
-    if is_there(context, retired) {
-        return Ok(Papers::There);
+    if let Some(impossible) = is_unclear(context) {
+        return Ok(impossible);
     }
     let manifests = gather_source(context, source).await?;
     let slots = [slot.to_owned()].into();
-    let Some((plan, files)) = deleted::slots(&manifests, &settings(context), retired.name, slots, is_last) else {
-        return Ok(Papers::Needless);
+    let Some(own) = deleted::slots(&manifests, &settings(context), retired.name, slots, is_last) else {
+        return Ok(Papers::Impossible(format!("SourceConnector {} is not there any more", retired.name)));
     };
-    if plan.slots.is_empty() && plan.publication.is_none() {
-        return Ok(Papers::Needless);
+    if let Some(heir) = own.inherited.into_values().next() {
+        return Ok(Papers::Inherited(heir));
     }
-    let plan = RetirementPlan { version: RETIREMENT_VERSION, sinks: Vec::new(), sources: vec![plan] };
-    make(context, retired, &plan, files, &of_default_pool(retired.name), None).await
+    if is_there(context, retired) {
+        return Ok(Papers::There);
+    }
+    let plan = RetirementPlan { version: RETIREMENT_VERSION, sinks: Vec::new(), sources: vec![own.plan] };
+    make(context, retired, &plan, own.secrets, &of_default_pool(retired.name), None).await
 }
 
 /// The worker for which the files of a SourceConnector are named.
@@ -99,19 +104,26 @@ pub fn of_default_pool(source: &ResourceName) -> WorkerName {
 
 /// Makes those of a SourceConnector, if they are not there.
 pub async fn of_source(context: &Context, source: &SourceConnector, retired: &Retired<'_>) -> Result<Papers, Failure> {
-    if is_there(context, retired) {
-        return Ok(Papers::There);
-    }
-    let name = retired.name;
+    let (name, is_there) = (retired.name, is_there(context, retired));
     let slots = slots(context, source, name);
     // No worker has ever been made: nobody has made a slot or a publication.
-    if slots.is_empty() {
+    if slots.is_empty() && !is_there {
         return Ok(Papers::Needless);
     }
+    if let Some(impossible) = is_unclear(context) {
+        return Ok(impossible);
+    }
+    if is_there {
+        return Ok(Papers::There);
+    }
     let manifests = gather_source(context, source).await?;
-    let Some((plan, files)) = deleted::source(&manifests, &settings(context), name, slots) else {
+    let Some(own) = deleted::source(&manifests, &settings(context), name, slots) else {
         return Ok(Papers::Needless);
     };
+    for (slot, heir) in &own.inherited {
+        tracing::info!(slot, source = %name, "it stays, as SourceConnector {heir} has it");
+    }
+    let (plan, files) = (own.plan, own.secrets);
     let plan = RetirementPlan { version: RETIREMENT_VERSION, sinks: Vec::new(), sources: vec![plan] };
     let workers = current_workers(&context.stores, name);
     let hash = workers.first().map(|current| current.secrets_hash.clone());
@@ -119,6 +131,14 @@ pub async fn of_source(context: &Context, source: &SourceConnector, retired: &Re
     // Its own files are the same in each of its workers' Secrets.
     let worker = worker.unwrap_or_else(|| of_default_pool(name));
     make(context, retired, &plan, files, &worker, hash).await
+}
+
+/// Any SourceConnector, wherever it is, may have the slot: while one cannot be read, none is dropped.
+fn is_unclear(context: &Context) -> Option<Papers> {
+    let unreadable = context.stores.sources.unreadable()?;
+    Some(Papers::Impossible(format!(
+        "SourceConnector {unreadable} cannot be read, and may have it too; upgrade the operator, or correct that one"
+    )))
 }
 
 async fn make(
@@ -202,7 +222,13 @@ fn any_secret(context: &Context, worker: &WorkerName) -> Option<String> {
 async fn gather_source(context: &Context, source: &SourceConnector) -> Result<Manifests, Failure> {
     let name = name_of(source);
     context.stores.secrets.load(&context.client, &context.stores.secrets_for_source(&name)).await?;
-    Ok(context.stores.gather_database(source))
+    let mut manifests = context.stores.gather_database(source);
+    for other in manifests.sources.keys().filter(|other| **other != name) {
+        if let Some(found) = context.stores.sources.get(other) {
+            manifests.slots.insert(other.clone(), slots(context, &found, other));
+        }
+    }
+    Ok(manifests)
 }
 
 pub(super) fn settings(context: &Context) -> ResolveSettings {

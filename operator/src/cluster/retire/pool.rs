@@ -12,16 +12,17 @@ use afterbay_crds::api::SourceConnector;
 use afterbay_crds::names::{ResourceName, WorkerName};
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{ConfigMap, Pod, Secret};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{OwnerReference, Time};
 use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt as _;
 
 use super::outcome::{self, Outcome};
 use super::papers::{self, Papers};
-use super::{finalize, labels, owner};
+use super::{finalize, fresh, labels, owner};
 use crate::cluster::context::{Context, Failure};
 use crate::cluster::objects::names;
-use crate::cluster::objects::retirement::Retired;
+use crate::cluster::objects::retirement::{DEADLINE_SECONDS, Retired};
+use crate::cluster::status::kept::Why;
 use crate::cluster::stores::{Key, name_of, worker_of};
 
 /// A pod that should have ended so long ago is on a node that does not answer. Nobody is in a hurry here, and a slot that it reads is not
@@ -57,6 +58,17 @@ pub enum Progress {
     Failed(Vec<String>),
 }
 
+/// What came of having a Job made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Begun {
+    /// It is there, or about to be.
+    Going,
+    /// The API server has it otherwise than the stores: it is to be looked at again.
+    NotNow,
+    /// The slot stays.
+    Kept(Why),
+}
+
 /// The pools of a SourceConnector.
 pub fn all(context: &Context, source: &ResourceName) -> Vec<Left> {
     let config_maps = context.stores.config_maps.by(&Key::Source(source.clone()));
@@ -77,8 +89,42 @@ pub fn may_be_read(context: &Context, worker: &WorkerName) -> bool {
 }
 
 fn is_lost(pod: &Pod) -> bool {
-    let since = pod.metadata.deletion_timestamp.as_ref();
-    since.is_some_and(|since| finalize::left(since.0, Timestamp::now(), GONE).is_none())
+    is_past(pod.metadata.deletion_timestamp.as_ref(), GONE)
+}
+
+/// Whether a moment, if there is one, is so long ago.
+fn is_past(since: Option<&Time>, patience: Duration) -> bool {
+    since.is_some_and(|since| finalize::left(since.0, Timestamp::now(), patience).is_none())
+}
+
+/// How long a Job, or a pod of it, may be there: Kubernetes ends it after its time, and it ends itself. Should neither be seen, as its node
+/// or whoever looks after Jobs does not answer, it is over all the same.
+fn limit() -> Duration {
+    Duration::from_secs(DEADLINE_SECONDS.unsigned_abs()) + GONE
+}
+
+/// Whether a pod of a Job does not work any more.
+fn is_over(pod: &Pod) -> bool {
+    let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref()).unwrap_or_default();
+    matches!(phase, "Succeeded" | "Failed")
+        || is_lost(pod)
+        || is_past(pod.metadata.creation_timestamp.as_ref(), limit())
+}
+
+/// Whether a Job of a SourceConnector, or a pod of one, works that is none of those of these pools: what it was made for has gone, or the
+/// stores have not heard of it.
+pub fn has_strays(context: &Context, source: &ResourceName, all: &[Left]) -> bool {
+    let key = Key::Source(source.clone());
+    let jobs = context.stores.jobs.by(&key);
+    let own: BTreeSet<_> = all.iter().flat_map(Left::jobs).map(|job| job.name).collect();
+    are_strays(&jobs, &context.stores.pods.by(&key), &own)
+}
+
+fn are_strays(jobs: &[Arc<Job>], pods: &[Arc<Pod>], own: &BTreeSet<String>) -> bool {
+    let known = |name: &String| own.contains(name) && jobs.iter().any(|job| job.name_any() == *name);
+    let is_stray = |pod: &Pod| outcome::job_of(pod).is_some_and(|job| !known(job)) && !is_over(pod);
+    jobs.iter().any(|job| !own.contains(&job.name_any()) && of_job(job, pods) == Progress::Working)
+        || pods.iter().any(|pod| is_stray(pod))
 }
 
 impl Left {
@@ -111,33 +157,82 @@ impl Left {
         source: &SourceConnector,
         is_last: bool,
         made: &mut BTreeSet<ResourceName>,
-    ) -> Result<Progress, Failure> {
+    ) -> Result<Begun, Failure> {
         let owner = owner(&*self.begun);
         let retired = self.retired(is_last, &owner);
-        match papers::of_pool(context, source, &retired, &self.slot, is_last).await? {
-            Papers::There => {}
-            Papers::Needless => return Ok(Progress::Done),
-            Papers::Impossible(why) => return Ok(Progress::Failed(vec![why])),
+        let begun = self.make(context, source, &retired, is_last, made).await;
+        match begun {
+            Err(failure) if failure.is_denial() => self.denied(context, &failure).await,
+            begun => begun,
         }
-        let Some(job) = self.job(context, &retired) else { return Ok(Progress::Working) };
-        tracing::info!(slot = self.slot, worker = %self.worker, "no Sink needs it any more: it is dropped");
-        create(context, &job, made).await?;
-        Ok(Progress::Working)
     }
 
-    /// Makes a Job once more of which it is not known whether it came about.
-    pub async fn insist(&self, context: &Context, made: &mut BTreeSet<ResourceName>) -> Result<(), Failure> {
+    async fn make(
+        &self,
+        context: &Context,
+        source: &SourceConnector,
+        retired: &Retired<'_>,
+        is_last: bool,
+        made: &mut BTreeSet<ResourceName>,
+    ) -> Result<Begun, Failure> {
+        match papers::of_pool(context, source, retired, &self.slot, is_last).await? {
+            Papers::There => {}
+            Papers::Needless => return Ok(Begun::NotNow),
+            Papers::Impossible(why) => return Ok(Begun::Kept(Why::NotDropped(why))),
+            Papers::Inherited(heir) => return Ok(Begun::Kept(Why::Inherited(heir))),
+        }
+        let Some(job) = self.job(context, retired) else { return Ok(Begun::Going) };
+        if !fresh::is_spare(context, source, self, is_last).await? {
+            return Ok(Begun::NotNow);
+        }
+        tracing::info!(slot = self.slot, worker = %self.worker, "no Sink needs it any more: it is dropped");
+        create(context, &job, made).await?;
+        Ok(Begun::Going)
+    }
+
+    /// Makes a Job once more of which it is not known whether it came about, if it is wanted still.
+    pub async fn insist(
+        &self,
+        context: &Context,
+        source: &SourceConnector,
+        made: &mut BTreeSet<ResourceName>,
+    ) -> Result<Begun, Failure> {
         let owner = owner(&*self.begun);
         for is_last in [false, true] {
             let retired = self.retired(is_last, &owner);
             let name = self.worker.source.sibling(&retired.job_name());
-            if made.contains(&name)
-                && let Some(job) = self.job(context, &retired)
+            if !made.contains(&name) {
+                continue;
+            }
+            let job = self.job(context, &retired);
+            if let Some(job) = job
+                && fresh::is_spare(context, source, self, is_last).await?
             {
-                create(context, &job, made).await?;
+                match create(context, &job, made).await {
+                    Err(failure) if failure.is_denial() => return self.denied(context, &failure).await,
+                    // All goes with it.
+                    Err(failure) if failure.is_namespace_ending() => {}
+                    created => created?,
+                }
+            } else {
+                let found = context.api::<Job>(&name.namespace).get_opt(&name.name).await;
+                if found.map_err(|error| Failure::api(format!("read Job {name}"), error))?.is_none() {
+                    made.remove(&name);
+                }
             }
         }
-        Ok(())
+        Ok(Begun::Going)
+    }
+
+    /// The API server takes none of it now.
+    async fn denied(&self, context: &Context, failure: &Failure) -> Result<Begun, Failure> {
+        let papers = self.jobs().map(|name| context.stores.config_maps.get(&name));
+        // Should that last, the next Job is to have the credentials of then.
+        let is_old = |papers: &ConfigMap| is_past(papers.metadata.creation_timestamp.as_ref(), GONE);
+        if papers.iter().flatten().any(|papers| is_old(papers)) {
+            self.remove_papers(context).await?;
+        }
+        Ok(Begun::Kept(Why::NotDropped(failure.to_string())))
     }
 
     /// The Job; none before the stores have heard of what it is to read.
@@ -147,7 +242,7 @@ impl Left {
         Some(retired.job(files.directory, &context.settings.worker))
     }
 
-    /// Removes what a Job that failed has read: the next one is to have the credentials of then.
+    /// Removes what a Job that failed has read, or one that is not wanted any more was to: the next one is to have the credentials of then.
     pub async fn remove_papers(&self, context: &Context) -> Result<(), Failure> {
         for name in self.jobs() {
             if let Some(plan) = context.stores.config_maps.get(&name) {
@@ -201,13 +296,12 @@ fn label_of(job: &Job) -> &str {
 
 /// A Job that is over may have a pod for another moment.
 fn of_job(job: &Job, pods: &[Arc<Pod>]) -> Progress {
-    let is_running = pods.iter().any(|pod| {
-        let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref()).unwrap_or_default();
-        outcome::is_of(job, pod) && !matches!(phase, "Succeeded" | "Failed")
-    });
+    let is_late = is_past(job.metadata.creation_timestamp.as_ref(), limit());
+    let is_running = !is_late && pods.iter().any(|pod| outcome::is_of(job, pod) && !is_over(pod));
     match outcome::of(job, pods) {
         Outcome::Done if !is_running => Progress::Done,
         Outcome::Failed(left) if !is_running => Progress::Failed(left),
+        Outcome::Working if is_late => Progress::Failed(outcome::late(job, pods)),
         _ => Progress::Working,
     }
 }
@@ -245,6 +339,52 @@ mod tests {
         check(&job("Complete"), &["Failed", "Running"], "working");
         check(&job("Failed"), &["Failed"], "failed");
         check(&job("Failed"), &["Failed", "Pending"], "working");
+    }
+
+    fn ago(minutes: i64) -> String {
+        Timestamp::from_second(Timestamp::now().as_second() - minutes * 60).unwrap().to_string()
+    }
+
+    fn with(mut object: serde_json::Value, what: &str, minutes: i64) -> serde_json::Value {
+        object["metadata"][what] = json!(ago(minutes));
+        object
+    }
+
+    #[test]
+    fn what_is_on_a_node_that_does_not_answer_is_over_in_time() {
+        let running =
+            || json!({"metadata": {"labels": {"batch.kubernetes.io/job-name": "j"}}, "status": {"phase": "Running"}});
+        let read = |pod| vec![Arc::new(serde_json::from_value::<Pod>(pod).unwrap())];
+        let failed = |progress| matches!(progress, Progress::Failed(_));
+        let deleted = |minutes| read(with(running(), "deletionTimestamp", minutes));
+        assert_eq!(of_job(&job("Complete"), &deleted(9)), Progress::Working);
+        assert_eq!(of_job(&job("Complete"), &deleted(11)), Progress::Done);
+        assert!(failed(of_job(&job("Failed"), &deleted(11))));
+        // Nobody ends the Job.
+        let since = |minutes| -> Job {
+            serde_json::from_value(with(json!({"metadata": {"name": "j"}}), "creationTimestamp", minutes)).unwrap()
+        };
+        assert_eq!(of_job(&since(11), &read(running())), Progress::Working);
+        let Progress::Failed(told) = of_job(&since(13), &read(running())) else { panic!("it is late") };
+        assert!(told[0].contains("did not end in time"), "{told:?}");
+    }
+
+    #[test]
+    fn a_job_that_nobody_knows_of_is_seen_by_its_pods() {
+        let own = BTreeSet::from(["j".to_owned()]);
+        let works = Arc::new(Job { metadata: job("").metadata, ..Job::default() });
+        let none = BTreeSet::new();
+        assert!(!are_strays(&[], &[], &own));
+        assert!(are_strays(&[], &[pod("Running")], &own), "the stores have not heard of it");
+        assert!(!are_strays(std::slice::from_ref(&works), &[pod("Running")], &own), "that is the pool's own");
+        assert!(are_strays(&[works], &[], &none), "its pool has gone");
+        assert!(!are_strays(&[Arc::new(job("Complete"))], &[pod("Succeeded")], &none), "it is over");
+        let old =
+            json!({"metadata": {"labels": {"batch.kubernetes.io/job-name": "j"}}, "status": {"phase": "Running"}});
+        let old = serde_json::from_value(with(old, "creationTimestamp", 13)).unwrap();
+        assert!(!are_strays(&[], &[Arc::new(old)], &none), "nobody has heard of it for long");
+        let worker = serde_json::from_value(json!({"status": {"phase": "Running"}})).unwrap();
+        assert!(!are_strays(&[], &[Arc::new(worker)], &none), "a worker's");
     }
 
     #[test]
