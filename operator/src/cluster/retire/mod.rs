@@ -5,6 +5,7 @@ mod fresh;
 mod outcome;
 mod papers;
 pub mod pool;
+mod progress;
 pub mod retained;
 pub mod rights;
 mod topics;

@@ -111,9 +111,7 @@ impl Look<'_> {
                     unread.again = Some(SOONEST);
                 }
                 Fate::Kept(why) => {
-                    if let Why::NotDropped(_) = &why {
-                        left.remove_papers(self.context).await?;
-                    }
+                    left.remove_papers(self.context).await?;
                     unread.kept.push(keep(left, why));
                 }
                 Fate::Spare => spare.push(left),
