@@ -13,6 +13,7 @@ use afterbay_crds::reason::Reason;
 use afterbay_crds::report::Problem;
 use afterbay_crds::retirement::{LeftBehind, RetiredSink, RetiredSource, Retirement, RetirementPlan};
 use serde::Deserialize;
+use tokio::time::Instant;
 
 use crate::fault;
 use crate::sink::begin::KAFKA_TIMEOUT;
@@ -22,8 +23,16 @@ const TRIES: u32 = 3;
 /// How long to wait before it is tried again.
 const PAUSE: Duration = Duration::from_secs(2);
 
+/// How long all of it may take. Who waits for it takes it for ended some time later, though nobody should have seen that.
+const LIMIT: Duration = Duration::from_mins(2);
+
 /// Takes away what it can, and tells what stays behind.
 pub async fn run(plan: RetirementPlan) -> Retirement {
+    within(plan, LIMIT).await
+}
+
+async fn within(plan: RetirementPlan, limit: Duration) -> Retirement {
+    let until = Instant::now() + limit;
     let mut retirement = Retirement::default();
     for sink in plan.sinks {
         let (name, of) = (sink.name.clone(), sink);
@@ -35,7 +44,7 @@ pub async fn run(plan: RetirementPlan) -> Retirement {
                 done.unwrap_or_else(|_| Err(Reason::WorkerExited.problem("it broke down", "please report it")))
             }
         });
-        match outcome.await {
+        match in_time(until, limit, outcome).await {
             Ok(()) => retirement.sinks.push(name),
             Err(problem) => {
                 let what = format!("the progress record under key {} in topic {}", of.progress_key, of.progress_topic);
@@ -44,7 +53,7 @@ pub async fn run(plan: RetirementPlan) -> Retirement {
         }
     }
     for source in plan.sources {
-        match tried(|| self::source(&source)).await {
+        match in_time(until, limit, tried(|| self::source(&source))).await {
             Ok(()) => retirement.sources.push(source.name),
             Err(problem) => {
                 let publication = source.publication.map(|name| format!("publication {name}"));
@@ -56,6 +65,18 @@ pub async fn run(plan: RetirementPlan) -> Retirement {
         }
     }
     retirement
+}
+
+async fn in_time(
+    until: Instant,
+    limit: Duration,
+    attempt: impl Future<Output = Result<(), Problem>>,
+) -> Result<(), Problem> {
+    let done = tokio::time::timeout_at(until, attempt).await;
+    done.unwrap_or_else(|_| {
+        let message = format!("all was to be done in {} s, and it was not", limit.as_secs());
+        Err(Reason::LeftBehind.problem(message, "see whether the systems answer, and take it away by hand"))
+    })
 }
 
 async fn tried<F: Future<Output = Result<(), Problem>>>(mut attempt: impl FnMut() -> F) -> Result<(), Problem> {
@@ -170,5 +191,25 @@ mod tests {
         assert!(is_of(record, "a").unwrap());
         assert!(!is_of(record, "b").unwrap());
         assert_eq!(is_of(b"{}", "a").unwrap_err().reason, "ProgressUnreadable");
+    }
+
+    #[tokio::test]
+    async fn it_ends_though_a_database_does_not_answer() {
+        // Takes connections, and says nothing.
+        let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = silent.local_addr().unwrap().port();
+        let plan = serde_json::from_value(serde_json::json!({
+            "version": afterbay_crds::retirement::RETIREMENT_VERSION, "sinks": [],
+            "sources": [{
+                "name": "eu/shop", "slots": ["afterbay_shop"], "publication": null,
+                "connection": {
+                    "hosts": [{"host": "127.0.0.1", "port": port}], "database": "shop", "username": "u",
+                    "tls": {"mode": "disable"},
+                },
+            }],
+        }));
+        let told = within(plan.unwrap(), Duration::from_millis(50)).await;
+        assert!(told.sources.is_empty());
+        assert!(told.left[0].problem.message.contains("replication slot afterbay_shop"), "{:?}", told.left);
     }
 }

@@ -45,7 +45,8 @@ pub struct SourceConnectorSpec {
     /// The worker.
     #[serde(default)]
     pub worker: Worker,
-    /// What goes with it when it is deleted: its replication slots and its managed publication, or nothing.
+    /// What goes with it when it is deleted: its replication slots and its managed publication, or nothing. In a cluster also what goes
+    /// with a pool whose last Sink has gone: its slot, and with the last pool the managed publication.
     #[serde(default)]
     pub deletion_policy: DeletionPolicy,
 }

@@ -132,6 +132,8 @@ pub struct Manifests {
     pub since: BTreeMap<(Kind, ResourceName), i64>,
     /// Sinks that nothing is to run, though others are to leave to them what is theirs.
     pub left_out: BTreeSet<ResourceName>,
+    /// Slots that SourceConnectors are known to have had, beside those that their manifests and those of their Sinks tell of.
+    pub slots: BTreeMap<ResourceName, BTreeSet<String>>,
     /// Resources that nothing can refer to.
     pub(crate) aside: Aside,
     /// What is known of documents of which kind or name are not.

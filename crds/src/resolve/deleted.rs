@@ -1,7 +1,7 @@
 //! What goes with a Sink or a SourceConnector that is being deleted where all resources can be looked at: what it takes to take it away, and
 //! which rights nobody needs any more.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::connections::Secrets;
 use super::retirement::not_inherited;
@@ -39,37 +39,48 @@ pub fn sink(
     Some((retired, secrets.files()))
 }
 
-/// How a SourceConnector is taken away, with the files that this takes: its publication, where that is managed, and these slots
-/// beside its own, as far as no other SourceConnector reads them. None where it is not there.
+/// How slots, and perhaps the publication, of a SourceConnector are taken away.
+#[derive(Debug)]
+pub struct RetiredSlots {
+    /// What is to be taken away.
+    pub plan: RetiredSource,
+    /// The files that this takes.
+    pub secrets: Vec<SecretFile>,
+    /// The slots that stay, as another SourceConnector has them, and which that is.
+    pub inherited: BTreeMap<String, ResourceName>,
+}
+
+/// How a SourceConnector is taken away: its publication, where that is managed, and these slots beside its own, as far as no other
+/// SourceConnector has them. None where it is not there.
 pub fn source(
     manifests: &Manifests,
     settings: &ResolveSettings,
     name: &ResourceName,
     mut slots: BTreeSet<String>,
-) -> Option<(RetiredSource, Vec<SecretFile>)> {
+) -> Option<RetiredSlots> {
     let postgres = &manifests.sources.get(name)?.spec.postgres;
     slots.insert(names::slot(postgres.slot.name.as_deref(), name));
     self::slots(manifests, settings, name, slots, true)
 }
 
 /// How these slots of a SourceConnector that stays are taken away, with its managed publication or without, as far as no other
-/// SourceConnector reads them. None where it is not there.
+/// SourceConnector has them. None where it is not there.
 pub fn slots(
     manifests: &Manifests,
     settings: &ResolveSettings,
     name: &ResourceName,
     slots: BTreeSet<String>,
     with_publication: bool,
-) -> Option<(RetiredSource, Vec<SecretFile>)> {
+) -> Option<RetiredSlots> {
     let postgres = &manifests.sources.get(name)?.spec.postgres;
     let worker = WorkerName { source: name.clone(), pool: DEFAULT_POOL.to_owned() };
     let mut secrets = Secrets::new(manifests, &settings.secrets_dir, &worker);
     let publication = postgres.publication.name.clone().unwrap_or_else(|| names::of_source(&name.name));
     let publication = (with_publication && postgres.publication.managed).then_some(publication);
-    let (slots, publication) = not_inherited(manifests, Some(name), postgres, slots, publication);
+    let own = not_inherited(manifests, Some(name), postgres, slots, publication);
     let connection = secrets.postgres(name, postgres);
-    let retired = RetiredSource { name: name.to_string(), connection, slots, publication };
-    Some((retired, secrets.files()))
+    let plan = RetiredSource { name: name.to_string(), connection, slots: own.slots, publication: own.publication };
+    Some(RetiredSlots { plan, secrets: secrets.files(), inherited: own.inherited })
 }
 
 /// Rights of a Sink on its cluster, and who may take them.

@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 
 use super::connections::Secrets;
 use super::{ResolveSettings, SecretFile, Worker};
-use crate::api::PostgresSource;
-use crate::manifest::Manifests;
+use crate::api::{PostgresSource, SinkSpec};
+use crate::manifest::{Located, Manifests};
 use crate::names::{self, DEFAULT_POOL, ResourceName, WorkerName};
 use crate::plan::DeletionPolicy;
 use crate::reason::Reason;
@@ -241,13 +241,23 @@ fn source(
             "a slot keeps the log: declare the Secret once more and give --prune, or run SELECT pg_drop_replication_slot(…)",
         );
     }
-    let (slots, publication) = not_inherited(manifests, None, &source.postgres, slots, source.publication.clone());
+    let own = not_inherited(manifests, None, &source.postgres, slots, source.publication.clone());
     retiring.plan.sources.push(RetiredSource {
         name: name.clone(),
         connection: secrets.postgres(&resource, &source.postgres),
-        slots,
-        publication,
+        slots: own.slots,
+        publication: own.publication,
     });
+}
+
+/// What a SourceConnector has had, told from what another one has taken over.
+pub(super) struct NotInherited {
+    /// The slots that no other one has.
+    pub slots: Vec<String>,
+    /// The publication, unless another one has it.
+    pub publication: Option<String>,
+    /// The slots that another one has, and which that is.
+    pub inherited: BTreeMap<String, ResourceName>,
 }
 
 /// Those of the slots, and the publication, that no other SourceConnector than `own` has taken over, also one that has no Sinks now.
@@ -257,24 +267,38 @@ pub(super) fn not_inherited(
     postgres: &PostgresSource,
     slots: impl IntoIterator<Item = String>,
     publication: Option<String>,
-) -> (Vec<String>, Option<String>) {
+) -> NotInherited {
     let others = manifests.sources.iter().filter(|(name, _)| own != Some(*name));
     let heirs: Vec<_> = others.filter(|(_, heir)| are_one_database(&heir.spec.postgres, postgres)).collect();
-    let in_use = |slot: &String| {
-        heirs.iter().any(|(name, heir)| {
-            let base = names::slot(heir.spec.postgres.slot.name.as_deref(), name);
-            let pool = slot.strip_prefix(&base).map(|rest| rest.strip_prefix('_').unwrap_or(rest));
-            pool.is_some_and(|pool| pool.is_empty() || names::is_pool(pool))
-        })
-    };
     let published = |publication: &String| {
         heirs.iter().any(|(name, heir)| {
             let own = heir.spec.postgres.publication.name.clone();
             own.unwrap_or_else(|| names::of_source(&name.name)) == *publication
         })
     };
-    let slots = slots.into_iter().filter(|slot| !in_use(slot)).collect();
-    (slots, publication.filter(|name| !published(name)))
+    let publication = publication.filter(|name| !published(name));
+    let mut told = NotInherited { slots: Vec::new(), publication, inherited: BTreeMap::new() };
+    for slot in slots {
+        let heir = heirs.iter().find(|(name, heir)| has_slot(manifests, name, &heir.spec.postgres, &slot));
+        match heir {
+            Some((heir, _)) => drop(told.inherited.insert(slot, (*heir).clone())),
+            None => told.slots.push(slot),
+        }
+    }
+    told
+}
+
+/// Whether a slot is a SourceConnector's: that of its default pool, or of a pool that it is known to have or to have had. That its name
+/// begins like one of its own says nothing: `afterbay_shop_bulk` may be that of SourceConnector `shop-bulk` as well.
+fn has_slot(manifests: &Manifests, source: &ResourceName, postgres: &PostgresSource, slot: &str) -> bool {
+    let base = names::slot(postgres.slot.name.as_deref(), source);
+    let is_of_sink = |(sink, found): (&ResourceName, &Located<SinkSpec>)| {
+        let worker = WorkerName { source: sink.sibling(&found.spec.source.name), pool: found.spec.pool.clone() };
+        worker.source == *source && worker.slot(&base) == slot
+    };
+    slot == base
+        || manifests.sinks.iter().any(is_of_sink)
+        || manifests.slots.get(source).is_some_and(|known| known.contains(slot))
 }
 
 fn connection<'m>(manifests: &'m Manifests, name: &str) -> Option<(ResourceName, &'m crate::api::KafkaConnectionSpec)> {

@@ -295,9 +295,10 @@ spec:
     let name = ResourceName::new("default", "my-shop");
     let check = |manifests: &Manifests, slot: &str, with_publication, expected: (&[&str], Option<&str>)| {
         let slots = [slot.to_owned()].into();
-        let (plan, files) = deleted::slots(manifests, &settings, &name, slots, with_publication).unwrap();
+        let found = deleted::slots(manifests, &settings, &name, slots, with_publication).unwrap();
+        let plan = found.plan;
         assert_eq!((plan.slots, plan.publication.as_deref()), (words(expected.0), expected.1), "{slot}");
-        assert!(files.iter().any(|file| file.path.ends_with("postgres-password")));
+        assert!(found.secrets.iter().any(|file| file.path.ends_with("postgres-password")));
     };
     let alone = read(secured());
     check(&alone, "afterbay_my_shop_bulk", false, (&["afterbay_my_shop_bulk"], None));
@@ -305,8 +306,53 @@ spec:
     let shared = read(secured() + heir);
     check(&shared, "afterbay_my_shop_old", true, (&[], None));
     check(&shared, "afterbay_my_shop_bulk", true, (&["afterbay_my_shop_bulk"], None));
-    let all = deleted::source(&shared, &settings, &name, ["afterbay_my_shop_bulk".to_owned()].into()).unwrap().0;
-    assert_eq!(all.slots, ["afterbay_my_shop", "afterbay_my_shop_bulk"]);
+    let all = deleted::source(&shared, &settings, &name, ["afterbay_my_shop_bulk".to_owned()].into()).unwrap();
+    assert_eq!(all.plan.slots, ["afterbay_my_shop", "afterbay_my_shop_bulk"]);
+}
+
+#[test]
+fn a_slot_whose_name_begins_like_another_source_s_is_not_that_one_s() {
+    let source = |name: &str| {
+        format!(
+            "---\napiVersion: afterbay.dev/v1alpha1\nkind: SourceConnector\nmetadata: {{name: {name}}}\nspec:\n  postgres: {{host: db, \
+             database: shop, authentication: {{username: afterbay}}}}\n"
+        )
+    };
+    let sink = "---\napiVersion: afterbay.dev/v1alpha1\nkind: Sink\nmetadata: {name: a}\nspec:\n  pool: bulk\n  source: {name: shop, \
+                table: public.a}\n  kafka: {connection: events, topic: {name: a}, envelope: debezium, format: {json: {}}}\n";
+    let kafka = "---\napiVersion: afterbay.dev/v1alpha1\nkind: KafkaConnection\nmetadata: {name: events}\nspec: {bootstrapServers: \
+                 kafka:9092}\n";
+    let gathered = |text: &[&str]| {
+        let text = ["shop", "shop2", "shop-bulk"].map(source).concat() + &text.concat();
+        read(&[ManifestFile { name: "test".to_owned(), text }], "eu").0
+    };
+    let settings = ResolveSettings {
+        instance: "default".to_owned(),
+        secrets_dir: "/secrets".into(),
+        listen: String::new(),
+        begun: BTreeSet::new(),
+    };
+    let named = |name: &str| ResourceName::new("eu", name);
+    let heir = |manifests: &Manifests, name: &str, slot: &str| {
+        let found = deleted::slots(manifests, &settings, &named(name), [slot.to_owned()].into(), false).unwrap();
+        assert_eq!(
+            found.plan.slots.is_empty(),
+            found.inherited.contains_key(slot),
+            "{slot} is dropped, or it is told who has it"
+        );
+        found.inherited.get(slot).map(|heir| heir.name.clone())
+    };
+    let plain = gathered(&[]);
+    assert_eq!(heir(&plain, "shop2", "afterbay_shop2"), None);
+    assert_eq!(heir(&plain, "shop-bulk", "afterbay_shop_bulk"), None);
+    assert_eq!(heir(&plain, "shop", "afterbay_shop"), None);
+    assert_eq!(heir(&plain, "shop2", "afterbay_shop2_bulk"), None);
+    // The default pool of one, and pool bulk of the other.
+    assert_eq!(heir(&plain, "shop", "afterbay_shop_bulk").as_deref(), Some("shop-bulk"));
+    assert_eq!(heir(&gathered(&[kafka, sink]), "shop-bulk", "afterbay_shop_bulk").as_deref(), Some("shop"));
+    let mut known = gathered(&[]);
+    known.slots.insert(named("shop"), ["afterbay_shop_bulk".to_owned()].into());
+    assert_eq!(heir(&known, "shop-bulk", "afterbay_shop_bulk").as_deref(), Some("shop"));
 }
 
 fn words(words: &[&str]) -> Vec<String> {

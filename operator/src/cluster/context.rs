@@ -87,6 +87,14 @@ impl Failure {
         matches!(self, Self::Api { error, .. } if matches!(&**error, kube::Error::Api(status) if (400..500).contains(&status.code)))
     }
 
+    /// Whether the API server refuses it as it is, as for a quota or a policy: to ask again soon does not help.
+    pub fn is_denial(&self) -> bool {
+        let is_passing = |code| matches!(code, 401 | 404 | 408 | 409 | 429);
+        self.is_refusal()
+            && !self.is_namespace_ending()
+            && matches!(self, Self::Api { error, .. } if matches!(&**error, kube::Error::Api(status) if !is_passing(status.code)))
+    }
+
     /// Whether the API server refuses it for the namespace, which is ending.
     pub fn is_namespace_ending(&self) -> bool {
         matches!(self, Self::Api { error, .. } if matches!(&**error, kube::Error::Api(status)
@@ -131,5 +139,26 @@ impl Context {
             self.stores.secrets.load(&self.client, &secrets).await?;
         }
         Ok(self.stores.gather_registry(name))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use kube::core::Status;
+
+    use super::*;
+
+    #[test]
+    fn a_denial_is_told_from_what_passes() {
+        let check = |code, message: &str, expected| {
+            let status = Status { code, message: message.to_owned(), ..Status::default() };
+            let failure = Failure::api("create Job eu/a", kube::Error::Api(Box::new(status)));
+            assert_eq!(failure.is_denial(), expected, "{code} {message}");
+        };
+        check(403, "exceeded quota: small", true);
+        check(400, "admission webhook \"policy\" denied the request", true);
+        check(403, "unable to create new content in namespace eu because it is being terminated", false);
+        check(429, "too many requests", false);
+        check(500, "etcd is away", false);
     }
 }

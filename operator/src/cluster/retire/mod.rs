@@ -1,9 +1,11 @@
 //! What goes with Sinks and SourceConnectors that are deleted: progress records, rights, slots, publications. A Job takes it away; here it
 //! is made, waited for, and told of. It always ends: after [`finalize::PATIENCE`] for each of its two steps, or at once where that is asked for.
 
+mod fresh;
 mod outcome;
 mod papers;
 pub mod pool;
+mod progress;
 pub mod retained;
 pub mod rights;
 mod topics;
@@ -67,7 +69,7 @@ pub async fn prepare(context: &Context, sink: &Sink) -> Result<(), Failure> {
     if end.wants_a_job() {
         papers::of_sink(context, sink, &end.retired()).await?;
     } else if end.policy == DeletionPolicy::Retain {
-        retained::keep(context, sink, &end.worker, &end.name).await?;
+        retained::prepare(context, sink, &end.worker, &end.name).await?;
     }
     Ok(())
 }
@@ -204,7 +206,8 @@ impl<K: Object + Resource<DynamicType = ()>> End<'_, K> {
         }
         match papers {
             Some(Ok(Papers::There)) | None => Ok(None),
-            Some(Ok(Papers::Needless)) => Ok(Some(Step::Over(Vec::new()))),
+            // What another one has need not go.
+            Some(Ok(Papers::Needless | Papers::Inherited(_))) => Ok(Some(Step::Over(Vec::new()))),
             Some(Ok(Papers::Impossible(why))) => Ok(Some(self.over(&why))),
             Some(Err(failure)) if failure.is_namespace_ending() => {
                 Ok(Some(self.over("its namespace is ending, and takes no Job")))

@@ -41,6 +41,12 @@ fn unsaid(why: &str) -> String {
     format!("the Job that was to take it away did not get to say why it could not: {}", why.trim_end_matches('.'))
 }
 
+/// What stays of a Job that nobody has ended.
+pub fn late(job: &Job, pods: &[Arc<Pod>]) -> Vec<String> {
+    let said = said(job, pods);
+    if said.is_empty() { vec![unsaid("it did not end in time")] } else { said }
+}
+
 /// What the last of its pods that said anything has said of what stays.
 pub fn said(job: &Job, pods: &[Arc<Pod>]) -> Vec<String> {
     let mut own: Vec<_> = pods.iter().filter(|pod| is_of(job, pod)).collect();
@@ -57,7 +63,12 @@ pub fn said(job: &Job, pods: &[Arc<Pod>]) -> Vec<String> {
 
 /// Whether a pod is one of a Job's.
 pub fn is_of(job: &Job, pod: &Pod) -> bool {
-    pod.labels().get("batch.kubernetes.io/job-name") == Some(&job.name_any())
+    job_of(pod) == Some(&job.name_any())
+}
+
+/// The name of the Job whose pod this is.
+pub fn job_of(pod: &Pod) -> Option<&String> {
+    pod.labels().get("batch.kubernetes.io/job-name")
 }
 
 /// A problem in a sentence.

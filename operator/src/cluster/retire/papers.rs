@@ -11,6 +11,7 @@ use afterbay_crds::retirement::{RETIREMENT_VERSION, RetirementPlan};
 use kube::ResourceExt as _;
 use secrecy::ExposeSecret as _;
 
+use super::retained;
 use crate::cluster::context::{Context, Failure};
 use crate::cluster::labels;
 use crate::cluster::objects::retirement::Retired;
@@ -27,6 +28,8 @@ pub enum Papers {
     Needless,
     /// They cannot be made: why.
     Impossible(String),
+    /// There is nothing that may be taken away: this SourceConnector has it.
+    Inherited(ResourceName),
 }
 
 /// Makes those of a Sink, if they are not there.
@@ -54,7 +57,7 @@ pub fn worker_of_sink(sink: &Sink) -> WorkerName {
     WorkerName { source: name_of(sink).sibling(&sink.spec.source.name), pool: sink.spec.pool.clone() }
 }
 
-/// Whether a Sink has, or may have, a progress record: it has begun, or a worker carries it.
+/// Whether a Sink has, or may have, a progress record: it has begun, a worker carries it, or one of its name went without it.
 pub fn has_run(context: &Context, sink: &Sink) -> bool {
     let (name, worker) = (name_of(sink), worker_of_sink(sink));
     let has_begun = sink.status.as_ref().is_some_and(|status| status.begun);
@@ -64,6 +67,8 @@ pub fn has_run(context: &Context, sink: &Sink) -> bool {
     has_begun
         || current.is_some_and(|current| current.has(&name))
         || facts.is_some_and(|facts| facts.plan_hash.is_some() && facts.sinks.contains(&name))
+        // In a life before this one, of which a record waits.
+        || retained::waits(context, &worker, &name)
 }
 
 /// Makes those of a pool without Sinks, if they are not there: they take its slot, and with the last pool the publication.
@@ -74,19 +79,22 @@ pub async fn of_pool(
     slot: &str,
     is_last: bool,
 ) -> Result<Papers, Failure> {
-    if is_there(context, retired) {
-        return Ok(Papers::There);
+    if let Some(impossible) = is_unclear(context) {
+        return Ok(impossible);
     }
     let manifests = gather_source(context, source).await?;
     let slots = [slot.to_owned()].into();
-    let Some((plan, files)) = deleted::slots(&manifests, &settings(context), retired.name, slots, is_last) else {
-        return Ok(Papers::Needless);
+    let Some(own) = deleted::slots(&manifests, &settings(context), retired.name, slots, is_last) else {
+        return Ok(Papers::Impossible(format!("SourceConnector {} is not there any more", retired.name)));
     };
-    if plan.slots.is_empty() && plan.publication.is_none() {
-        return Ok(Papers::Needless);
+    if let Some(heir) = own.inherited.into_values().next() {
+        return Ok(Papers::Inherited(heir));
     }
-    let plan = RetirementPlan { version: RETIREMENT_VERSION, sinks: Vec::new(), sources: vec![plan] };
-    make(context, retired, &plan, files, &of_default_pool(retired.name), None).await
+    if is_there(context, retired) {
+        return Ok(Papers::There);
+    }
+    let plan = RetirementPlan { version: RETIREMENT_VERSION, sinks: Vec::new(), sources: vec![own.plan] };
+    make(context, retired, &plan, own.secrets, &of_default_pool(retired.name), None).await
 }
 
 /// The worker for which the files of a SourceConnector are named.
@@ -96,19 +104,26 @@ pub fn of_default_pool(source: &ResourceName) -> WorkerName {
 
 /// Makes those of a SourceConnector, if they are not there.
 pub async fn of_source(context: &Context, source: &SourceConnector, retired: &Retired<'_>) -> Result<Papers, Failure> {
-    if is_there(context, retired) {
-        return Ok(Papers::There);
-    }
-    let name = retired.name;
+    let (name, is_there) = (retired.name, is_there(context, retired));
     let slots = slots(context, source, name);
     // No worker has ever been made: nobody has made a slot or a publication.
-    if slots.is_empty() {
+    if slots.is_empty() && !is_there {
         return Ok(Papers::Needless);
     }
+    if let Some(impossible) = is_unclear(context) {
+        return Ok(impossible);
+    }
+    if is_there {
+        return Ok(Papers::There);
+    }
     let manifests = gather_source(context, source).await?;
-    let Some((plan, files)) = deleted::source(&manifests, &settings(context), name, slots) else {
+    let Some(own) = deleted::source(&manifests, &settings(context), name, slots) else {
         return Ok(Papers::Needless);
     };
+    for (slot, heir) in &own.inherited {
+        tracing::info!(slot, source = %name, "it stays, as SourceConnector {heir} has it");
+    }
+    let (plan, files) = (own.plan, own.secrets);
     let plan = RetirementPlan { version: RETIREMENT_VERSION, sinks: Vec::new(), sources: vec![plan] };
     let workers = current_workers(&context.stores, name);
     let hash = workers.first().map(|current| current.secrets_hash.clone());
@@ -116,6 +131,14 @@ pub async fn of_source(context: &Context, source: &SourceConnector, retired: &Re
     // Its own files are the same in each of its workers' Secrets.
     let worker = worker.unwrap_or_else(|| of_default_pool(name));
     make(context, retired, &plan, files, &worker, hash).await
+}
+
+/// Any SourceConnector, wherever it is, may have the slot: while one cannot be read, none is dropped.
+fn is_unclear(context: &Context) -> Option<Papers> {
+    let unreadable = context.stores.sources.unreadable()?;
+    Some(Papers::Impossible(format!(
+        "SourceConnector {unreadable} cannot be read, and may have it too; upgrade the operator, or correct that one"
+    )))
 }
 
 async fn make(
@@ -199,7 +222,13 @@ fn any_secret(context: &Context, worker: &WorkerName) -> Option<String> {
 async fn gather_source(context: &Context, source: &SourceConnector) -> Result<Manifests, Failure> {
     let name = name_of(source);
     context.stores.secrets.load(&context.client, &context.stores.secrets_for_source(&name)).await?;
-    Ok(context.stores.gather_database(source))
+    let mut manifests = context.stores.gather_database(source);
+    for other in manifests.sources.keys().filter(|other| **other != name) {
+        if let Some(found) = context.stores.sources.get(other) {
+            manifests.slots.insert(other.clone(), slots(context, &found, other));
+        }
+    }
+    Ok(manifests)
 }
 
 pub(super) fn settings(context: &Context) -> ResolveSettings {

@@ -6,27 +6,23 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::Duration;
 
 use afterbay_crds::api::SourceConnector;
 use afterbay_crds::names::{ResourceName, WorkerName};
 use k8s_openapi::api::batch::v1::Job;
-use k8s_openapi::api::core::v1::{ConfigMap, Pod, Secret};
+use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
-use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt as _;
 
-use super::outcome::{self, Outcome};
 use super::papers::{self, Papers};
-use super::{finalize, labels, owner};
+pub use super::progress::Progress;
+use super::progress::{GONE, are_strays, first, is_lost, is_past, of_job};
+use super::{fresh, labels, owner};
 use crate::cluster::context::{Context, Failure};
 use crate::cluster::objects::names;
 use crate::cluster::objects::retirement::Retired;
+use crate::cluster::status::kept::Why;
 use crate::cluster::stores::{Key, name_of, worker_of};
-
-/// A pod that should have ended so long ago is on a node that does not answer. Nobody is in a hurry here, and a slot that it reads is not
-/// dropped even then.
-const GONE: Duration = Duration::from_mins(10);
 
 /// What a Job takes: the slot, or with the last pool the publication, too. Each has Jobs of its own, so that none takes more than is meant
 /// when it is made.
@@ -44,17 +40,15 @@ pub struct Left {
     pub begun: Arc<ConfigMap>,
 }
 
-/// How far a Job is.
+/// What came of having a Job made.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Progress {
-    /// There is none.
-    None,
-    /// It is not through: nobody may begin to read the slot.
-    Working,
-    /// Nothing is left.
-    Done,
-    /// What stays, and why.
-    Failed(Vec<String>),
+pub enum Begun {
+    /// It is there, or about to be.
+    Going,
+    /// The API server has it otherwise than the stores: it is to be looked at again.
+    NotNow,
+    /// The slot stays.
+    Kept(Why),
 }
 
 /// The pools of a SourceConnector.
@@ -76,9 +70,13 @@ pub fn may_be_read(context: &Context, worker: &WorkerName) -> bool {
         || pods.iter().any(|pod| worker_of(&**pod).as_ref() == Some(worker) && !is_lost(pod))
 }
 
-fn is_lost(pod: &Pod) -> bool {
-    let since = pod.metadata.deletion_timestamp.as_ref();
-    since.is_some_and(|since| finalize::left(since.0, Timestamp::now(), GONE).is_none())
+/// Whether a Job of a SourceConnector, or a pod of one, works that is none of those of these pools: what it was made for has gone, or the
+/// stores have not heard of it.
+pub fn has_strays(context: &Context, source: &ResourceName, all: &[Left]) -> bool {
+    let key = Key::Source(source.clone());
+    let jobs = context.stores.jobs.by(&key);
+    let own: BTreeSet<_> = all.iter().flat_map(Left::jobs).map(|job| job.name).collect();
+    are_strays(&jobs, &context.stores.pods.by(&key), &own)
 }
 
 impl Left {
@@ -111,33 +109,88 @@ impl Left {
         source: &SourceConnector,
         is_last: bool,
         made: &mut BTreeSet<ResourceName>,
-    ) -> Result<Progress, Failure> {
+    ) -> Result<Begun, Failure> {
         let owner = owner(&*self.begun);
         let retired = self.retired(is_last, &owner);
-        match papers::of_pool(context, source, &retired, &self.slot, is_last).await? {
-            Papers::There => {}
-            Papers::Needless => return Ok(Progress::Done),
-            Papers::Impossible(why) => return Ok(Progress::Failed(vec![why])),
+        let begun = self.make(context, source, &retired, is_last, made).await;
+        match begun {
+            Err(failure) if failure.is_denial() => self.denied(context, &failure).await,
+            begun => begun,
         }
-        let Some(job) = self.job(context, &retired) else { return Ok(Progress::Working) };
-        tracing::info!(slot = self.slot, worker = %self.worker, "no Sink needs it any more: it is dropped");
-        create(context, &job, made).await?;
-        Ok(Progress::Working)
     }
 
-    /// Makes a Job once more of which it is not known whether it came about.
-    pub async fn insist(&self, context: &Context, made: &mut BTreeSet<ResourceName>) -> Result<(), Failure> {
+    async fn make(
+        &self,
+        context: &Context,
+        source: &SourceConnector,
+        retired: &Retired<'_>,
+        is_last: bool,
+        made: &mut BTreeSet<ResourceName>,
+    ) -> Result<Begun, Failure> {
+        match papers::of_pool(context, source, retired, &self.slot, is_last).await? {
+            Papers::There => {}
+            Papers::Needless => return Ok(Begun::NotNow),
+            Papers::Impossible(why) => return self.kept(context, Why::NotDropped(why)).await,
+            Papers::Inherited(heir) => return self.kept(context, Why::Inherited(heir)).await,
+        }
+        let Some(job) = self.job(context, retired) else { return Ok(Begun::Going) };
+        if !fresh::is_spare(context, source, self, is_last).await? {
+            return Ok(Begun::NotNow);
+        }
+        tracing::info!(slot = self.slot, worker = %self.worker, "no Sink needs it any more: it is dropped");
+        create(context, &job, made).await?;
+        Ok(Begun::Going)
+    }
+
+    /// Makes a Job once more of which it is not known whether it came about, if it is wanted still.
+    pub async fn insist(
+        &self,
+        context: &Context,
+        source: &SourceConnector,
+        made: &mut BTreeSet<ResourceName>,
+    ) -> Result<Begun, Failure> {
         let owner = owner(&*self.begun);
         for is_last in [false, true] {
             let retired = self.retired(is_last, &owner);
             let name = self.worker.source.sibling(&retired.job_name());
-            if made.contains(&name)
-                && let Some(job) = self.job(context, &retired)
+            if !made.contains(&name) {
+                continue;
+            }
+            let job = self.job(context, &retired);
+            if let Some(job) = job
+                && fresh::is_spare(context, source, self, is_last).await?
             {
-                create(context, &job, made).await?;
+                match create(context, &job, made).await {
+                    Err(failure) if failure.is_denial() => return self.denied(context, &failure).await,
+                    // All goes with it.
+                    Err(failure) if failure.is_namespace_ending() => {}
+                    created => created?,
+                }
+            } else {
+                let found = context.api::<Job>(&name.namespace).get_opt(&name.name).await;
+                if found.map_err(|error| Failure::api(format!("read Job {name}"), error))?.is_none() {
+                    made.remove(&name);
+                }
             }
         }
-        Ok(())
+        Ok(Begun::Going)
+    }
+
+    /// What was to be read before is not to be read later.
+    async fn kept(&self, context: &Context, why: Why) -> Result<Begun, Failure> {
+        self.remove_papers(context).await?;
+        Ok(Begun::Kept(why))
+    }
+
+    /// The API server takes none of it now.
+    async fn denied(&self, context: &Context, failure: &Failure) -> Result<Begun, Failure> {
+        let papers = self.jobs().map(|name| context.stores.config_maps.get(&name));
+        // Should that last, the next Job is to have the credentials of then.
+        let is_old = |papers: &ConfigMap| is_past(papers.metadata.creation_timestamp.as_ref(), GONE);
+        if papers.iter().flatten().any(|papers| is_old(papers)) {
+            self.remove_papers(context).await?;
+        }
+        Ok(Begun::Kept(Why::NotDropped(failure.to_string())))
     }
 
     /// The Job; none before the stores have heard of what it is to read.
@@ -147,7 +200,7 @@ impl Left {
         Some(retired.job(files.directory, &context.settings.worker))
     }
 
-    /// Removes what a Job that failed has read: the next one is to have the credentials of then.
+    /// Removes what a Job that failed has read, or one that is not wanted any more was to: the next one is to have the credentials of then.
     pub async fn remove_papers(&self, context: &Context) -> Result<(), Failure> {
         for name in self.jobs() {
             if let Some(plan) = context.stores.config_maps.get(&name) {
@@ -176,17 +229,6 @@ async fn create(context: &Context, job: &Job, made: &mut BTreeSet<ResourceName>)
     created.map(|_| ())
 }
 
-/// Of two Jobs the one that matters more.
-fn first(one: Progress, other: Progress) -> Progress {
-    let rank = |progress: &Progress| match progress {
-        Progress::Working => 0,
-        Progress::Done => 1,
-        Progress::Failed(_) => 2,
-        Progress::None => 3,
-    };
-    if rank(&other) < rank(&one) { other } else { one }
-}
-
 fn progress(context: &Context, made: &BTreeSet<ResourceName>, name: &ResourceName) -> Progress {
     let Some(job) = context.stores.jobs.get(name) else {
         return if made.contains(name) { Progress::Working } else { Progress::None };
@@ -197,62 +239,4 @@ fn progress(context: &Context, made: &BTreeSet<ResourceName>, name: &ResourceNam
 
 fn label_of(job: &Job) -> &str {
     job.labels().get(labels::SOURCE).map(String::as_str).unwrap_or_default()
-}
-
-/// A Job that is over may have a pod for another moment.
-fn of_job(job: &Job, pods: &[Arc<Pod>]) -> Progress {
-    let is_running = pods.iter().any(|pod| {
-        let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref()).unwrap_or_default();
-        outcome::is_of(job, pod) && !matches!(phase, "Succeeded" | "Failed")
-    });
-    match outcome::of(job, pods) {
-        Outcome::Done if !is_running => Progress::Done,
-        Outcome::Failed(left) if !is_running => Progress::Failed(left),
-        _ => Progress::Working,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-
-    fn pod(phase: &str) -> Arc<Pod> {
-        let labels = json!({"batch.kubernetes.io/job-name": "j"});
-        Arc::new(serde_json::from_value(json!({"metadata": {"labels": labels}, "status": {"phase": phase}})).unwrap())
-    }
-
-    fn job(condition: &str) -> Job {
-        let conditions = json!([{"type": condition, "status": "True", "message": "deadline."}]);
-        serde_json::from_value(json!({"metadata": {"name": "j"}, "status": {"conditions": conditions}})).unwrap()
-    }
-
-    #[test]
-    fn a_job_is_over_when_none_of_its_pods_runs_any_more() {
-        let check = |job: &Job, pods: &[&str], expected: &str| {
-            let pods: Vec<_> = pods.iter().map(|phase| pod(phase)).collect();
-            let found = match of_job(job, &pods) {
-                Progress::None => "none",
-                Progress::Working => "working",
-                Progress::Done => "done",
-                Progress::Failed(_) => "failed",
-            };
-            assert_eq!(found, expected, "{pods:?}");
-        };
-        check(&Job { metadata: job("").metadata, ..Job::default() }, &[], "working");
-        check(&job("Complete"), &["Succeeded"], "done");
-        check(&job("Complete"), &["Failed", "Running"], "working");
-        check(&job("Failed"), &["Failed"], "failed");
-        check(&job("Failed"), &["Failed", "Pending"], "working");
-    }
-
-    #[test]
-    fn a_job_that_works_counts_before_one_that_is_over() {
-        let (done, failed) = (Progress::Done, Progress::Failed(Vec::new()));
-        assert_eq!(first(Progress::None, done.clone()), done);
-        assert_eq!(first(failed.clone(), done.clone()), done);
-        assert_eq!(first(done, Progress::Working), Progress::Working);
-        assert_eq!(first(failed.clone(), Progress::None), failed);
-    }
 }

@@ -15,17 +15,29 @@ use crate::cluster::context::{Context, Failure};
 use crate::cluster::finalize::is_going;
 use crate::cluster::objects::names;
 
-/// Has a Sink that is deleted be remembered whose record stays. Whether it is, or need not be: else its worker is just being made.
-pub async fn keep(context: &Context, sink: &Sink, worker: &WorkerName, name: &ResourceName) -> Result<bool, Failure> {
-    if !papers::has_run(context, sink) || mark_of(context, worker, &name.name).as_deref() == Some("true") {
-        return Ok(true);
+/// Has a Sink that is deleted be remembered whose record stays, unless it is known to be.
+pub async fn prepare(context: &Context, sink: &Sink, worker: &WorkerName, name: &ResourceName) -> Result<(), Failure> {
+    if !waits(context, worker, name) {
+        keep(context, sink, worker, name).await?;
     }
-    if mark(context, worker, &[(name.name.clone(), Some("true"))]).await? {
+    Ok(())
+}
+
+/// Has a Sink be remembered that is about to go and whose record stays. Whether it is, or need not be: else its worker is just being made.
+/// It is written whatever the stores know: they may not have heard that it was taken away, as for a Sink that was carried again.
+pub async fn keep(context: &Context, sink: &Sink, worker: &WorkerName, name: &ResourceName) -> Result<bool, Failure> {
+    if !papers::has_run(context, sink) || mark(context, worker, &[(name.name.clone(), Some("true"))]).await? {
         return Ok(true);
     }
     // A list that is nowhere, of a worker that nobody makes, keeps nothing.
     let facts = context.board.worker(worker).facts;
     Ok(!facts.is_some_and(|facts| facts.plan_hash.is_some() && facts.sinks.contains(name)))
+}
+
+/// Whether a record of a Sink of this name waits for a worker's slot.
+pub fn waits(context: &Context, worker: &WorkerName, sink: &ResourceName) -> bool {
+    let begun = context.stores.config_maps.get(&worker.source.sibling(&names::begun(worker)));
+    begun.is_some_and(|begun| of(&begun).contains(&sink.name))
 }
 
 /// The record of a Sink that is about to go was deleted, or given up: no slot is kept for it.

@@ -73,7 +73,9 @@ pub async fn reconcile(context: &Context, name: &ResourceName) -> Result<Next, F
         }
         return Ok(Next::Never);
     };
-    if finalize::is_going(&*source) && sinks.is_empty() {
+    // One that cannot be read may be one of its own.
+    let is_unclear = context.stores.sinks.has_unreadable(&name.namespace) && !finalize::is_abandoned(&*source);
+    if finalize::is_going(&*source) && sinks.is_empty() && !is_unclear {
         return end(context, name, &source).await;
     }
     context.hold(&*source, labels::SOURCE_FINALIZER).await?;
@@ -135,7 +137,9 @@ pub async fn reconcile(context: &Context, name: &ResourceName) -> Result<Next, F
         kept: unread.kept,
     };
     context.board.set_source(name, Some(facts));
-    let again = [again, asked_again, unread.again].into_iter().flatten().min();
+    // What ends by time alone, or concerns no Sink of its own that is known, nobody tells of.
+    let waits = (!held_up.is_empty() || finalize::is_going(&*source) && sinks.is_empty()).then_some(LOOK);
+    let again = [again, asked_again, unread.again, waits].into_iter().flatten().min();
     Ok(again.map_or(Next::Settled, |pause| Next::After(pause.max(SOONEST))))
 }
 
@@ -186,6 +190,9 @@ fn forget(context: &Context, name: &ResourceName) {
 /// Why a SourceConnector that is deleted is still there.
 fn held_by(sinks: &[Arc<Sink>]) -> String {
     let names: Vec<_> = sinks.iter().map(|sink| name_of(&**sink)).collect();
+    if names.is_empty() {
+        return "it goes once all Sinks of its namespace can be read: one that cannot may be its own".to_owned();
+    }
     format!("it goes once its Sinks have gone: {}", finalize::in_words("Sink", &names))
 }
 

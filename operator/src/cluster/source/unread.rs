@@ -11,7 +11,7 @@ use super::kept::Found;
 use super::memory::Memory;
 use super::{LOOK, Look, SOONEST, pools, rollout};
 use crate::cluster::context::Failure;
-use crate::cluster::retire::pool::{self, Left, Progress};
+use crate::cluster::retire::pool::{self, Begun, Left, Progress};
 use crate::cluster::retire::retained;
 use crate::cluster::status::kept::{KeptSlot, Why};
 use crate::cluster::stores::{Key, name_of};
@@ -72,32 +72,37 @@ impl Look<'_> {
     pub(super) fn held_up(&self, memory: &mut Memory) -> BTreeSet<WorkerName> {
         memory.jobs.retain(|job| self.context.stores.jobs.get(job).is_none());
         let left = pool::all(self.context, self.name);
-        if left.iter().any(|left| left.takes_publication(self.context, &memory.jobs)) {
+        let takes_publication = left.iter().any(|left| left.takes_publication(self.context, &memory.jobs));
+        let has_strays = pool::has_strays(self.context, self.name, &left);
+        let is_held =
+            |left: &&Left| matches!(left.progress(self.context, &memory.jobs), Progress::Working | Progress::Done);
+        let mut held: BTreeSet<_> = left.iter().filter(is_held).map(|left| left.worker.clone()).collect();
+        if takes_publication || has_strays {
             let own = self.gathered.manifests.sinks.values();
             let mut all: BTreeSet<_> = pools(self.context, self.name);
             all.extend(own.map(|sink| WorkerName { source: self.name.clone(), pool: sink.spec.pool.clone() }));
-            return all;
+            // Whose worker is there already has its slot, which no Job takes that somebody reads.
+            let runs = |name: &WorkerName| self.current.iter().any(|current| current.name == *name);
+            held.extend(all.into_iter().filter(|name| takes_publication || !runs(name)));
         }
-        let is_held =
-            |left: &&Left| matches!(left.progress(self.context, &memory.jobs), Progress::Working | Progress::Done);
-        left.iter().filter(is_held).map(|left| left.worker.clone()).collect()
+        held
     }
 
     /// Has what nobody needs be dropped, one pool after the other, so that the last one takes the publication along.
     pub(super) async fn unread(&self, memory: &mut Memory) -> Result<Unread, Failure> {
         let mut unread = Unread::default();
         let all = pool::all(self.context, self.name);
-        let (mut spare, mut is_going) = (None, false);
+        let (mut spare, mut is_going) = (Vec::new(), false);
+        let keep = |left: &Left, why| KeptSlot { slot: left.slot.clone(), why, held_bytes: None };
         for left in &all {
             match judge(self.pool(left, memory), self.source.spec.deletion_policy) {
-                Fate::InUse => {
-                    if left.progress(self.context, &memory.jobs) == Progress::None {
-                        left.remove_papers(self.context).await?;
-                    }
-                }
+                // What a Job was to read is of before.
+                Fate::InUse => left.remove_papers(self.context).await?,
                 Fate::Going => {
                     is_going = true;
-                    left.insist(self.context, &mut memory.jobs).await?;
+                    if let Begun::Kept(why) = left.insist(self.context, self.source, &mut memory.jobs).await? {
+                        unread.kept.push(keep(left, why));
+                    }
                     unread.again = Some(LOOK);
                 }
                 Fate::Gone => {
@@ -106,32 +111,27 @@ impl Look<'_> {
                     unread.again = Some(SOONEST);
                 }
                 Fate::Kept(why) => {
-                    if let Why::NotDropped(_) = &why {
-                        left.remove_papers(self.context).await?;
-                    }
-                    unread.kept.push(KeptSlot { slot: left.slot.clone(), why, held_bytes: None });
+                    left.remove_papers(self.context).await?;
+                    unread.kept.push(keep(left, why));
                 }
-                Fate::Spare => spare = spare.or(Some(left)),
+                Fate::Spare => spare.push(left),
             }
         }
         // What is wrong with the SourceConnector may be where its database is.
-        if let Some(left) = spare.filter(|_| !is_going && self.verdict.source.invalid.is_empty()) {
+        if !is_going && self.verdict.source.invalid.is_empty() {
             let is_last = all.len() == 1
                 && !self.context.stores.deployments.has(&Key::Source(self.name.clone()))
                 && !self.has_sinks(|_| true);
-            match left.begin(self.context, self.source, is_last, &mut memory.jobs).await {
-                Ok(Progress::Done) => {
-                    self.forget_pool(left, memory).await?;
-                    unread.again = Some(SOONEST);
+            for left in spare {
+                match left.begin(self.context, self.source, is_last, &mut memory.jobs).await {
+                    // One after the other.
+                    Ok(Begun::Going) => break,
+                    Ok(Begun::NotNow) => unread.again = Some(LOOK),
+                    Ok(Begun::Kept(why)) => unread.kept.push(keep(left, why)),
+                    // All goes with it.
+                    Err(failure) if failure.is_namespace_ending() => {}
+                    Err(failure) => return Err(failure),
                 }
-                Ok(Progress::Failed(why)) => {
-                    let why = Why::NotDropped(why.join("; "));
-                    unread.kept.push(KeptSlot { slot: left.slot.clone(), why, held_bytes: None });
-                }
-                Ok(_) => {}
-                // All goes with it.
-                Err(failure) if failure.is_namespace_ending() => {}
-                Err(failure) => return Err(failure),
             }
         }
         self.ask_for_kept(&all, &mut unread, memory).await?;

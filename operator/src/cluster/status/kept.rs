@@ -1,5 +1,6 @@
 //! What is said of slots that are kept though no Sink reads them.
 
+use afterbay_crds::names::ResourceName;
 use afterbay_crds::reason::Reason;
 use afterbay_crds::report::Problem;
 
@@ -23,6 +24,8 @@ pub enum Why {
     Policy,
     /// The progress records of these Sinks wait for it, which have gone.
     Retained(Vec<String>),
+    /// This SourceConnector has it.
+    Inherited(ResourceName),
     /// It could not be dropped: why.
     NotDropped(String),
 }
@@ -34,15 +37,20 @@ const NAMED: usize = 5;
 pub fn problem(kept: &[KeptSlot], database: &str) -> Option<Problem> {
     let last = kept.last()?;
     let each: Vec<_> = kept.iter().map(said).collect();
-    let drop: Vec<_> = kept.iter().map(|kept| format!("SELECT pg_drop_replication_slot('{}')", kept.slot)).collect();
-    let message = format!("no Sink reads {}; database {database} keeps its log for as long", each.join(", nor "));
+    // What another one has is not to be dropped.
+    let own = kept.iter().filter(|kept| !matches!(kept.why, Why::Inherited(_)));
+    let drop: Vec<_> = own.map(|kept| format!("SELECT pg_drop_replication_slot('{}')", kept.slot)).collect();
+    let message =
+        format!("no Sink of its own reads {}; database {database} keeps its log for as long", each.join(", nor "));
     let other = match &last.why {
         _ if kept.len() > 1 => "apply the Sinks again to go on",
         Why::Policy => "set deletionPolicy: Delete of the SourceConnector, which drops it",
         Why::Retained(_) => "apply them again to go on",
         Why::NotDropped(_) => "it is tried again every ten minutes",
+        Why::Inherited(_) => "it goes with the other SourceConnector",
     };
-    Some(Reason::SlotKept.problem(message, format!("{other}; or be rid of it: {}", drop.join("; "))))
+    let rid = if drop.is_empty() { String::new() } else { format!("; or be rid of it: {}", drop.join("; ")) };
+    Some(Reason::SlotKept.problem(message, format!("{other}{rid}")))
 }
 
 fn said(kept: &KeptSlot) -> String {
@@ -58,6 +66,9 @@ fn said(kept: &KeptSlot) -> String {
             format!(
                 "replication slot {slot} ({held}kept for Sinks that went without their progress records: {named}{more})"
             )
+        }
+        Why::Inherited(heir) => {
+            format!("replication slot {slot} ({held}kept, as it is that of SourceConnector {heir}, too)")
         }
         Why::NotDropped(left) => format!("replication slot {slot} ({held}which could not be dropped: {left})"),
     }
@@ -95,6 +106,15 @@ mod tests {
         check(from_ref(&retained), "records: a, b, c, d, e and 2 more)", drop);
         let failed = kept(Why::NotDropped("it is in use".to_owned()), Some(1000));
         check(&[retained, failed.clone()], ", nor replication slot afterbay_shop (which could not", "Sinks again");
+        let inherited = kept(Why::Inherited(ResourceName::new("eu", "shop2")), None);
+        let both = [inherited.clone(), KeptSlot { slot: "afterbay_other".to_owned(), ..failed.clone() }];
+        check(
+            &both,
+            "(kept, as it is that of SourceConnector eu/shop2, too)",
+            "rid of it: SELECT pg_drop_replication_slot('afterbay_other')",
+        );
+        check(from_ref(&inherited), "eu/shop2", "it goes with the other SourceConnector");
+        assert!(!problem(&[inherited], "shop").unwrap().hint.contains("pg_drop"));
         check(&[failed], "could not be dropped: it is in use", "tried again");
     }
 

@@ -99,13 +99,16 @@ impl Stores {
         manifests
     }
 
-    /// A SourceConnector, also one that is being deleted, with its Secrets, and without these the others of its database: any of
-    /// them may have its slot or its publication.
+    /// A SourceConnector, also one that is being deleted, with its Secrets, and without these the others of its database with their Sinks:
+    /// any of them may have its slot or its publication.
     pub fn gather_database(&self, source: &SourceConnector) -> Manifests {
         let mut manifests = Manifests::default();
         Self::put_source(&mut manifests, source);
         for other in self.sources.by(&Key::Database(source.spec.postgres.database.clone())) {
             Self::put_source(&mut manifests, &other);
+            for sink in self.sinks.by(&Key::Source(name_of(&*other))) {
+                self.put_sink(&mut manifests, &sink);
+            }
         }
         for secret in references::secrets_of_source(&name_of(source), &source.spec) {
             self.put_secret(&mut manifests, &secret);

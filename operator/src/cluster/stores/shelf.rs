@@ -142,6 +142,11 @@ impl<K: Resource> Shelf<K> {
         self.read().unreadable.iter().any(|name| name.namespace == namespace)
     }
 
+    /// The first of those anywhere that cannot be read.
+    pub fn unreadable(&self) -> Option<ResourceName> {
+        self.read().unreadable.iter().min().cloned()
+    }
+
     /// How many there are.
     pub fn len(&self) -> usize {
         self.read().items.len()
@@ -299,6 +304,7 @@ mod tests {
         shelf.take_in_unreadable(&None, name.clone());
         check(&shelf, None, vec![Event::InitDone], &[]);
         assert!(shelf.is_unreadable(&name) && shelf.get(&name).is_some());
+        assert_eq!(shelf.unreadable(), Some(name.clone()));
         check(&shelf, None, vec![Event::Apply(object("x", "a", "2", "t"))], &["~x/a"]);
         assert!(!shelf.is_unreadable(&name));
         shelf.take_in_unreadable(&None, name.clone());
