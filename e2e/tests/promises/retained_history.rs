@@ -8,13 +8,13 @@ use serde_json::json;
 
 use crate::one_table::{TABLE, scenario};
 
-pub const TIME: &str = "SELECT to_char(clock_timestamp() AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"')";
+const TIME: &str = "SELECT to_char(clock_timestamp() AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"')";
 
 async fn ids(scenario: &Scenario, topic: &str) -> Vec<i64> {
     scenario.messages(topic, Format::Json).await.iter().map(|message| message.integer("id")).collect()
 }
 
-pub async fn position(database: &Database) -> String {
+async fn position(database: &Database) -> String {
     database.text("SELECT pg_current_wal_insert_lsn()").await
 }
 
@@ -26,11 +26,11 @@ fn retaining(manifests: &Manifests, length: &str) -> Manifests {
     manifests.clone().set("Sink/t", "spec.retainHistory", length)
 }
 
-pub fn started_at(manifests: &Manifests, sink: &str, kind: &str, place: &str) -> Manifests {
+fn started_at(manifests: &Manifests, sink: &str, kind: &str, place: &str) -> Manifests {
     manifests.clone().set(&format!("Sink/{sink}"), "spec.source.startAt", json!({kind: place}))
 }
 
-pub async fn confirmed(scenario: &Scenario) -> u64 {
+async fn confirmed(scenario: &Scenario) -> u64 {
     let sql =
         format!("SELECT confirmed_flush_lsn::text FROM pg_replication_slots WHERE slot_name = '{}'", scenario.slot());
     lsn(&scenario.database.text(&sql).await)
@@ -113,20 +113,6 @@ async fn a_sink_is_set_back_once() {
     scenario.carry(&manifests).await;
     scenario.carry(&back).await;
     assert_eq!(ids(&scenario, &topic).await.len(), 9);
-}
-
-/// What a Sink has not sent yet is no part of a replay.
-#[tokio::test]
-async fn a_time_behind_what_is_committed_leaves_nothing_out() {
-    let (scenario, topic, manifests) = scenario("history-ahead", TABLE).await;
-    let manifests = retaining(&manifests, "1h").set("Sink/t", "spec.kafka.topic.partitions", 1);
-    let database = &scenario.database;
-    scenario.carry(&manifests).await;
-    insert(database, 2).await;
-    let time = database.text(TIME).await;
-    insert(database, 3).await;
-    scenario.carry(&started_at(&manifests, "t", "time", &time)).await;
-    assert_eq!(ids(&scenario, &topic).await, [1, 2, 3]);
 }
 
 #[tokio::test]
