@@ -115,6 +115,20 @@ async fn a_sink_is_set_back_once() {
     assert_eq!(ids(&scenario, &topic).await.len(), 9);
 }
 
+/// What a Sink has not sent yet is no part of a replay.
+#[tokio::test]
+async fn a_time_behind_what_is_committed_leaves_nothing_out() {
+    let (scenario, topic, manifests) = scenario("history-ahead", TABLE).await;
+    let manifests = retaining(&manifests, "1h").set("Sink/t", "spec.kafka.topic.partitions", 1);
+    let database = &scenario.database;
+    scenario.carry(&manifests).await;
+    insert(database, 2).await;
+    let time = database.text(TIME).await;
+    insert(database, 3).await;
+    scenario.carry(&started_at(&manifests, "t", "time", &time)).await;
+    assert_eq!(ids(&scenario, &topic).await, [1, 2, 3]);
+}
+
 #[tokio::test]
 async fn a_place_that_is_not_retained_is_refused() {
     let (scenario, topic, manifests) = scenario("history-refused", TABLE).await;

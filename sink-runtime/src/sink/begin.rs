@@ -357,7 +357,7 @@ fn attach(context: &SinkContext, recovered: Recovered, timeout_ms: u64) -> Resul
     let kept = keep(context, columns, &mut grants, fresh)?;
     let to_be_kept = kept.is_none() && !fresh && context.plan.schema_changes == SchemaChanges::Freeze;
     let described_at = if to_be_kept { Some(context.source.inserted()?) } else { None };
-    let mut tables = tables::take(context, known, grants)?;
+    let mut tables = tables::take(context, known, grants, fresh)?;
     if !context.plan.by_pattern {
         for (number, carried) in tables.relations.iter_mut().enumerate() {
             let Some(carried) = carried else { continue };

@@ -101,8 +101,11 @@ pub fn decide(context: &SinkContext, record: Option<&ProgressRecord>) -> Result<
         return Err(refused(&asked, what, "name a place before that, or leave startAt out"));
     }
     let skip = match skip {
-        // What commits from now on is of a later time, whatever a clock will say.
-        Some(before_us) => Some(Skip { before_us, until: context.source.inserted()? }),
+        // What commits from now on is of a later time, whatever a clock will say; and what was never sent is not left out.
+        Some(before_us) => {
+            let end = context.source.inserted()?;
+            Some(Skip { before_us, until: committed.map_or(end, |committed| committed.min(end)) })
+        }
         None => None,
     };
     Ok(Some(Replay { from, retained, obeyed: ObeyedStart { asked, skip }, committed }))

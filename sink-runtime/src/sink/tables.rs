@@ -98,7 +98,9 @@ pub fn claims(plan: &SinkPlan, known: Vec<TableProgress>, fresh: bool, is_within
 }
 
 /// Takes what the source gives, and tells of what joins, leaves and is left out.
-pub fn take(context: &SinkContext, known: Known, grants: Vec<Grant>) -> Result<Tables<'_>, Ending> {
+///
+/// `fresh`: all that the Sink has carried joins anew.
+pub fn take(context: &SinkContext, known: Known, grants: Vec<Grant>, fresh: bool) -> Result<Tables<'_>, Ending> {
     let plan = &context.plan;
     let mut left = Vec::new();
     let mut past = Vec::new();
@@ -163,7 +165,10 @@ pub fn take(context: &SinkContext, known: Known, grants: Vec<Grant>) -> Result<T
         };
         tables.relations.push(carried);
     }
-    past.drain(..past.len().saturating_sub(PAST_MAX));
+    // What a fresh life begins with is of the past for now, and none of it may be forgotten.
+    if !fresh {
+        past.drain(..past.len().saturating_sub(PAST_MAX));
+    }
     tables.past = past;
     let status = &context.status;
     status.warning(Reason::TablesLeftOut, problems::left_out(&tables.left_out));
