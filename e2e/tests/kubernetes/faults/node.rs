@@ -24,8 +24,10 @@ async fn its_worker_gives_way_to_the_one_that_is_started_beside_it() {
     let kubelet = Component::new(&carrying.operated.namespace, "kubelet");
     let beside = carrying.under_writes(async {
         kubelet.pause();
-        let beside = Beside::start(&carrying.operated).await;
+        let mut beside = Beside::start(&carrying.operated).await;
         await_condition("the pod's worker ends", LONG, async || {
+            // As long as the lost one has not noticed it may be the one that takes over.
+            beside.is_started_again_where_it_gave_way();
             carrying.operated.namespace.processes(&lost, "sink-runtime").is_empty().then_some(())
         })
         .await;
@@ -57,6 +59,7 @@ async fn its_worker_gives_way_to_the_one_that_is_started_beside_it() {
 
 /// A worker of the plan that a Deployment names, as its pod on another node would run it.
 struct Beside {
+    command: Command,
     child: Child,
     listen_file: PathBuf,
 }
@@ -97,7 +100,15 @@ impl Beside {
 
         let mut command = Command::new(folder().join("sink-runtime"));
         command.arg("--plan").arg(plan_file).arg("--begun").arg(begun_file).stdin(Stdio::null()).kill_on_drop(true);
-        Self { child: command.spawn().expect("the worker can be started"), listen_file }
+        Self { child: command.spawn().expect("the worker can be started"), command, listen_file }
+    }
+
+    /// What its node does.
+    fn is_started_again_where_it_gave_way(&mut self) {
+        if let Some(status) = self.child.try_wait().expect("a child can be asked for") {
+            assert_eq!(status.code(), Some(FENCED), "it ends for nothing else");
+            self.child = self.command.spawn().expect("the worker can be started");
+        }
     }
 
     /// Waits until it has committed all that the database held when this was called.
