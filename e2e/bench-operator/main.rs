@@ -12,7 +12,6 @@ use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use afterbay_e2e::kubernetes::{Component, condition, definitions, requests};
-use afterbay_e2e::manifests::resource;
 use afterbay_e2e::programs::{folder, repository};
 use afterbay_e2e::{Manifests, Namespace, Scenario, Sink, await_condition, processes};
 use serde_json::{Value, json};
@@ -74,18 +73,10 @@ async fn main() {
 /// All resources, and the tables that they name.
 async fn declare(scenario: &Scenario) -> Manifests {
     let database = &scenario.database;
-    let (host, port) = scenario.rig.postgres_address();
     let mut manifests = scenario.manifests().without("SourceConnector/shop");
     for source in 0..SOURCES {
-        let spec = json!({"postgres": {
-            "host": host, "port": port, "database": database.name,
-            "authentication": {
-                "username": database.role,
-                "passwordSecret": {"secretName": "shop-db", "password": "password"},
-            },
-            "slot": {"name": format!("{}_{source}", scenario.slot())},
-        }});
-        manifests = manifests.with(resource("SourceConnector", &format!("source-{source}"), spec));
+        let slot = format!("{}_{source}", scenario.slot());
+        manifests = manifests.with(scenario.source(&format!("source-{source}"), &slot));
     }
     for sink in 0..SINKS {
         database.run(&format!("CREATE TABLE t{sink} (id int PRIMARY KEY)")).await;

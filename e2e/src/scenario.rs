@@ -6,7 +6,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use serde_json::json;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::afterbay::{Afterbay, Finished, Options};
@@ -76,13 +76,22 @@ impl Scenario {
     /// The source `shop`, the Kafka connection `events`, the registry connection `schemas`, and the Secret of the
     /// database; Sinks are to be added.
     pub fn manifests(&self) -> Manifests {
+        Manifests::default()
+            .with_secret("shop-db", &[("password", &self.database.password)])
+            .with(self.source("shop", &self.slot()))
+            .with(resource("KafkaConnection", "events", json!({"bootstrapServers": self.rig.broker()})))
+            .with(resource("SchemaRegistryConnection", "schemas", json!({"url": self.rig.registry()})))
+    }
+
+    /// A SourceConnector on the database, with a slot of this name, and the credentials of [`Scenario::manifests`].
+    pub fn source(&self, name: &str, slot: &str) -> Value {
         let mut source = json!({"postgres": {
             "database": self.database.name,
             "authentication": {
                 "username": self.database.role,
                 "passwordSecret": {"secretName": "shop-db", "password": "password"},
             },
-            "slot": {"name": self.slot()},
+            "slot": {"name": slot},
         }});
         let postgres = &mut source["postgres"];
         match &self.servers[..] {
@@ -92,11 +101,7 @@ impl Scenario {
                 postgres["hosts"] = servers.iter().map(server).collect();
             }
         }
-        Manifests::default()
-            .with_secret("shop-db", &[("password", &self.database.password)])
-            .with(resource("SourceConnector", "shop", source))
-            .with(resource("KafkaConnection", "events", json!({"bootstrapServers": self.rig.broker()})))
-            .with(resource("SchemaRegistryConnection", "schemas", json!({"url": self.rig.registry()})))
+        resource("SourceConnector", name, source)
     }
 
     /// `afterbay run` of the same manifests, with a state directory of its own: as from another machine.

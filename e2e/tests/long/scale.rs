@@ -5,9 +5,8 @@ use std::time::{Duration, Instant};
 
 use afterbay_crds::report::WorkerReport;
 use afterbay_e2e::kubernetes::{Operated, condition, labels};
-use afterbay_e2e::manifests::resource;
 use afterbay_e2e::{Database, Format, Manifests, Scenario, Sink, await_condition, reference};
-use serde_json::{Value, json};
+use serde_json::Value;
 use tokio::time::sleep;
 
 const SOURCES: usize = 20;
@@ -72,16 +71,7 @@ async fn add_source(
 ) -> Manifests {
     let scenario = &operated.scenario;
     let (database, name) = (&scenario.database, source_name(number));
-    let (host, port) = scenario.rig.postgres_address();
-    let spec = json!({"postgres": {
-        "host": host, "port": port, "database": database.name,
-        "authentication": {
-            "username": database.role,
-            "passwordSecret": {"secretName": "shop-db", "password": "password"},
-        },
-        "slot": {"name": format!("{}_{number}", scenario.slot())},
-    }});
-    manifests = manifests.with(resource("SourceConnector", &name, spec));
+    manifests = manifests.with(scenario.source(&name, &format!("{}_{number}", scenario.slot())));
     for sink in 0..SINKS {
         let table = table(number, sink);
         let rows = format!("INSERT INTO {table} SELECT i, 0 FROM generate_series(1, {ROWS}) i");

@@ -2,7 +2,6 @@
 
 use afterbay_e2e::kubernetes::carrying::SOURCE;
 use afterbay_e2e::kubernetes::{Carrying, LONG, Operated};
-use afterbay_e2e::manifests::resource;
 use afterbay_e2e::{Format, Manifests, Scenario, Sink, await_condition};
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::Pod;
@@ -41,18 +40,8 @@ async fn the_other_takes_over() {
 
 /// Another SourceConnector of the same database, and its Sink.
 fn late(scenario: &Scenario, topic: &str) -> Manifests {
-    let database = &scenario.database;
-    let (host, port) = scenario.rig.postgres_address();
-    let source = json!({"postgres": {
-        "host": host, "port": port, "database": database.name,
-        "authentication": {
-            "username": database.role,
-            "passwordSecret": {"secretName": "shop-db", "password": "password"},
-        },
-        "slot": {"name": format!("{}_later", scenario.slot())},
-    }});
     Manifests::default()
-        .with(resource("SourceConnector", "later", source))
+        .with(scenario.source("later", &format!("{}_later", scenario.slot())))
         .with(Sink::new("late", "public.late", topic).key(&["id"]))
         .set("Sink/late", "spec.source.name", "later")
 }
