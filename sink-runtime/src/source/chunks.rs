@@ -3,7 +3,6 @@
 //! `docs/design/0005-chunked-snapshot.md` argues why this loses and repeats nothing.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use afterbay_clients::postgres::catalogue::{collation, slot, table as tables};
 use afterbay_clients::postgres::{Lsn, SqlClient, quote};
@@ -22,9 +21,6 @@ use crate::change::Shape;
 use crate::fault;
 use crate::feed::{Delivered, Delivery, Feed, feed};
 use crate::protocol::{RelationIdentity, SourceIdentity};
-
-/// After what time it is told that a chunk waits.
-const LONG: Duration = Duration::from_secs(30);
 
 /// A Sink's wish for the next rows.
 #[derive(Clone, Debug)]
@@ -180,7 +176,7 @@ impl Chunks {
         }
         // It locks the table, so it is asked before this reader's other session does.
         let rows_estimated = tables::estimate_rows(client, &request.table).await?;
-        let point = told_if_long(&request.table, snapshot::begin(connection, slot)).await?;
+        let point = snapshot::begin(connection, slot, Some(&request.table)).await?;
         fault::hold("chunk-begun").await;
         snapshot::lock(connection, &request.table).await?;
         let publication = &self.context.plan.publication;
@@ -209,16 +205,6 @@ async fn abandon(client: &SqlClient, name: &str) {
     {
         tracing::debug!(slot = name, "{error}");
     }
-}
-
-/// Whoever waits for rows is to know what they wait for.
-async fn told_if_long<T>(table: &TableName, point: impl Future<Output = T>) -> T {
-    tokio::pin!(point);
-    if let Ok(point) = tokio::time::timeout(LONG, &mut point).await {
-        return point;
-    }
-    tracing::warn!(%table, "the next rows of the snapshot wait for transactions of the database that are open for long");
-    point.await
 }
 
 fn refuse(reply: oneshot::Sender<Result<Chunk, Problem>>, error: &SourceError) {

@@ -2,7 +2,9 @@
 //!
 //! A temporary slot gives both at once: its consistent point is the place, its snapshot shows just what committed before
 //! it, as the server has built it from the commit records of the log. Making it waits for the transactions that write at
-//! this moment, so none of them can be half seen.
+//! this moment, so none of them can be half seen; no row is read before the last of those that it shows has ended.
+
+use std::time::Duration;
 
 use afterbay_clients::postgres::wire::{ReplicationConnection, SlotOptions, SlotSnapshot};
 use afterbay_clients::postgres::{Lsn, quote};
@@ -22,14 +24,56 @@ pub fn temporary_name(purpose: &str) -> String {
     format!("afterbay_{purpose}_{unique:016x}")
 }
 
+/// After what time it is told that rows wait.
+const LONG: Duration = Duration::from_secs(30);
+
+/// A transaction that the snapshot shows, and that has not ended yet.
+const UNFINISHED: &str = "SELECT x FROM pg_current_snapshot() s, \
+     generate_series(pg_snapshot_xmin(s)::text::bigint, pg_snapshot_xmax(s)::text::bigint - 1) x \
+     WHERE pg_visible_in_snapshot(x::text::xid8, s) AND pg_xact_status(x::text::xid8) = 'in progress' LIMIT 1";
+
 /// Begins a transaction that sees what committed before the place that is given back; the slot goes with the connection.
-pub async fn begin(connection: &mut ReplicationConnection, slot: &str) -> Result<Lsn, SourceError> {
+/// Whoever waits for rows of `table` is told what they wait for, if it is long.
+pub async fn begin(
+    connection: &mut ReplicationConnection,
+    slot: &str,
+    table: Option<&TableName>,
+) -> Result<Lsn, SourceError> {
+    let begun = make(connection, slot);
+    tokio::pin!(begun);
+    if let Ok(point) = tokio::time::timeout(LONG, &mut begun).await {
+        return point;
+    }
+    let table = table.map(tracing::field::display);
+    tracing::warn!(table, "the next rows of the snapshot wait for transactions of the database that are open for long");
+    begun.await
+}
+
+async fn make(connection: &mut ReplicationConnection, slot: &str) -> Result<Lsn, SourceError> {
     connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?;
     let options = SlotOptions { temporary: true, snapshot: SlotSnapshot::Use, failover: false };
     let slot = connection.create_slot(slot, options).await?;
+    until_all_have_ended(connection).await?;
     // An error beats rows that a policy hides from this role.
     connection.execute("SET LOCAL row_security = off").await?;
     Ok(slot.consistent_point)
+}
+
+/// Waits until all that the snapshot shows has ended for the server too.
+///
+/// A commit stands in the log, of which the snapshot is made, a moment before the server holds it for one: mostly
+/// microseconds, and as long as its synchronous standby takes. Rows of it that somebody reads with this snapshot in
+/// that moment are taken for those of a transaction that has failed. They would be missing in the snapshot, and worse: the
+/// server notes it on the rows (hint bits), so that the change is undone for everybody
+/// (pgsql-hackers, January 2026, "Race conditions in logical decoding"). So no table is read before; `pg_xact_status` asks
+/// the list of those that run first.
+async fn until_all_have_ended(connection: &mut ReplicationConnection) -> Result<(), SourceError> {
+    let mut pause = Duration::from_millis(1);
+    while !connection.query(UNFINISHED).await?.is_empty() {
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(Duration::from_millis(50));
+    }
+    Ok(())
 }
 
 /// From here on no `ALTER TABLE` can come between; what came since the snapshot [`shows`] in the file of the table.

@@ -116,7 +116,7 @@ async fn begin(
         None => None,
     };
     let name = temporary_name("start");
-    let point = snapshot::begin(connection, &name).await?;
+    let point = snapshot::begin(connection, &name, table.map(|(table, _)| table)).await?;
     fault::hold("start-begun").await;
     let described = match (table, relation) {
         (Some((table, _)), Some(relation)) => {
