@@ -135,6 +135,19 @@ impl<'a> History<'a> {
         check(&self.notes().await, messages, seam);
     }
 
+    /// Checks that the table has what was done to it last.
+    pub async fn check_table(&self) {
+        let last =
+            self.notes().await.into_iter().filter_map(|(id, values)| values.last().copied().flatten().map(|n| (id, n)));
+        let mut rows = Vec::new();
+        // Rows, not entries of an index: a damaged table has more of the one than of the other.
+        for row in self.0.rows("SELECT id, n FROM (SELECT id, n FROM ledger OFFSET 0) AS rows ORDER BY id, n").await {
+            let number = |index: usize| row[index].as_deref().and_then(|text| text.parse::<i64>().ok());
+            rows.push((number(0).expect("an int"), number(1).expect("an int")));
+        }
+        assert_eq!(rows, last.collect::<Vec<_>>(), "the database has lost what was committed");
+    }
+
     /// Each value that a key had so far.
     pub async fn notes(&self) -> Values {
         let mut values = Values::new();
@@ -161,11 +174,15 @@ pub fn check(notes: &Values, messages: &[Message], seam: bool) {
     let topic = messages.first().map_or("its topic", |message| &message.topic);
     let strangers: Vec<_> = found.keys().filter(|id| !notes.contains_key(id)).collect();
     assert!(strangers.is_empty(), "messages of keys that never were in {topic}: {strangers:?}");
+    let mut wrong = Vec::new();
     for (id, noted) in notes {
         let found = found.get(id).map_or(&[][..], Vec::as_slice);
         let right = if seam { follows_a_snapshot(noted, found) } else { is_whole(noted, found) };
-        assert!(right, "key {id}: the database did {noted:?}, {topic} has {found:?}");
+        if !right {
+            wrong.push(format!("key {id}: the database did {noted:?}, {topic} has {found:?}"));
+        }
     }
+    assert!(wrong.is_empty(), "{} of {} keys are wrong:\n{}", wrong.len(), notes.len(), wrong.join("\n"));
 }
 
 /// A session that makes random transactions.
