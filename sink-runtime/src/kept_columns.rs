@@ -13,13 +13,13 @@ use afterbay_crds::reason::Reason;
 use afterbay_crds::report::Problem;
 use afterbay_formats::table::TableDescription;
 
-use crate::change::{ChangeBatch, Picks, Shape};
+use crate::change::{Picks, Shape};
 use crate::protocol::KeptColumn;
 
 /// `text` and `varchar`: whatever their length, what a message holds of them is the same.
 const TEXTS: [u32; 2] = [25, 1043];
 
-/// The columns that are kept, and where they stand in the rows that come.
+/// The columns that are kept of a table, and where they stand in the rows that come.
 #[derive(Clone, Debug)]
 pub struct KeptColumns {
     columns: Arc<[KeptColumn]>,
@@ -28,20 +28,47 @@ pub struct KeptColumns {
 
 impl KeptColumns {
     /// These, of rows with the columns of this table.
-    pub fn new(columns: Vec<KeptColumn>, table: &TableDescription) -> Self {
-        let mut kept = Self { columns: columns.into(), places: None };
-        kept.shaped(&Arc::new(Shape::of(table)));
+    pub fn new(columns: Arc<[KeptColumn]>, table: &TableDescription) -> Self {
+        let mut kept = Self { columns, places: None };
+        kept.follow(&Arc::new(Shape::of(table)));
         kept
     }
 
-    /// As the progress record is to have them.
-    pub fn recorded(&self) -> Vec<KeptColumn> {
-        self.columns.to_vec()
+    /// Those that a table has, to be kept from now on, of rows with just these columns.
+    pub fn of_table(table: &TableDescription) -> Self {
+        let columns = table.streamed_columns().map(|column| KeptColumn {
+            name: column.name.clone(),
+            type_oid: column.type_oid,
+            modifier: column.typmod,
+        });
+        Self { columns: columns.collect(), places: None }
     }
 
-    /// The batch, brought to these columns.
-    pub fn pick(&mut self, batch: ChangeBatch) -> ChangeBatch {
-        batch.picked(self)
+    /// As the progress record is to have them.
+    pub fn recorded(&self) -> Arc<[KeptColumn]> {
+        Arc::clone(&self.columns)
+    }
+
+    /// Rows with these columns follow; what is left of them.
+    pub fn follow(&mut self, shape: &Arc<Shape>) -> Arc<Shape> {
+        let place = |kept: &KeptColumn| shape.columns.iter().position(|column| column.name == kept.name);
+        let places: Option<Vec<usize>> = self.columns.iter().map(place).collect();
+        let as_they_are =
+            |places: &[usize]| places.len() == shape.columns.len() && places.iter().copied().eq(0..places.len());
+        // One that is missing is told where such a change is to be sent.
+        self.places = places.filter(|places| !as_they_are(places));
+        match &self.places {
+            None => Arc::clone(shape),
+            Some(places) => {
+                let columns = places.iter().filter_map(|place| shape.columns.get(*place).cloned());
+                Arc::new(Shape { columns: columns.collect() })
+            }
+        }
+    }
+
+    /// The places of these columns in the rows that come now; none: they are all that the rows have, or one is missing.
+    pub fn places(&self) -> Option<&[usize]> {
+        self.places.as_deref()
     }
 
     /// The table, brought to these columns as far as it has them.
@@ -88,42 +115,20 @@ impl KeptColumns {
     }
 }
 
-/// The columns that a table has, to be kept from now on.
-pub fn of_table(table: &TableDescription) -> Vec<KeptColumn> {
-    let columns = table.streamed_columns();
-    let kept = columns.map(|column| KeptColumn {
-        name: column.name.clone(),
-        type_oid: column.type_oid,
-        modifier: column.typmod,
-    });
-    kept.collect()
-}
-
 /// Whether values of this type make the same messages as those of the kept one.
 fn carries_on(kept: &KeptColumn, type_oid: u32, modifier: i32) -> bool {
     (kept.type_oid, kept.modifier) == (type_oid, modifier)
         || (TEXTS.contains(&kept.type_oid) && TEXTS.contains(&type_oid))
 }
 
+/// For batches of one relation.
 impl Picks for KeptColumns {
-    fn shaped(&mut self, shape: &Arc<Shape>) -> Arc<Shape> {
-        let place = |kept: &KeptColumn| shape.columns.iter().position(|column| column.name == kept.name);
-        let places: Option<Vec<usize>> = self.columns.iter().map(place).collect();
-        let as_they_are =
-            |places: &[usize]| places.len() == shape.columns.len() && places.iter().copied().eq(0..places.len());
-        // One that is missing is told where such a change is to be sent.
-        self.places = places.filter(|places| !as_they_are(places));
-        match &self.places {
-            None => Arc::clone(shape),
-            Some(places) => {
-                let columns = places.iter().filter_map(|place| shape.columns.get(*place).cloned());
-                Arc::new(Shape { columns: columns.collect() })
-            }
-        }
+    fn shaped(&mut self, _: usize, shape: &Arc<Shape>) -> Arc<Shape> {
+        self.follow(shape)
     }
 
-    fn places(&self) -> Option<&[usize]> {
-        self.places.as_deref()
+    fn places(&self, _: usize) -> Option<&[usize]> {
+        self.places()
     }
 }
 
@@ -133,7 +138,7 @@ mod tests {
     use afterbay_formats::row::Row as _;
 
     use super::*;
-    use crate::change::{Change, ChangeKind, Item, OldRow};
+    use crate::change::{Change, ChangeBatch, ChangeKind, Item, OldRow};
     use crate::position::ChangeId;
 
     fn column(name: &str, type_oid: u32) -> RelationColumn {
@@ -175,7 +180,7 @@ mod tests {
         batch.push(Item::Change(change));
         batch.push(Item::Boundary(Lsn(2)));
 
-        let batch = kept().pick(batch);
+        batch.pick(0, &mut kept());
         let names = |shape: &Shape| shape.columns.iter().map(|column| column.name.clone()).collect::<Vec<_>>();
         let cells = |row| [0, 1].map(|cell| String::from_utf8(batch.row(row).cell(cell).unwrap().to_vec()).unwrap());
         let mut found = Vec::new();
@@ -206,7 +211,7 @@ mod tests {
     fn rows_that_lack_a_column_are_left_as_they_are() {
         let mut kept = kept();
         let lacking = shape(&[("more", 25), ("id", 23)]);
-        assert_eq!(kept.shaped(&lacking), lacking);
+        assert_eq!(kept.follow(&lacking), lacking);
         assert_eq!(kept.places(), None);
     }
 }

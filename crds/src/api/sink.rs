@@ -56,7 +56,6 @@ use crate::plan::{Compression, DeletionPolicy, Envelope, OnTruncate, SchemaChang
     validation = Rule::new("has(self.source.tables) == self.kafka.topic.name.contains('{table}')").message("with source.tables topic.name must contain {table}, and without it cannot"),
     validation = Rule::new("has(self.source.tables) || !self.kafka.topic.name.contains('{schema}')").message("{schema} goes with source.tables"),
     validation = Rule::new("!has(self.source.tables) || self.kafka.topic.name.contains('{schema}') || self.source.tables.filter(pattern, !pattern.startsWith('!')).all(pattern, pattern.matches('^(\"[^\"]*\"|[^\".*?])*[.]') && pattern.startsWith(self.source.tables.filter(first, !first.startsWith('!'))[0].find('^(\"[^\"]*\"|[^\".])*[.]')))").message("tables of more than one schema can match: topic.name must contain {schema}"),
-    validation = Rule::new("!has(self.source.tables) || !has(self.retainHistory) && !has(self.source.startAt) && self.schemaChanges == 'Follow'").message("retainHistory, source.startAt and schemaChanges: Freeze do not go with source.tables, whose tables come and go"),
     validation = Rule::new("!has(self.retainHistory) || duration(self.retainHistory) >= duration('1s') && duration(self.retainHistory) <= duration('720h')").message("retainHistory must be from 1s to 720h")
 )]
 pub struct SinkSpec {
@@ -80,11 +79,12 @@ pub struct SinkSpec {
     /// What becomes of it when the table is truncated: it stalls, or goes on, and the rows that went stay in the topic.
     #[serde(default)]
     pub on_truncate: OnTruncate,
-    /// What becomes of its messages when the table's columns change: they follow, or keep the columns of the start.
+    /// What becomes of its messages when the table's columns change: they follow, or keep the columns of the start; of
+    /// each of many tables those with which it joined.
     #[serde(default)]
     pub schema_changes: SchemaChanges,
     /// For how long the source's log is kept behind what is committed, from `1s` to `720h`, so that this Sink can be set back,
-    /// or another one of the table started, within it (`source.startAt`); without it not at all.
+    /// or another one of a table started, within it (`source.startAt`); without it not at all.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 32), regex(pattern = r"^([0-9]+(ms|s|m|h))+$"))]
     pub retain_history: Option<String>,

@@ -9,7 +9,7 @@ use super::{commit, format};
 use crate::api::{KafkaConnectionSpec, SinkSpec, Topic};
 use crate::manifest::{Kind, Located};
 use crate::names::{self, SLOT_MAX, WorkerName};
-use crate::plan::{Envelope, SchemaChanges, SnapshotMode, StartAt, TableName};
+use crate::plan::{Envelope, SnapshotMode, StartAt, TableName};
 use crate::table_pattern::TablePatterns;
 use crate::{quantity, table_name, topic_template};
 
@@ -18,7 +18,6 @@ pub(super) fn check(mut subject: Subject<'_>, spec: &SinkSpec) {
     subject.refers_to("spec.source.name", Kind::SourceConnector, &spec.source.name, &manifests.sources);
     relations(&mut subject, spec);
     pool(&mut subject, spec);
-    of_one_table(&mut subject, spec);
     key(&mut subject, spec);
     let (connection, connections) = (&spec.kafka.connection, &manifests.kafka_connections);
     subject.refers_to("spec.kafka.connection", Kind::KafkaConnection, connection, connections);
@@ -126,26 +125,6 @@ fn pool(subject: &mut Subject<'_>, spec: &SinkSpec) {
         let what = format!("the slot of this pool would be {slot}, which is longer than {SLOT_MAX} bytes");
         let remedy = "use a shorter name, or give the SourceConnector a shorter spec.postgres.slot.name";
         subject.tell(field, what, remedy);
-    }
-}
-
-/// What a Sink of one table keeps of that, and what has no such meaning for tables that come and go.
-fn of_one_table(subject: &mut Subject<'_>, spec: &SinkSpec) {
-    // Beside a table or a query they are wrong anyway.
-    let others = spec.source.table.is_some() || spec.source.query.is_some();
-    if spec.source.tables.is_none() || others || !subject.knows("spec.source.tables") {
-        return;
-    }
-    let given = [
-        ("spec.retainHistory", spec.retain_history.is_some()),
-        ("spec.source.startAt", spec.source.start_at.is_some()),
-        ("spec.schemaChanges", spec.schema_changes == SchemaChanges::Freeze),
-    ];
-    for (field, _) in given.into_iter().filter(|(_, given)| *given) {
-        if subject.knows(field) {
-            let remedy = "leave it out, or carry the tables that need it with a Sink each";
-            subject.tell(field, "it does not go with source.tables, whose tables come and go", remedy);
-        }
     }
 }
 

@@ -137,9 +137,6 @@ spec.source.tables = ["!public.*"]
 spec.source.tables = ["public.*", "sales.*"]
 spec.source.tables = ["*.orders"]
 spec.source.tables = [1]
-spec.retainHistory = "1h"
-spec.source.startAt = {"position": "0/1"}
-spec.schemaChanges = "Freeze"
 spec.source.table = "public.orders"
 spec.source.query = "SELECT 1"
 spec.key (left out)

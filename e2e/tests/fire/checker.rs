@@ -156,7 +156,7 @@ impl<'a> Account<'a> {
     /// The value, with rows as the ledger has them.
     fn comparable(&self, mut value: Value) -> Value {
         let table = self.topic.table;
-        if self.topic.view != View::Whole {
+        if self.topic.view.query().is_some() {
             return value;
         }
         if self.topic.envelope == Envelope::Upsert {

@@ -7,6 +7,7 @@ use afterbay_e2e::random::Random;
 use afterbay_e2e::{Rig, processes};
 use tokio::time::sleep;
 
+use crate::view::JOINED;
 use crate::worker::Second;
 use crate::world::{TRANSACTION_TIMEOUT, World};
 
@@ -159,12 +160,15 @@ impl Fault {
             }
             Self::ColumnJoined => {
                 let (name, owner) = (random.below(u64::MAX), random.below(11));
-                let join = format!(
-                    "SET lock_timeout = '10s'; \
-                     ALTER TABLE word ADD COLUMN joined_{name} int; \
-                     UPDATE word SET joined_{name} = n, n = nextval('numbers') WHERE owner = {owner}"
-                );
-                world.scenario.database.run(&join).await;
+                // One after the other: writers lock them in another order.
+                for table in ["word", "account"] {
+                    let join = format!(
+                        "SET lock_timeout = '10s'; \
+                         ALTER TABLE {table} ADD COLUMN {JOINED}{name} int; \
+                         UPDATE {table} SET {JOINED}{name} = n, n = nextval('numbers') WHERE owner = {owner}"
+                    );
+                    world.scenario.database.run(&join).await;
+                }
                 if random.chance(50) {
                     kill_worker(world);
                 }

@@ -51,7 +51,7 @@ impl Table {
     /// The row as it can be compared. A table that gets columns while it is written to has rows from before, in which they
     /// are missing, and Avro has no other form for a document than its text.
     pub fn comparable(self, mut row: Row) -> Row {
-        if self == Self::Word
+        if matches!(self, Self::Word | Self::Account)
             && let Some(columns) = row.as_object_mut()
         {
             columns.retain(|_, value| !value.is_null());

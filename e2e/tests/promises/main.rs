@@ -13,6 +13,8 @@ mod frozen_columns;
 mod interleavings;
 mod isolation;
 mod large;
+mod many_frozen;
+mod many_history;
 mod many_tables;
 mod one_table;
 mod operating;

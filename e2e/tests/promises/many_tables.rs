@@ -66,7 +66,7 @@ const SCHEMA: &str = "
     END $$;";
 
 /// A database with these tables, of so many rows each, a publication of them, and topics for all that may come.
-async fn scenario(test: &str, tables: &[(&str, u32)], topics: &[&str]) -> Scenario {
+pub async fn scenario(test: &str, tables: &[(&str, u32)], topics: &[&str]) -> Scenario {
     let scenario = Scenario::new(test).await;
     scenario.database.run(SCHEMA).await;
     for (table, rows) in tables {
@@ -83,7 +83,7 @@ async fn scenario(test: &str, tables: &[(&str, u32)], topics: &[&str]) -> Scenar
     scenario
 }
 
-fn relation(scenario: &Scenario, table: &str) -> RelationPlan {
+pub fn relation(scenario: &Scenario, table: &str) -> RelationPlan {
     let json = || FormatPlan::Json { values: JsonValues::Text };
     RelationPlan {
         table: TableName { schema: "public".into(), name: table.into() },
@@ -101,15 +101,15 @@ fn relation(scenario: &Scenario, table: &str) -> RelationPlan {
 }
 
 /// A worker with one Sink of these tables, as long as the test runs.
-struct Worker<'a> {
+pub struct Worker<'a> {
     scenario: &'a Scenario,
-    plan: Plan,
+    pub plan: Plan,
     environment: Vec<(&'static str, String)>,
     child: Option<Child>,
 }
 
 impl<'a> Worker<'a> {
-    fn new(scenario: &'a Scenario, snapshot: bool, tables: &[&str]) -> Self {
+    pub fn new(scenario: &'a Scenario, snapshot: bool, tables: &[&str]) -> Self {
         let password_file = scenario.folder().join("password");
         std::fs::write(&password_file, &scenario.database.password).expect("the folder can be written");
         let hosts = scenario.servers.iter().map(|(host, port)| HostPort { host: host.clone(), port: *port }).collect();
@@ -171,7 +171,7 @@ impl<'a> Worker<'a> {
     }
 
     /// The worker stands still the nth time that it comes by the fault point.
-    fn holds_at(mut self, point: &str, nth: u32) -> Self {
+    pub fn holds_at(mut self, point: &str, nth: u32) -> Self {
         std::fs::write(self.scenario.brake(), "").expect("the brake can be written");
         let brake = self.scenario.brake().to_str().expect("the folder has a plain name").to_owned();
         self.environment.extend([("AFTERBAY_HOLD", format!("{point}:{nth}")), ("AFTERBAY_HOLD_FILE", brake)]);
@@ -179,13 +179,13 @@ impl<'a> Worker<'a> {
     }
 
     /// The worker dies the nth time that it comes by the fault point; the next one does not.
-    fn dies_at(mut self, point: &str, nth: u32) -> Self {
+    pub fn dies_at(mut self, point: &str, nth: u32) -> Self {
         self.environment.push(("AFTERBAY_FAULT", format!("{point}:{nth}")));
         self
     }
 
     /// Waits until it has died, and runs the next one.
-    async fn dies_and_runs_again(&mut self) {
+    pub async fn dies_and_runs_again(&mut self) {
         let mut child = self.child.take().expect("it runs");
         await_condition("the worker comes by its fault point", PATIENCE, async || {
             child.try_wait().expect("the child can be waited for")
@@ -194,12 +194,12 @@ impl<'a> Worker<'a> {
         self.begin();
     }
 
-    fn run(mut self) -> Self {
+    pub fn run(mut self) -> Self {
         self.begin();
         self
     }
 
-    fn begin(&mut self) {
+    pub fn begin(&mut self) {
         let path = self.scenario.folder().join("plan.json");
         std::fs::write(&path, serde_json::to_vec(&self.plan).expect("a plan is JSON")).expect("it can be written");
         // The address of the last one is of no use.
@@ -224,7 +224,7 @@ impl<'a> Worker<'a> {
     }
 
     /// Ends it as `kill -9` does.
-    fn kill(&mut self) {
+    pub fn kill(&mut self) {
         if let Some(mut child) = self.child.take() {
             processes::signal(child.id(), "KILL");
             child.wait().expect("the child can be waited for");
@@ -232,25 +232,25 @@ impl<'a> Worker<'a> {
     }
 
     /// Kills it, and runs it with other tables.
-    fn carries(&mut self, tables: &[&str]) {
+    pub fn carries(&mut self, tables: &[&str]) {
         self.kill();
         self.plan.sinks[0].relations = tables.iter().map(|table| relation(self.scenario, table)).collect();
         self.begin();
     }
 
-    async fn report(&self) -> Option<SinkReport> {
+    pub async fn report(&self) -> Option<SinkReport> {
         let address = std::fs::read_to_string(self.address()).ok()?;
         let (status, body) = http::request("GET", &format!("http://{}/status", address.trim()), "").await?;
         let report: Option<WorkerReport> = (status == 200).then(|| serde_json::from_str(&body).expect("a report"));
         report?.sinks.into_iter().next()
     }
 
-    async fn until(&self, what: &str, wanted: impl Fn(&SinkReport) -> bool) -> SinkReport {
+    pub async fn until(&self, what: &str, wanted: impl Fn(&SinkReport) -> bool) -> SinkReport {
         await_condition(what, PATIENCE, async || self.report().await.filter(|report| wanted(report))).await
     }
 
     /// Waits until it has committed all that the database holds now.
-    async fn caught_up(&self) -> SinkReport {
+    pub async fn caught_up(&self) -> SinkReport {
         let end = self.scenario.database.log_end().await;
         let done = |report: &SinkReport| {
             report.state == SinkState::Running && report.settled.as_deref().is_some_and(|settled| lsn(settled) >= end)
@@ -258,18 +258,18 @@ impl<'a> Worker<'a> {
         self.until("the Sink catches up", done).await
     }
 
-    async fn warning(&self, reason: &str) -> String {
+    pub async fn warning(&self, reason: &str) -> String {
         let is = |report: &SinkReport| report.warnings.iter().any(|warning| warning.reason == reason);
         let report = self.until(reason, is).await;
         report.warnings.into_iter().find(|warning| warning.reason == reason).expect("it was just seen").message
     }
 
-    async fn messages(&self, table: &str) -> Vec<Message> {
+    pub async fn messages(&self, table: &str) -> Vec<Message> {
         self.scenario.messages(&self.scenario.topic(table), Format::Json).await
     }
 
     /// Holds the topic of a table against all that ever happened to it.
-    async fn check(&self, table: &str) -> usize {
+    pub async fn check(&self, table: &str) -> usize {
         let messages = self.messages(table).await;
         history::check(&notes(&self.scenario.database, table).await, &messages, true);
         messages.len()
@@ -295,10 +295,10 @@ async fn notes(database: &Database, table: &str) -> Values {
 }
 
 /// A session that changes tables in transactions short and long, until it is told to stop.
-struct Writer(Arc<AtomicBool>, JoinHandle<()>);
+pub struct Writer(Arc<AtomicBool>, JoinHandle<()>);
 
 impl Writer {
-    async fn begin(database: &Database, tables: &str) -> Self {
+    pub async fn begin(database: &Database, tables: &str) -> Self {
         let (session, stop) = (database.session().await, Arc::<AtomicBool>::default());
         let (told, call) = (Arc::clone(&stop), format!("CALL work('{{{tables}}}'"));
         let task = tokio::spawn(async move {
@@ -312,7 +312,7 @@ impl Writer {
         Self(stop, task)
     }
 
-    async fn stop(self) {
+    pub async fn stop(self) {
         self.0.store(true, Ordering::Relaxed);
         self.1.await.expect("the writer does not panic");
     }

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::telling::check;
 
 /// One Sink `all` of these patterns; the topics begin with what is the test's own.
-fn manifests(scenario: &Scenario, patterns: &[&str]) -> Manifests {
+pub fn manifests(scenario: &Scenario, patterns: &[&str]) -> Manifests {
     scenario
         .manifests()
         .with(Sink::new("all", "", &format!("{}.{{table}}", scenario.unique)))
@@ -16,13 +16,13 @@ fn manifests(scenario: &Scenario, patterns: &[&str]) -> Manifests {
 }
 
 /// The ids in a table's topic, in order of partitions and offsets.
-async fn ids(scenario: &Scenario, table: &str) -> Vec<i64> {
+pub async fn ids(scenario: &Scenario, table: &str) -> Vec<i64> {
     let messages = scenario.messages(&scenario.topic(table), Format::Json).await;
     messages.iter().map(|message| message.integer("id")).collect()
 }
 
 /// Waits until a table has joined; before, it may have no topic.
-async fn joined(afterbay: &Afterbay, table: &str) {
+pub async fn joined(afterbay: &Afterbay, table: &str) {
     let is = |event: &Value| event["event"] == "tableJoins" && event["table"] == format!("public.{table}");
     afterbay.event(&format!("{table} joins"), is).await;
 }

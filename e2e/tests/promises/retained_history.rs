@@ -8,13 +8,13 @@ use serde_json::json;
 
 use crate::one_table::{TABLE, scenario};
 
-const TIME: &str = "SELECT to_char(clock_timestamp() AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"')";
+pub const TIME: &str = "SELECT to_char(clock_timestamp() AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"')";
 
 async fn ids(scenario: &Scenario, topic: &str) -> Vec<i64> {
     scenario.messages(topic, Format::Json).await.iter().map(|message| message.integer("id")).collect()
 }
 
-async fn position(database: &Database) -> String {
+pub async fn position(database: &Database) -> String {
     database.text("SELECT pg_current_wal_insert_lsn()").await
 }
 
@@ -26,11 +26,11 @@ fn retaining(manifests: &Manifests, length: &str) -> Manifests {
     manifests.clone().set("Sink/t", "spec.retainHistory", length)
 }
 
-fn started_at(manifests: &Manifests, sink: &str, kind: &str, place: &str) -> Manifests {
+pub fn started_at(manifests: &Manifests, sink: &str, kind: &str, place: &str) -> Manifests {
     manifests.clone().set(&format!("Sink/{sink}"), "spec.source.startAt", json!({kind: place}))
 }
 
-async fn confirmed(scenario: &Scenario) -> u64 {
+pub async fn confirmed(scenario: &Scenario) -> u64 {
     let sql =
         format!("SELECT confirmed_flush_lsn::text FROM pg_replication_slots WHERE slot_name = '{}'", scenario.slot());
     lsn(&scenario.database.text(&sql).await)

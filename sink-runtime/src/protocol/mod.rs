@@ -5,13 +5,15 @@
 //! is told what happened ([`Event`]) and says what to do next ([`Action`]). `docs/design/0001-exactly-once.md` argues
 //! why this is enough.
 
+mod by_pattern;
 mod machine;
 mod record;
 
+pub use by_pattern::TableProgress;
 pub use machine::{Action, End, Event, Protocol, Start};
 pub use record::{
     KeptColumn, ObeyedStart, OneTable, ProgressRecord, RecordError, RelationIdentity, SchemaIds, Skip,
-    SnapshotProgress, SourceIdentity, TableProgress, Tables,
+    SnapshotProgress, SourceIdentity, Tables,
 };
 
 #[cfg(test)]

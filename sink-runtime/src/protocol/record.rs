@@ -1,16 +1,14 @@
 //! The progress record: what a Sink has committed, as it stands in the progress topic.
 
 use afterbay_clients::postgres::Lsn;
-use afterbay_crds::plan::TableName;
 use serde::{Deserialize, Serialize};
 
+use super::by_pattern::{self, PATTERN_VERSIONS, PatternShape, TableProgress};
 use crate::history::History;
 use crate::position::Position;
 
 /// The newest version of the record's shape that this build reads.
-pub const RECORD_VERSION: u32 = 4;
-/// The version of the records of Sinks by pattern.
-const PATTERN_VERSION: u32 = 4;
+pub const RECORD_VERSION: u32 = *PATTERN_VERSIONS.end();
 
 /// The database that positions belong to.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -59,7 +57,7 @@ pub struct SnapshotProgress {
 }
 
 /// A column that a Sink keeps, whatever becomes of its table.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct KeptColumn {
     /// Its name.
     pub name: String,
@@ -100,6 +98,10 @@ pub struct ProgressRecord {
     pub position: Position,
     /// Where the position holds.
     pub source: SourceIdentity,
+    /// What is retained of the source's log behind the position. A build that does not know of it retains less.
+    pub history: History,
+    /// The start that was obeyed last.
+    pub start_at: Option<ObeyedStart>,
     /// What it carries.
     pub tables: Tables,
 }
@@ -128,46 +130,6 @@ pub struct OneTable {
     pub snapshot: Option<SnapshotProgress>,
     /// The columns that messages keep, where they do not follow those of the table.
     pub columns: Option<Vec<KeptColumn>>,
-    /// What is retained of the source's log behind the position. A build that does not know of it retains less.
-    pub history: History,
-    /// The start that was obeyed last.
-    pub start_at: Option<ObeyedStart>,
-}
-
-/// A table of a Sink by pattern. One that is not told of has no message in its topic yet.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct TableProgress {
-    /// Its name.
-    pub table: TableName,
-    /// The relation.
-    pub relation: RelationIdentity,
-    /// The topic that it fills.
-    pub topic: String,
-    /// What tells the topic from another one that had its name before, where the brokers tell.
-    #[serde(rename = "topicId", skip_serializing_if = "Option::is_none", default)]
-    pub topic_id: Option<String>,
-    /// Schemas of the messages.
-    #[serde(default)]
-    pub schemas: SchemaIds,
-    /// The snapshot, until its last row is committed.
-    #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub snapshot: Option<SnapshotProgress>,
-    /// Rows of a snapshot that is through.
-    #[serde(skip_serializing_if = "is_zero", default)]
-    pub rows: u64,
-    /// Whether it is carried no more: what stands in the topic is of the past.
-    #[serde(skip_serializing_if = "is_false", default)]
-    pub left: bool,
-}
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
-fn is_zero(rows: &u64) -> bool {
-    *rows == 0
-}
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "as above")]
-fn is_false(left: &bool) -> bool {
-    !left
 }
 
 /// Versions 1 to 3 of the shape.
@@ -194,17 +156,6 @@ struct OneShape {
     start_at: Option<ObeyedStart>,
 }
 
-/// Version 4 of the shape.
-#[derive(Serialize, Deserialize)]
-struct PatternShape {
-    version: u32,
-    sink: String,
-    uid: String,
-    position: Position,
-    source: SourceIdentity,
-    tables: Vec<TableProgress>,
-}
-
 /// Why a progress record cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum RecordError {
@@ -225,10 +176,9 @@ impl ProgressRecord {
     /// send them.
     fn version(&self) -> u32 {
         match &self.tables {
-            Tables::ByPattern(_) => PATTERN_VERSION,
-            Tables::One(
-                OneTable { columns: Some(_), .. } | OneTable { start_at: Some(ObeyedStart { skip: Some(_), .. }), .. },
-            ) => 3,
+            Tables::ByPattern(tables) => by_pattern::version(tables, self.start_at.as_ref()),
+            Tables::One(OneTable { columns: Some(_), .. }) => 3,
+            Tables::One(_) if self.start_at.as_ref().is_some_and(|start| start.skip.is_some()) => 3,
             Tables::One(OneTable { snapshot: Some(_), .. }) => 2,
             Tables::One(_) => 1,
         }
@@ -245,9 +195,9 @@ impl ProgressRecord {
     /// The record as a Kafka value.
     pub fn to_bytes(&self) -> Result<Vec<u8>, RecordError> {
         let version = self.version();
-        let Self { sink, uid, position, source, tables } = self.clone();
-        Ok(match tables {
-            Tables::One(OneTable { relation, topic, topic_id, schemas, snapshot, columns, history, start_at }) => {
+        Ok(match self.tables.clone() {
+            Tables::One(OneTable { relation, topic, topic_id, schemas, snapshot, columns }) => {
+                let Self { sink, uid, position, source, history, start_at, tables: _ } = self.clone();
                 serde_json::to_vec(&OneShape {
                     version,
                     sink,
@@ -264,9 +214,7 @@ impl ProgressRecord {
                     start_at,
                 })
             }
-            Tables::ByPattern(tables) => {
-                serde_json::to_vec(&PatternShape { version, sink, uid, position, source, tables })
-            }
+            Tables::ByPattern(tables) => serde_json::to_vec(&PatternShape::new(version, self, tables)),
         }?)
     }
 
@@ -280,9 +228,8 @@ impl ProgressRecord {
         if version > RECORD_VERSION {
             return Err(RecordError::Newer { found: version });
         }
-        if version == PATTERN_VERSION {
-            let PatternShape { sink, uid, position, source, tables, .. } = serde_json::from_slice(bytes)?;
-            return Ok(Self { sink, uid, position, source, tables: Tables::ByPattern(tables) });
+        if PATTERN_VERSIONS.contains(&version) {
+            return Ok(serde_json::from_slice::<PatternShape>(bytes)?.record()?);
         }
         let OneShape {
             sink,
@@ -299,8 +246,8 @@ impl ProgressRecord {
             start_at,
             ..
         } = serde_json::from_slice(bytes)?;
-        let tables = Tables::One(OneTable { relation, topic, topic_id, schemas, snapshot, columns, history, start_at });
-        Ok(Self { sink, uid, position, source, tables })
+        let tables = Tables::One(OneTable { relation, topic, topic_id, schemas, snapshot, columns });
+        Ok(Self { sink, uid, position, source, history, start_at, tables })
     }
 }
 
@@ -315,6 +262,8 @@ mod tests {
             uid: "u".into(),
             position,
             source: SourceIdentity { system: "7".into(), timeline: 1, database: "shop".into(), slot: "s".into() },
+            history: History::default(),
+            start_at: None,
             tables: Tables::One(OneTable {
                 relation: RelationIdentity { oid: 16_400, entry: 16_411 },
                 topic: "orders".into(),
@@ -322,8 +271,6 @@ mod tests {
                 schemas: SchemaIds { key: None, value: Some(3) },
                 snapshot,
                 columns: None,
-                history: History::default(),
-                start_at: None,
             }),
         }
     }
@@ -356,31 +303,6 @@ mod tests {
     }
 
     #[test]
-    fn the_shape_of_many_tables_is_stable() {
-        let table = |name: &str| TableProgress {
-            table: TableName { schema: "public".into(), name: name.into() },
-            relation: RelationIdentity { oid: 7, entry: 8 },
-            topic: format!("shop.{name}"),
-            topic_id: (name == "a").then(|| "dG9waWM".into()),
-            schemas: SchemaIds::default(),
-            snapshot: None,
-            rows: 0,
-            left: false,
-        };
-        let tables = vec![
-            TableProgress { rows: 5, ..table("a") },
-            TableProgress { snapshot: Some(snapshot()), ..table("b") },
-            TableProgress { left: true, ..table("c") },
-        ];
-        let record =
-            ProgressRecord { tables: Tables::ByPattern(tables), ..record(Position::Done(Lsn(0x16_B374)), None) };
-        assert_eq!(
-            text(&record),
-            r#"{"version":4,"sink":"default/orders","uid":"u","position":{"done":"0/16B374"},"source":{"system":"7","timeline":1,"database":"shop","slot":"s"},"tables":[{"table":{"schema":"public","name":"a"},"relation":{"oid":7,"entry":8},"topic":"shop.a","topicId":"dG9waWM","schemas":{},"rows":5},{"table":{"schema":"public","name":"b"},"relation":{"oid":7,"entry":8},"topic":"shop.b","schemas":{},"snapshot":{"after":["7"],"rows":3,"key":["id Integer"]}},{"table":{"schema":"public","name":"c"},"relation":{"oid":7,"entry":8},"topic":"shop.c","schemas":{},"left":true}]}"#
-        );
-    }
-
-    #[test]
     fn kept_columns_are_for_builds_that_know_of_them() {
         let mut keeps = record(Position::Done(Lsn(9)), None);
         let Tables::One(one) = &mut keeps.tables else { panic!("it has one table") };
@@ -396,17 +318,16 @@ mod tests {
     #[test]
     fn changes_that_are_left_out_are_for_builds_that_know_of_them() {
         let mut set_back = record(Position::Done(Lsn(9)), None);
-        let Tables::One(one) = &mut set_back.tables else { panic!("it has one table") };
-        one.start_at = Some(ObeyedStart { asked: "position 0/7".into(), skip: None });
+        set_back.start_at = Some(ObeyedStart { asked: "position 0/7".into(), skip: None });
         assert!(text(&set_back).starts_with(r#"{"version":1,"#), "nothing is left out");
-        let Tables::One(one) = &mut set_back.tables else { panic!("it has one table") };
-        one.start_at = Some(ObeyedStart { asked: "time t".into(), skip: Some(Skip { before_us: 7, until: Lsn(8) }) });
+        set_back.start_at =
+            Some(ObeyedStart { asked: "time t".into(), skip: Some(Skip { before_us: 7, until: Lsn(8) }) });
         assert!(text(&set_back).starts_with(r#"{"version":3,"#));
     }
 
     #[test]
     fn a_newer_record_is_refused_whatever_its_shape() {
-        let error = ProgressRecord::from_bytes(br#"{"version":5,"place":"elsewhere"}"#).unwrap_err();
-        assert_eq!(error.to_string(), "the progress record has version 5, this build reads up to 4");
+        let error = ProgressRecord::from_bytes(br#"{"version":6,"place":"elsewhere"}"#).unwrap_err();
+        assert_eq!(error.to_string(), "the progress record has version 6, this build reads up to 5");
     }
 }

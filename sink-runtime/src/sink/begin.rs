@@ -4,28 +4,24 @@ use std::time::Duration;
 
 use afterbay_clients::kafka::{ProducerSettings, TransactionalProducer, admin, progress};
 use afterbay_clients::postgres::Lsn;
-use afterbay_crds::plan::{KafkaConnectionPlan, RelationPlan, SchemaChanges, TableName};
+use afterbay_crds::plan::{KafkaConnectionPlan, RelationPlan};
 use afterbay_crds::reason::Reason;
 use afterbay_crds::report::SinkState;
-use afterbay_formats::table::TableDescription;
 
 use super::carried::{Carried, counts};
 use super::life::Ending;
 use super::snapshot::Snapshot;
 use super::start_at::{self, Replay};
 use super::tables::{self, Tables};
-use super::{SinkContext, problems};
-use crate::change::Shape;
+use super::{SinkContext, keeping, problems};
 use crate::fault;
 use crate::history::History;
-use crate::kept_columns::KeptColumns;
 use crate::position::Position;
 use crate::protocol::{
-    Action, End, Event, KeptColumn, ObeyedStart, OneTable, ProgressRecord, Protocol, SchemaIds, SnapshotProgress,
-    Start, TableProgress,
+    self, Action, End, Event, ObeyedStart, ProgressRecord, Protocol, SnapshotProgress, Start, TableProgress,
 };
 use crate::source::claim::Grant;
-use crate::source::histories::Retained;
+use crate::source::histories::{RetainedTable, SinkHistory};
 use crate::source::loss::Refusal;
 use crate::source::{Attached, Origin};
 
@@ -54,9 +50,8 @@ pub struct Begun<'a> {
     pub timeout_ms: u64,
     /// The snapshot beside the stream, if one is under way, and of which relation.
     pub snapshot: Option<(usize, Snapshot)>,
-    /// The columns that messages keep, where they are known by now.
-    pub kept: Option<KeptColumns>,
-    /// From here on the stream's columns are those of the relation, or newer.
+    /// From here on the stream's columns are those of the relations, or newer; none: no columns are to be kept that are not
+    /// known.
     pub described_at: Option<Lsn>,
     /// What is retained of the log.
     pub history: History,
@@ -143,7 +138,6 @@ struct Recovered {
     known: Vec<TableProgress>,
     /// Whether rows are to come beside the stream of a Sink that begins.
     beside: bool,
-    columns: Option<Vec<KeptColumn>>,
     history: History,
     start_at: Option<ObeyedStart>,
     replay: Option<Replay>,
@@ -170,9 +164,6 @@ fn recover(context: &SinkContext, timeout_ms: u64, lost: Option<Position>) -> Re
         read_record(context)?
     };
     fault::point("progress-read");
-    let freezes = context.plan.schema_changes == SchemaChanges::Freeze;
-    let one = record.as_ref().and_then(ProgressRecord::one);
-    let columns = one.and_then(|one| one.columns.clone()).filter(|_| freezes);
     let history = retained(context, record.as_ref());
     let replay = start_at::decide(context, record.as_ref()).inspect_err(|_| match &record {
         // A Sink that stalls for it holds up no more than one that stalls for something else.
@@ -181,17 +172,10 @@ fn recover(context: &SinkContext, timeout_ms: u64, lost: Option<Position>) -> Re
     })?;
     let start_at = match &replay {
         Some(replay) => Some(replay.obeyed.clone()),
-        None => one.and_then(|one| one.start_at.clone()),
+        None => record.as_ref().and_then(|record| record.start_at.clone()),
     };
     if let Some(replay) = replay {
-        let [planned] = &context.plan.relations[..] else { return Err(problems::out_of_order(context).into()) };
-        let known = vec![replayed(planned, &replay, one)];
-        if let Some(record) = record {
-            let position = record.position.replay_from();
-            // Whether it is the Sink's topic is seen there.
-            tables::known(&context.plan, record.tables)
-                .inspect_err(|_| context.floors.raise(context.index, position))?;
-        }
+        let known = replay.known.clone();
         if !context.floors.set_back(context.index, replay.from) {
             let gone = Reason::SlotLost.problem("it was acknowledged just now", "");
             return Err(start_at::overtaken(&replay, &gone).into());
@@ -203,9 +187,9 @@ fn recover(context: &SinkContext, timeout_ms: u64, lost: Option<Position>) -> Re
         if protocol.step(Event::ProgressRead(Some(position))) != Action::Attach(Start::At(position)) {
             return Err(problems::out_of_order(context).into());
         }
-        let origin = Origin::Record { position, identity: replay.retained.identity.clone() };
+        let origin = Origin::Record { position, identity: replay.identity.clone() };
         let replay = Some(replay);
-        return Ok(Recovered { producer, protocol, origin, known, beside: false, columns, history, start_at, replay });
+        return Ok(Recovered { producer, protocol, origin, known, beside: false, history, start_at, replay });
     }
     let position = record.as_ref().map(|record| record.position);
     let mut known = Vec::new();
@@ -226,8 +210,8 @@ fn recover(context: &SinkContext, timeout_ms: u64, lost: Option<Position>) -> Re
                 protocol.step(Event::PositionLost);
                 // It needs nothing any more that is behind it; what it needs from its start on is held before that is made.
                 context.floors.free(context.index);
-                // Of what a Sink by pattern has carried its topics hold rows.
-                known = known.into_iter().filter(|_| context.plan.by_pattern).map(tables::of_the_past).collect();
+                // Of what it has carried its topics hold rows.
+                known = known.into_iter().map(tables::of_the_past).collect();
                 Origin::Fresh { snapshot: context.plan.snapshot }
             } else {
                 Origin::Record { position, identity: record.source }
@@ -236,42 +220,40 @@ fn recover(context: &SinkContext, timeout_ms: u64, lost: Option<Position>) -> Re
         Action::End(End::ProgressMissing) => return Err(problems::progress_missing(context).into()),
         _ => return Err(problems::out_of_order(context).into()),
     };
-    Ok(Recovered { producer, protocol, origin, known, beside: false, columns, history, start_at, replay: None })
-}
-
-/// What the record of a Sink that is set back, or started at a place, is told to tell of its relation.
-fn replayed(plan: &RelationPlan, replay: &Replay, record: Option<&OneTable>) -> TableProgress {
-    TableProgress {
-        table: plan.table.clone(),
-        relation: replay.retained.relation,
-        topic: plan.topic.clone(),
-        topic_id: record.and_then(|record| record.topic_id.clone()),
-        schemas: SchemaIds::default(),
-        snapshot: None,
-        rows: 0,
-        left: false,
-    }
+    Ok(Recovered { producer, protocol, origin, known, beside: false, history, start_at, replay: None })
 }
 
 /// What the Sink retains, as its record says; from now on nobody forgets it.
 fn retained(context: &SinkContext, record: Option<&ProgressRecord>) -> History {
-    let one = record.and_then(|record| Some((record, record.one()?)));
-    let (Some(keep_ms), Some((record, one)), [planned]) =
-        (context.plan.retain_history_ms, one, &context.plan.relations[..])
-    else {
+    let (Some(keep_ms), Some(record)) = (context.plan.retain_history_ms, record) else {
         context.floors.retain(context.index, None);
         context.source.retains(context.index, None);
         return History::default();
     };
-    let history = one.history.clone();
+    let history = record.history.clone();
     context.floors.retain(context.index, history.floor(start_at::now_ms(), keep_ms));
-    let retained = Retained {
-        table: planned.table.clone(),
-        relation: one.relation,
-        identity: record.source.clone(),
-        history: history.clone(),
-        keep_ms,
+    let tables = match &record.tables {
+        protocol::Tables::One(one) => {
+            // Under another kind of plan it says nothing of the first of its tables.
+            let planned = context.plan.relations.iter().take(usize::from(!context.plan.by_pattern));
+            let table = |planned: &RelationPlan| RetainedTable {
+                table: planned.table.clone(),
+                relation: one.relation,
+                since: None,
+            };
+            planned.map(table).collect()
+        }
+        protocol::Tables::ByPattern(tables) => {
+            let carried = tables.iter().filter(|table| !table.left);
+            let table = |table: &TableProgress| RetainedTable {
+                table: table.table.clone(),
+                relation: table.relation,
+                since: table.since,
+            };
+            carried.map(table).collect()
+        }
     };
+    let retained = SinkHistory { tables, identity: record.source.clone(), history: history.clone(), keep_ms };
     context.source.retains(context.index, Some(retained));
     history
 }
@@ -323,7 +305,7 @@ fn longest_transaction(context: &SinkContext) -> u64 {
 
 /// Has the source feed the Sink, and makes ready what messages need.
 fn attach(context: &SinkContext, recovered: Recovered, timeout_ms: u64) -> Result<Begun<'_>, NotBegun> {
-    let Recovered { producer, mut protocol, origin, known, beside, columns, history, start_at, replay } = recovered;
+    let Recovered { producer, mut protocol, origin, known, beside, history, start_at, replay } = recovered;
     context.status.is(SinkState::Starting);
     let fresh = matches!(origin, Origin::Fresh { .. });
     let snapshot = matches!(origin, Origin::Fresh { snapshot: true });
@@ -353,11 +335,17 @@ fn attach(context: &SinkContext, recovered: Recovered, timeout_ms: u64) -> Resul
         }
     };
     fault::point("attached");
-    let mut grants = std::mem::take(&mut attached.grants);
-    let kept = keep(context, columns, &mut grants, fresh)?;
-    let to_be_kept = kept.is_none() && !fresh && context.plan.schema_changes == SchemaChanges::Freeze;
-    let described_at = if to_be_kept { Some(context.source.inserted()?) } else { None };
+    let grants = std::mem::take(&mut attached.grants);
+    // One that begins where others have been needs all its tables from there on.
+    if let Some(replay) = replay.as_ref().filter(|replay| replay.committed.is_none())
+        && let Some(problem) = grants.iter().find_map(Grant::gone)
+    {
+        return Err(start_at::made_again(replay, problem).into());
+    }
     let mut tables = tables::take(context, known, grants, fresh)?;
+    let to_be_kept = keeping::freezes(&context.plan) && !fresh;
+    let to_be_kept = to_be_kept && tables.relations.iter().flatten().any(|carried| carried.kept.is_none());
+    let described_at = if to_be_kept { Some(context.source.inserted()?) } else { None };
     if !context.plan.by_pattern {
         for (number, carried) in tables.relations.iter_mut().enumerate() {
             let Some(carried) = carried else { continue };
@@ -399,46 +387,10 @@ fn attach(context: &SinkContext, recovered: Recovered, timeout_ms: u64) -> Resul
         past,
         timeout_ms,
         snapshot: beside,
-        kept,
         described_at,
         history,
         start_at,
     })
-}
-
-/// Brings the one relation of a Sink to the columns that it keeps; nobody behind this knows that the table has more.
-fn keep(
-    context: &SinkContext,
-    columns: Option<Vec<KeptColumn>>,
-    grants: &mut [Grant],
-    fresh: bool,
-) -> Result<Option<KeptColumns>, Ending> {
-    let ([Grant::Carried(table, identity)], [planned]) = (grants, &context.plan.relations[..]) else { return Ok(None) };
-    let kept = columns.map(|columns| KeptColumns::new(columns, table));
-    if let Some(kept) = &kept {
-        **table = table_of(context, kept, (&planned.table, table), fresh)?;
-    }
-    context.source.keeps(context.index, identity.oid, kept.clone());
-    Ok(kept)
-}
-
-/// The table with the columns that are kept, as they were when that began: what comes first may be of then.
-fn table_of(
-    context: &SinkContext,
-    kept: &KeptColumns,
-    (name, table): (&TableName, &TableDescription),
-    fresh: bool,
-) -> Result<TableDescription, Ending> {
-    // All rows come as they are now.
-    if fresh && let Some(problem) = kept.against(name, &Shape::of(table)) {
-        return Err(problem.into());
-    }
-    let now = kept.of(table.clone());
-    if fresh || kept.are_in(&now) {
-        return Ok(now);
-    }
-    let then = context.source.describe_then(&now, &kept.shape(&now))?;
-    then.ok_or_else(|| problems::types_gone(name).into())
 }
 
 /// Says how many rows are sent, and how many there are, of all relations together.

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use afterbay_clients::kafka::{TopicHandle, TransactionalProducer};
+use afterbay_clients::postgres::Lsn;
 use afterbay_crds::plan::RelationPlan;
 use afterbay_formats::chunk_key::ChunkKey;
 
@@ -14,7 +15,8 @@ use super::messages::{Messages, MessagesSpec};
 use super::relation::{Encoded, SinkRelation};
 use super::{SinkContext, problems, status};
 use crate::change::Shape;
-use crate::protocol::{RelationIdentity, SchemaIds, TableProgress};
+use crate::kept_columns::KeptColumns;
+use crate::protocol::{RelationIdentity, SchemaIds, SnapshotProgress, TableProgress};
 
 /// How often a topic's partitions are counted.
 const PARTITIONS_INTERVAL: Duration = Duration::from_secs(30);
@@ -31,6 +33,12 @@ pub struct Carried<'a> {
     pub shape: Option<Arc<Shape>>,
     /// Columns of the stream, as it has told them last.
     pub streamed: Option<Arc<Shape>>,
+    /// From where on the log holds all that becomes of it, as long as that matters; none: as far as anybody can go back.
+    pub since: Option<Lsn>,
+    /// In a replay: what commits before is left out, as it had not joined then.
+    pub from: Option<Lsn>,
+    /// The columns that messages keep, where they are known by now.
+    pub kept: Option<KeptColumns>,
     /// What makes messages of its rows; none until the first is to be made.
     pub messages: Option<Messages>,
     /// What tells the topic from another one that had its name before, once it is known.
@@ -72,6 +80,9 @@ impl<'a> Carried<'a> {
             relation,
             shape: None,
             streamed: None,
+            since: None,
+            from: None,
+            kept: None,
             messages: None,
             topic_id: None,
             schemas: SchemaIds::default(),
@@ -171,14 +182,18 @@ impl<'a> Carried<'a> {
         Ok(true)
     }
 
-    /// What the record of a Sink by pattern says of it; nothing while nothing of it is in the topic.
-    pub fn progress(&self, snapshot: Option<&crate::protocol::SnapshotProgress>) -> Option<TableProgress> {
-        let begun = match self.standing {
+    /// Whether something of it is in the topic, or nothing has to be. `snapshot` is the one that is under way.
+    pub fn has_begun(&self, snapshot: Option<&SnapshotProgress>) -> bool {
+        match self.standing {
             Standing::Done => true,
             Standing::UnderWay => snapshot.is_some_and(|snapshot| snapshot.after.is_some()),
             Standing::Waits(_) => false,
-        };
-        if !begun {
+        }
+    }
+
+    /// What the record of a Sink by pattern says of it; nothing while nothing of it is in the topic.
+    pub fn progress(&self, snapshot: Option<&SnapshotProgress>) -> Option<TableProgress> {
+        if !self.has_begun(snapshot) {
             return self.past.clone();
         }
         let snapshot = snapshot.filter(|_| matches!(self.standing, Standing::UnderWay)).cloned();
@@ -191,6 +206,9 @@ impl<'a> Carried<'a> {
             rows: if snapshot.is_some() { 0 } else { self.rows },
             snapshot,
             left: false,
+            since: self.since,
+            from: self.from,
+            columns: self.kept.as_ref().map(KeptColumns::recorded),
         })
     }
 }

@@ -17,12 +17,12 @@ use crate::change::{Change, ChangeBatch, Item, RowSpan, Shape};
 use crate::fault;
 use crate::feed::{Delivery, Feed, Nothing};
 use crate::history::History;
-use crate::kept_columns::KeptColumns;
 use crate::protocol::{Action, End, Event, ObeyedStart, Protocol, SourceIdentity, TableProgress};
 use crate::source::{Attached, checks};
 
 mod chunks;
 mod commit;
+mod keep;
 mod retain;
 mod stage;
 
@@ -140,14 +140,11 @@ struct Life<'a> {
     snapshot: Option<Snapshot>,
     /// The relation that it is of.
     in_chunks: usize,
-    /// The columns that messages keep, where they are known by now.
-    kept: Option<KeptColumns>,
-    /// From here on the stream's columns are those of the relation, or newer.
+    /// From here on the stream's columns are those of the relations, or newer; none: no columns are to be kept that are not
+    /// known.
     described_at: Option<Lsn>,
-    /// Whether the relation is known to be what comes in the stream.
-    confirmed: bool,
-    /// Whether the record that was written last is the first to say which columns are kept.
-    has_frozen: bool,
+    /// The relations whose columns became known while the batch at hand was worked off.
+    newly_kept: Vec<usize>,
     /// What is retained of the log.
     history: History,
     /// When it was looked last from where on.
@@ -182,10 +179,8 @@ impl<'a> Life<'a> {
             timeout_ms: begun.timeout_ms,
             snapshot,
             in_chunks: in_chunks.unwrap_or_default(),
-            kept: begun.kept,
             described_at: begun.described_at,
-            confirmed: begun.fresh,
-            has_frozen: false,
+            newly_kept: Vec::new(),
             history: begun.history,
             retained_at: now,
             start_at: begun.start_at,
@@ -202,12 +197,13 @@ impl Life<'_> {
             // Read before the queue: what it speaks of is in the queue by now.
             let delivered = self.feed.delivered.get();
             match self.feed.next(self.patience()) {
-                Ok(Delivery::Changes(batch, room)) => {
-                    let batch = match &mut self.kept {
-                        Some(kept) => kept.pick(batch),
-                        None => batch,
-                    };
-                    self.take_in(&batch)?;
+                Ok(Delivery::Changes(mut batch, room)) => {
+                    self.pick(&mut batch);
+                    let mut from = 0;
+                    while let Some(rest) = self.take_in(&batch, from)? {
+                        self.pick_rest(&mut batch, rest);
+                        from = rest;
+                    }
                     drop(room);
                 }
                 Ok(Delivery::SnapshotEnd(start)) => self.drive(Event::SnapshotEnd(start), Arrived::Nothing)?,
@@ -296,13 +292,21 @@ impl Life<'_> {
         Duration::from_millis(commit.interval_ms * 2).max(REST).min(Duration::from_millis(commit.timeout_ms / 3))
     }
 
-    fn take_in(&mut self, batch: &ChangeBatch) -> Result<(), Ending> {
+    /// Works off the items of a batch from this one on; gives back the first of those that are left, where columns have become
+    /// known to which they are to be brought.
+    fn take_in(&mut self, batch: &ChangeBatch, from: usize) -> Result<Option<usize>, Ending> {
         self.begin_batch();
-        for item in batch.items() {
+        for (index, item) in batch.items().iter().enumerate().skip(from) {
             match item {
                 Item::Change(change) if self.skips(change) => {}
                 Item::Change(change) if !self.carries(change.relation) => self.pass_by(batch, change)?,
-                Item::Change(change) if self.snapshot.is_some() => self.beside_snapshot(batch, change)?,
+                Item::Change(change) if self.snapshot.is_some() => {
+                    self.chunks_before(change.id.commit)?;
+                    if !self.newly_kept.is_empty() {
+                        return Ok(Some(index));
+                    }
+                    self.beside_snapshot(batch, change)?;
+                }
                 Item::Change(change) => self.drive(Event::Change(change.id), Arrived::Change(batch, change))?,
                 Item::SnapshotRow(row) => self.drive(Event::SnapshotRow, Arrived::Row(0, batch, *row))?,
                 Item::Boundary(end) => self.drive(Event::Boundary(*end), Arrived::Nothing)?,
@@ -318,8 +322,11 @@ impl Life<'_> {
             if self.is_large() || (std::mem::take(&mut self.has_asked) && self.is_due()) {
                 self.drive(Event::CommitDue, Arrived::Nothing)?;
             }
+            if !self.newly_kept.is_empty() {
+                return Ok(Some(index + 1));
+            }
         }
-        Ok(())
+        Ok(None)
     }
 
     /// What follows of a relation has these columns.
@@ -375,14 +382,14 @@ impl Life<'_> {
             return Ok(());
         }
         let plan = carried.plan;
-        if let Some(problem) = self.kept.as_ref().and_then(|kept| kept.against(&plan.table, shape)) {
+        if let Some(problem) = carried.kept.as_ref().and_then(|kept| kept.against(&plan.table, shape)) {
             return Err(problem.into());
         }
         let table = self.context.source.describe(&plan.table)?;
         if table.oid != carried.recorded.oid {
             return Err(checks::made_again(&plan.table, table.oid, carried.recorded.oid).into());
         }
-        let table = match &self.kept {
+        let table = match &carried.kept {
             Some(kept) => kept.of(table),
             None => table,
         };
@@ -448,8 +455,7 @@ impl Life<'_> {
                 Action::Acknowledge(position) => {
                     self.acknowledge(position);
                     fault::point("acknowledged");
-                    // What comes may have other columns already: the next life leaves them out from its beginning.
-                    return if self.has_frozen { Err(Ending::Again) } else { Ok(()) };
+                    return Ok(());
                 }
                 Action::End(End::Started(position)) => {
                     self.acknowledge(position);

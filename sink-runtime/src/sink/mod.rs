@@ -8,6 +8,7 @@ pub mod begin;
 pub mod carried;
 pub mod doors;
 pub mod hashes;
+pub mod keeping;
 pub mod keys_seen;
 pub mod life;
 pub mod messages;

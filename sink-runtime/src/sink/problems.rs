@@ -96,6 +96,19 @@ pub fn topic_replaced(topic: &str) -> Problem {
     )
 }
 
+/// What the record has to tell of the tables has no room in one message.
+pub fn record_too_large(context: &SinkContext, bytes: usize, refused: &Problem) -> Problem {
+    Reason::MessageTooLarge.problem(
+        format!(
+            "{}; it is the progress record of the Sink, which tells of {} and has {bytes} bytes",
+            refused.message,
+            context.plan.table_in_words()
+        ),
+        "raise message.max.bytes in spec.config of the KafkaConnection, and max.message.bytes of the progress topic; or divide \
+         the patterns among several Sinks",
+    )
+}
+
 /// A broker that has just become the leader may not know yet how far its predecessor had come.
 pub fn record_too_old(context: &SinkContext) -> Problem {
     Reason::ProgressUndecided.problem(

@@ -4,6 +4,7 @@
 //! the plan names and the record does not joins; `docs/design/0009-many-tables.md` says why nothing is lost by that.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use afterbay_crds::plan::{RelationPlan, SinkPlan, TableName};
 use afterbay_crds::reason::Reason;
@@ -14,7 +15,7 @@ use super::carried::{Carried, Standing};
 use super::life::Ending;
 use super::relation::SinkRelation;
 use super::snapshot::Snapshot;
-use super::{SinkContext, problems};
+use super::{SinkContext, keeping, problems};
 use crate::position::Position;
 use crate::protocol::{self, OneTable, RelationIdentity, SnapshotProgress, TableProgress};
 use crate::source::chunks::key_changed;
@@ -39,21 +40,36 @@ pub struct Tables<'a> {
 pub fn known(plan: &SinkPlan, tables: protocol::Tables) -> Result<Vec<TableProgress>, Problem> {
     match (tables, plan.by_pattern) {
         (protocol::Tables::One(one), false) => {
-            let OneTable { relation, topic, topic_id, schemas, snapshot, .. } = one;
+            let OneTable { relation, topic, topic_id, schemas, snapshot, columns, .. } = one;
             let Some(planned) = plan.relations.first() else { return Err(problems::source_changed(true)) };
             if topic != planned.topic {
                 return Err(problems::topic_changed(planned, &topic));
             }
             let table = planned.table.clone();
-            Ok(vec![TableProgress { table, relation, topic, topic_id, schemas, snapshot, rows: 0, left: false }])
+            let mut tables = vec![TableProgress {
+                table,
+                relation,
+                topic,
+                topic_id,
+                schemas,
+                snapshot,
+                rows: 0,
+                left: false,
+                since: None,
+                from: None,
+                columns: columns.map(Arc::from),
+            }];
+            follow(plan, &mut tables);
+            Ok(tables)
         }
-        (protocol::Tables::ByPattern(tables), true) => {
+        (protocol::Tables::ByPattern(mut tables), true) => {
             let begun: HashMap<_, _> = tables.iter().filter(|it| !it.left).map(|it| (&it.table, &it.topic)).collect();
             for planned in &plan.relations {
                 if let Some(topic) = begun.get(&planned.table).filter(|topic| ***topic != planned.topic) {
                     return Err(problems::topic_changed(planned, topic));
                 }
             }
+            follow(plan, &mut tables);
             Ok(tables)
         }
         (protocol::Tables::One(_), true) => Err(problems::source_changed(true)),
@@ -61,9 +77,18 @@ pub fn known(plan: &SinkPlan, tables: protocol::Tables) -> Result<Vec<TableProgr
     }
 }
 
-/// A table that is carried no more.
+/// A Sink that keeps no columns forgets those that it has kept.
+pub fn follow(plan: &SinkPlan, tables: &mut [TableProgress]) {
+    if !keeping::freezes(plan) {
+        for table in tables {
+            table.columns = None;
+        }
+    }
+}
+
+/// A table that is carried no more. What stands in its topic keeps its columns, if it comes back.
 pub fn of_the_past(table: TableProgress) -> TableProgress {
-    TableProgress { snapshot: None, rows: 0, left: true, ..table }
+    TableProgress { snapshot: None, rows: 0, left: true, since: None, from: None, ..table }
 }
 
 /// What is known of the tables of the claims, each beside its claim, and of others.
@@ -87,13 +112,14 @@ pub fn claims(plan: &SinkPlan, known: Vec<TableProgress>, fresh: bool, is_within
             Some(found) if !found.left => ClaimKind::Begun(found.relation),
             _ => ClaimKind::Joins,
         };
-        claims.push(Claim { table: table.clone(), kind });
+        let since = found.as_ref().and_then(|found| found.since);
+        claims.push(Claim { table: table.clone(), kind, since });
         claimed.push(found);
     }
     let mut others: Vec<_> = known.into_values().collect();
     others.sort_by(|one, other| one.table.cmp(&other.table));
     let leave = others.iter().filter(|table| is_within && !table.left);
-    claims.extend(leave.map(|it| Claim { table: it.table.clone(), kind: ClaimKind::Leaves(it.relation) }));
+    claims.extend(leave.map(|it| Claim { table: it.table.clone(), kind: ClaimKind::Leaves(it.relation), since: None }));
     (claims, Known { claimed, others })
 }
 
@@ -111,6 +137,7 @@ pub fn take(context: &SinkContext, known: Known, grants: Vec<Grant>, fresh: bool
         past.push(of_the_past(table));
     }
     let mut returned = Vec::new();
+    let mut joined = Vec::new();
     let mut tables = Tables { relations: Vec::new(), past: Vec::new(), under_way: None, left_out: Vec::new() };
     let mut claimed = known.claimed.into_iter();
     let mut grants = grants.into_iter();
@@ -123,7 +150,7 @@ pub fn take(context: &SinkContext, known: Known, grants: Vec<Grant>, fresh: bool
         let carried = match grants.next() {
             Some(Grant::Carried(table, identity)) => match record {
                 Some(record) if !record.left => {
-                    let (carried, snapshot) = begun(planned, *table, record).map_err(|problem| {
+                    let (carried, snapshot) = begun(context, planned, *table, record).map_err(|problem| {
                         if plan.by_pattern { problems::of_table(&planned.table, problem) } else { problem }
                     })?;
                     if let Some(snapshot) = snapshot {
@@ -133,12 +160,13 @@ pub fn take(context: &SinkContext, known: Known, grants: Vec<Grant>, fresh: bool
                 }
                 record => match joins(context, planned, (*table, identity), record.as_ref())? {
                     Ok(mut carried) => {
-                        if record.as_ref().is_some_and(|record| record.topic == planned.topic) {
+                        if plan.by_pattern && record.as_ref().is_some_and(|record| record.topic == planned.topic) {
                             returned.push(planned.table.to_string());
                         } else if plan.by_pattern {
                             tracing::info!(sink = %plan.name, table = %planned.table, topic = %planned.topic, "table joins");
                         }
                         carried.past = record;
+                        joined.push(number);
                         Some(carried)
                     }
                     Err(problem) => {
@@ -163,8 +191,12 @@ pub fn take(context: &SinkContext, known: Known, grants: Vec<Grant>, fresh: bool
                 None
             }
         };
+        if let Some(carried) = &carried {
+            context.source.keeps(context.index, carried.recorded.oid, carried.kept.clone());
+        }
         tables.relations.push(carried);
     }
+    seen_since(context, &mut tables.relations, &joined)?;
     // What a fresh life begins with is of the past for now, and none of it may be forgotten.
     if !fresh {
         past.drain(..past.len().saturating_sub(PAST_MAX));
@@ -184,17 +216,35 @@ pub fn take(context: &SinkContext, known: Known, grants: Vec<Grant>, fresh: bool
     Ok(tables)
 }
 
+/// From where on those that join are sure to be published: of one whose rows are read its first chunk says it, of another the end
+/// of the log as it is now, after it was seen in the publication.
+fn seen_since(context: &SinkContext, relations: &mut [Option<Carried<'_>>], joined: &[usize]) -> Result<(), Problem> {
+    if joined.is_empty() || !context.plan.by_pattern || context.plan.snapshot {
+        return Ok(());
+    }
+    let end = context.source.inserted()?;
+    for number in joined {
+        if let Some(Some(carried)) = relations.get_mut(*number) {
+            carried.since = Some(end);
+        }
+    }
+    Ok(())
+}
+
 /// A relation that the Sink has begun with; what keeps it from going on keeps the Sink, as to leave it out would lose what
 /// changes.
-fn begun(
-    plan: &RelationPlan,
+fn begun<'a>(
+    context: &SinkContext,
+    plan: &'a RelationPlan,
     table: TableDescription,
     record: TableProgress,
-) -> Result<(Carried<'_>, Option<SnapshotProgress>), Problem> {
+) -> Result<(Carried<'a>, Option<SnapshotProgress>), Problem> {
+    let (table, kept) = keeping::goes_on(context, &plan.table, table, record.columns)?;
     let relation = SinkRelation::new(plan, table)?;
     let rows = record.snapshot.as_ref().map_or(record.rows, |snapshot| snapshot.rows);
     let mut carried = Carried::new(plan, record.relation, relation);
     (carried.topic_id, carried.schemas, carried.rows) = (record.topic_id, record.schemas, rows);
+    (carried.since, carried.from, carried.kept) = (record.since, record.from, kept);
     Ok((carried, record.snapshot))
 }
 
@@ -205,16 +255,21 @@ fn joins<'a>(
     (table, identity): (TableDescription, RelationIdentity),
     past: Option<&TableProgress>,
 ) -> Result<Result<Carried<'a>, Problem>, Problem> {
-    if past.is_some_and(|past| past.topic == plan.topic && past.relation.oid != identity.oid) {
+    let by_pattern = context.plan.by_pattern;
+    let past = past.filter(|past| past.topic == plan.topic);
+    if by_pattern && past.is_some_and(|past| past.relation.oid != identity.oid) {
         return Ok(Err(problems::another_table(plan)));
     }
-    let relation = match SinkRelation::new(plan, table) {
-        Ok(relation) => relation,
-        Err(problem) if context.plan.by_pattern => return Ok(Err(problem)),
+    let begins = keeping::begins(&plan.table, table, past.and_then(|past| past.columns.clone()));
+    let begins = begins.and_then(|(table, kept)| Ok((SinkRelation::new(plan, table)?, kept)));
+    let (relation, kept) = match begins {
+        Ok(begins) => begins,
+        Err(problem) if by_pattern => return Ok(Err(problem)),
         Err(problem) => return Err(problem),
     };
     let mut carried = Carried::new(plan, identity, relation);
-    if context.plan.by_pattern && context.plan.snapshot {
+    carried.kept = kept;
+    if by_pattern && context.plan.snapshot {
         match context.source.chunk_key_by_pattern(plan) {
             Ok(key) => carried.standing = Standing::Waits(key),
             Err(problem) if problem.reason == Reason::TableUnfit.as_str() => return Ok(Err(problem)),

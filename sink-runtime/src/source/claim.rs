@@ -15,6 +15,8 @@ pub struct Claim {
     pub table: TableName,
     /// What the Sink has to do with it.
     pub kind: ClaimKind,
+    /// From where on it is known to have borne its name; none: as long as the Sink carries it.
+    pub since: Option<Lsn>,
 }
 
 /// What a Sink has to do with a table.
@@ -42,6 +44,16 @@ pub enum Grant {
     Leaves,
 }
 
+impl Grant {
+    /// Why a table is there no more that the Sink has begun with.
+    pub fn gone(&self) -> Option<&Problem> {
+        match self {
+            Self::Gone(problem) => Some(problem),
+            Self::Carried(..) | Self::LeftOut(_) | Self::Leaves => None,
+        }
+    }
+}
+
 /// The relations of a Sink as the router is to know them. `position` is from where the Sink is fed, `looked_at` where the
 /// log ended before the catalogue was looked at.
 pub fn relations(claims: &[Claim], grants: &[Grant], position: Lsn, looked_at: Lsn) -> Vec<MemberRelation> {
@@ -50,7 +62,7 @@ pub fn relations(claims: &[Claim], grants: &[Grant], position: Lsn, looked_at: L
     let relation = |(claim, grant): (&Claim, &Grant)| {
         let (identity, named_from) = match (grant, claim.kind) {
             (Grant::Carried(_, identity), ClaimKind::Joins) => (*identity, looked_at),
-            (Grant::Carried(_, identity), _) => (*identity, position),
+            (Grant::Carried(_, identity), _) => (*identity, claim.since.map_or(position, |since| since.max(position))),
             (_, ClaimKind::Begun(identity) | ClaimKind::Leaves(identity)) => (identity, never),
             (_, ClaimKind::Joins) => (nothing, never),
         };

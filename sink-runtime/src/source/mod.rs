@@ -38,7 +38,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use self::chunks::{Chunk, ChunkRequest, Chunks};
 use self::claim::{Claim, Grant};
-use self::histories::Retained;
+use self::histories::{Retained, SinkHistory};
 use self::loss::Refusal;
 use self::router::Member;
 use self::session::Context;
@@ -238,8 +238,8 @@ impl SourceHandle {
     }
 
     /// The Sink retains this of the log; none: nothing.
-    pub fn retains(&self, sink: usize, retained: Option<Retained>) {
-        self.context.histories.set(sink, retained);
+    pub fn retains(&self, sink: usize, history: Option<SinkHistory>) {
+        self.context.histories.set(sink, history);
     }
 
     /// What is retained of a table, by Sinks that run.

@@ -285,20 +285,13 @@ pub const INPUTS: &[Case] = &[
     case(
         "Sink",
         "spec",
-        "retainHistory, source.startAt and schemaChanges: Freeze do not go with source.tables",
-        r#"spec.source = {"name": "shop", "tables": ["public.*"]}
-           spec.key = {"primaryKey": true}
-           spec.kafka.topic.name = "shop.{table}"
-           spec.retainHistory = "24h""#,
-        r#"spec.retainHistory = "24h"
-           spec.schemaChanges = "Freeze""#,
-    ),
-    case(
-        "Sink",
-        "spec",
         "retainHistory must be from 1s to 720h",
         r#"spec.retainHistory = "721h""#,
-        r#"spec.retainHistory = "720h""#,
+        r#"spec.source = {"name": "shop", "tables": ["public.*"], "startAt": {"position": "0/1"}}
+           spec.key = {"primaryKey": true}
+           spec.kafka.topic.name = "shop.{table}"
+           spec.retainHistory = "720h"
+           spec.schemaChanges = "Freeze""#,
     ),
     case(
         "Sink",

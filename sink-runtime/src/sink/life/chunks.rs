@@ -6,24 +6,24 @@ use std::time::{Duration, Instant};
 use afterbay_clients::postgres::Lsn;
 
 use super::{Arrived, Ending, IDLE, Life};
-use crate::change::{Change, ChangeBatch, Item, Picks as _};
+use crate::change::{Change, ChangeBatch, Item, Shape};
 use crate::fault;
 use crate::feed::{Delivery, Nothing};
+use crate::kept_columns::KeptColumns;
 use crate::protocol::Event;
 use crate::sink::begin::tell_rows;
 use crate::sink::carried::{Carried, Standing, counts};
-use crate::sink::problems;
 use crate::sink::snapshot::{Snapshot, Strange, Turn};
 use crate::sink::tables::next_to_begin;
+use crate::sink::{keeping, problems};
 use crate::source::chunks::{ChunkRequest, key_changed};
 
 /// How long a change waits for a chunk.
 const LONGEST_WAIT: Duration = Duration::from_secs(10);
 
 impl Life<'_> {
-    /// Works off a change, after the chunks that come before it.
+    /// Works off a change, when the chunks that come before it are worked off.
     pub(super) fn beside_snapshot(&mut self, batch: &ChangeBatch, change: &Change) -> Result<(), Ending> {
-        self.chunks_before(change.id.commit)?;
         if let Some(snapshot) = &mut self.snapshot
             && !self.protocol.has(&change.id)
         {
@@ -39,7 +39,8 @@ impl Life<'_> {
         self.drive(Event::Change(change.id), Arrived::Change(batch, change))
     }
 
-    fn chunks_before(&mut self, commit: Lsn) -> Result<(), Ending> {
+    /// Works off the chunks that come before a transaction.
+    pub(super) fn chunks_before(&mut self, commit: Lsn) -> Result<(), Ending> {
         let begun = Instant::now();
         while let Some(snapshot) = &mut self.snapshot {
             let turn = snapshot.turn(commit, self.context.source.log_end())?;
@@ -95,12 +96,18 @@ impl Life<'_> {
         self.drive(Event::Boundary(chunk.point), Arrived::Nothing)?;
         (self.start, self.snapshot_time_us) = (chunk.point, chunk.time_us);
         let number = self.in_chunks;
+        // What commits from there on has begun to write when the table was published.
+        let is_first = self.context.plan.by_pattern
+            && self.snapshot.as_ref().is_some_and(|snapshot| snapshot.progress.after.is_none());
         if let Some(Some(carried)) = self.relations.get_mut(number) {
             carried.rows_estimated = chunk.rows_estimated.or(carried.rows_estimated);
+            if is_first {
+                carried.since = Some(chunk.point);
+            }
         }
         tell_rows(self.context, &self.relations);
-        let mut kept = self.kept.clone();
-        let shape = kept.as_mut().map_or_else(|| Arc::clone(&chunk.shape), |kept| kept.shaped(&chunk.shape));
+        let mut kept = self.kept_of_chunk(number, &chunk.shape)?;
+        let shape = kept.as_mut().map_or_else(|| Arc::clone(&chunk.shape), |kept| kept.follow(&chunk.shape));
         self.shaped(number, &shape);
         fault::point("chunk");
         let mut rows = 0;
@@ -111,11 +118,10 @@ impl Life<'_> {
             // Its changes wait in the meantime.
             self.feed.alive();
             match chunk.rows.next(IDLE) {
-                Ok(Delivery::Changes(batch, room)) => {
-                    let batch = match &mut kept {
-                        Some(kept) => kept.pick(batch),
-                        None => batch,
-                    };
+                Ok(Delivery::Changes(mut batch, room)) => {
+                    if let Some(kept) = &mut kept {
+                        batch.pick(0, kept);
+                    }
                     rows += self.take_rows(&batch)?;
                     drop(room);
                 }
@@ -136,6 +142,20 @@ impl Life<'_> {
         }
         self.ask();
         Ok(())
+    }
+
+    /// What is kept of the rows of a chunk with these columns. The first one tells it, also where it has no rows: the table may
+    /// have waited for long since the catalogue was looked at.
+    fn kept_of_chunk(&mut self, number: usize, shape: &Arc<Shape>) -> Result<Option<KeptColumns>, Ending> {
+        if keeping::freezes(&self.context.plan) && self.kept(number).is_none() {
+            self.follow(number, shape)?;
+            self.seen(number);
+        }
+        Ok(self.kept(number).cloned())
+    }
+
+    fn kept(&self, number: usize) -> Option<&KeptColumns> {
+        self.relations.get(number)?.as_ref()?.kept.as_ref()
     }
 
     /// What follows of a relation comes from the stream, which does not tell its columns again.

@@ -3,15 +3,13 @@
 use std::time::{Duration, Instant};
 
 use afterbay_clients::kafka::{DELIVERING, ErrorClass, TransactionError};
-use afterbay_crds::plan::SchemaChanges;
 use afterbay_crds::reason::Reason;
 use afterbay_crds::report::Problem;
 
 use super::{Arrived, Ending, Life, MANY_MESSAGES, MARKERS};
 use crate::fault;
-use crate::kept_columns;
 use crate::position::Position;
-use crate::protocol::{KeptColumn, OneTable, ProgressRecord, Tables};
+use crate::protocol::{OneTable, ProgressRecord, Tables};
 use crate::sink::begin::KAFKA_TIMEOUT;
 use crate::sink::problems;
 use crate::sink::transaction::Transaction;
@@ -19,12 +17,17 @@ use crate::sink::transaction::Transaction;
 impl Life<'_> {
     pub(super) fn stage_progress(&mut self, position: Position) -> Result<(), Ending> {
         let plan = &self.context.plan;
+        self.keep_what_has_passed(position);
+        self.retain(position);
+        let start_at = self.obeyed(position);
         let record = ProgressRecord {
             sink: plan.name.clone(),
             uid: plan.uid.clone(),
             position,
             source: self.identity.clone(),
-            tables: self.tables_in_words(position)?,
+            history: self.history.clone(),
+            start_at,
+            tables: self.tables_in_words()?,
         };
         let value = record.to_bytes().map_err(|error| {
             Reason::ProgressUnreadable.problem(error.to_string(), "this is a defect, please report it")
@@ -33,19 +36,22 @@ impl Life<'_> {
         let staged = self.producer.topic(&plan.kafka.progress_topic);
         let staged =
             staged.and_then(|topic| self.producer.produce(&topic, 0, Some(key), Some(&value), std::iter::empty()));
-        staged.map_err(|error| self.failed(error))
+        staged.map_err(|error| match error.problem() {
+            // Not a message that was taken before, and refused since.
+            problem if problem.reason == Reason::MessageTooLarge.as_str() && error.operation != DELIVERING => {
+                problems::record_too_large(self.context, value.len(), &problem).into()
+            }
+            _ => self.failed(error),
+        })
     }
 
     /// What the record says of the tables.
-    fn tables_in_words(&mut self, position: Position) -> Result<Tables, Ending> {
+    fn tables_in_words(&self) -> Result<Tables, Ending> {
         if self.context.plan.by_pattern {
             let snapshot = self.snapshot.as_ref().map(|snapshot| &snapshot.progress);
             let carried = self.relations.iter().flatten().filter_map(|carried| carried.progress(snapshot));
             return Ok(Tables::ByPattern(carried.chain(self.past.iter().cloned()).collect()));
         }
-        let columns = self.columns_to_keep(position);
-        self.retain(position);
-        let start_at = self.obeyed(position);
         let Some(Some(carried)) = self.relations.first() else {
             return Err(problems::out_of_order(self.context).into());
         };
@@ -55,28 +61,8 @@ impl Life<'_> {
             topic_id: carried.topic_id.clone(),
             schemas: carried.schemas,
             snapshot: self.snapshot.as_ref().map(|snapshot| snapshot.progress.clone()),
-            columns,
-            history: self.history.clone(),
-            start_at,
+            columns: carried.kept.as_ref().map(|kept| kept.recorded().to_vec()),
         }))
-    }
-
-    /// The columns that messages keep from now on. Those of a Sink that has followed so far are known when a change has shown
-    /// them, or when all has passed that could be older than what the catalogue says.
-    fn columns_to_keep(&mut self, position: Position) -> Option<Vec<KeptColumn>> {
-        if self.context.plan.schema_changes == SchemaChanges::Follow {
-            return None;
-        }
-        if let Some(kept) = &self.kept {
-            return Some(kept.recorded());
-        }
-        let passed = self.described_at.is_some_and(|described| position.reaches(described));
-        if !self.confirmed && !passed {
-            return None;
-        }
-        self.has_frozen = true;
-        let Some(Some(carried)) = self.relations.first() else { return None };
-        Some(kept_columns::of_table(&carried.relation.table))
     }
 
     /// Commits; what is not known to be committed ends this life, and the next one reads what came of it.

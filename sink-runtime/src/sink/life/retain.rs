@@ -6,17 +6,26 @@ use super::Life;
 use crate::change::Change;
 use crate::position::Position;
 use crate::protocol::{ObeyedStart, Skip};
+use crate::sink::carried::Carried;
 use crate::sink::start_at::{is_before, now_ms};
-use crate::source::histories::Retained;
+use crate::source::histories::{RetainedTable, SinkHistory};
 
 /// How often it is looked how much of what is retained may be let go.
 const INTERVAL: Duration = Duration::from_secs(1);
 
 impl Life<'_> {
-    /// Notes that all before the position is committed, for the record that is to say so.
+    /// Notes that all before the position is committed, for the record that is to say so. From where on a table was published does
+    /// not matter any more where nobody can go back to what was before that.
     pub(super) fn retain(&mut self, position: Position) {
+        let mut furthest = position.replay_from();
         if let Some(keep_ms) = self.context.plan.retain_history_ms {
-            self.history.note(now_ms(), position.replay_from(), keep_ms);
+            let now = now_ms();
+            self.history.note(now, furthest, keep_ms);
+            furthest = self.history.floor(now, keep_ms).map_or(furthest, |floor| floor.min(furthest));
+        }
+        for carried in self.relations.iter_mut().flatten() {
+            carried.from = carried.from.filter(|from| !position.reaches(*from));
+            carried.since = carried.since.filter(|since| *since > furthest);
         }
     }
 
@@ -24,10 +33,15 @@ impl Life<'_> {
     pub(super) fn retains(&mut self) {
         let context = self.context;
         let Some(keep_ms) = context.plan.retain_history_ms else { return };
-        let Some(Some(carried)) = self.relations.first() else { return };
-        let retained = Retained {
+        let snapshot = self.snapshot.as_ref().map(|snapshot| &snapshot.progress);
+        let begun = |carried: &&Carried<'_>| !context.plan.by_pattern || carried.has_begun(snapshot);
+        let table = |carried: &Carried<'_>| RetainedTable {
             table: carried.plan.table.clone(),
             relation: carried.recorded,
+            since: carried.since,
+        };
+        let retained = SinkHistory {
+            tables: self.relations.iter().flatten().filter(begun).map(table).collect(),
             identity: self.identity.clone(),
             history: self.history.clone(),
             keep_ms,
@@ -61,8 +75,10 @@ impl Life<'_> {
         Some(start_at.clone())
     }
 
-    /// Whether a change is not to be sent, as it committed before the time that was asked for.
+    /// Whether a change is not to be sent, as it committed before the time that was asked for, or before its table joined.
     pub(super) fn skips(&self, change: &Change) -> bool {
-        is_before(self.start_at.as_ref().and_then(|start| start.skip.as_ref()), change)
+        let from = self.relations.get(change.relation).and_then(|carried| carried.as_ref()?.from);
+        from.is_some_and(|from| change.id.commit < from)
+            || is_before(self.start_at.as_ref().and_then(|start| start.skip.as_ref()), change)
     }
 }

@@ -32,7 +32,7 @@ impl Life<'_> {
             }
             if let Some(shape) = carried.shape.take() {
                 self.follow(number, &shape)?;
-                self.confirmed = true;
+                self.seen(number);
                 continue;
             }
             match &mut carried.messages {
@@ -50,7 +50,7 @@ impl Life<'_> {
             };
             if let Some(shape) = carried.shape.take() {
                 self.follow(number, &shape)?;
-                self.confirmed = true;
+                self.seen(number);
                 continue;
             }
             if carried.messages.is_some() && carried.is_used(&self.context.plan.name, &self.producer)? {
