@@ -85,23 +85,34 @@ pub async fn lock(connection: &mut ReplicationConnection, table: &TableName) -> 
 }
 
 /// Whether the snapshot shows the table's rows: where the file that it knows is not the table's any more, rows are missing,
-/// as neither a rewrite nor `TRUNCATE` keeps them for older snapshots.
+/// as neither a rewrite nor `TRUNCATE` keeps them for older snapshots. And whether it knows the columns: one that was added
+/// since is in the rows, and not in the changes that come from the snapshot's place on.
 pub async fn shows(connection: &mut ReplicationConnection, table: &TableDescription) -> Result<(), SourceError> {
     let oid = table.oid;
+    let columns = quote::literals(table.streamed_columns().map(|column| column.name.as_str()));
     let seen = connection
         .query(&format!(
-            "SELECT coalesce(bool_and(c.relfilenode = pg_relation_filenode(c.oid)), true) \
+            "SELECT coalesce(bool_and(c.relfilenode = pg_relation_filenode(c.oid)), true), \
+             (SELECT count(*) FROM pg_attribute WHERE attrelid = {oid} AND NOT attisdropped AND attname IN ({columns})) \
              FROM pg_class c WHERE c.relkind = 'r' AND (c.oid = {oid} OR c.oid IN \
              (SELECT relid FROM pg_partition_tree({oid}) WHERE isleaf))"
         ))
         .await?;
-    if seen.first().and_then(|row| row.first()).and_then(Option::as_deref) == Some("t") {
-        return Ok(());
+    let [Some(file), Some(columns)] = seen.first().map_or(&[][..], Vec::as_slice) else {
+        return Err(not_shown(table, "is not seen by"));
+    };
+    match (file.as_str(), columns.parse() == Ok(table.streamed_columns().count())) {
+        ("t", true) => Ok(()),
+        ("t", false) => Err(not_shown(table, "got other columns during")),
+        _ => Err(not_shown(table, "was rewritten or truncated during")),
     }
-    Err(SourceError::Refused(Reason::SourceFailed.problem(
-        format!("table {}.{} was rewritten or truncated while a snapshot of it began", table.schema, table.name),
+}
+
+fn not_shown(table: &TableDescription, how: &str) -> SourceError {
+    SourceError::Refused(Reason::SourceFailed.problem(
+        format!("table {}.{} {how} the start of a snapshot of it", table.schema, table.name),
         "nothing is lost: the snapshot is tried again by itself",
-    )))
+    ))
 }
 
 /// The time now, in microseconds since 1970: making the slot may have waited for long.

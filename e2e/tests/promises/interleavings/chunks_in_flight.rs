@@ -147,6 +147,19 @@ async fn case_05_a_table_is_rewritten_between_a_chunk_and_its_rows() {
     rewritten(&scenario, &topic, afterbay).await;
 }
 
+/// The rows would have a column that the changes behind their place lack.
+#[tokio::test]
+async fn case_05_a_column_is_added_between_a_chunk_and_its_rows() {
+    let (scenario, topic, afterbay) = between_place_and_rows("added-chunk").await;
+    afterbay.worker_stands_still().await;
+    let change = "UPDATE ledger SET n = nextval('numbers') WHERE id % 7 = 0";
+    scenario.database.run(&format!("{change}; ALTER TABLE ledger ADD COLUMN more int DEFAULT 7; {change}")).await;
+    scenario.lets_go();
+    check(&begins_again(&afterbay).await, &["public.ledger got other columns", "nothing is lost"]);
+    History::of(&scenario.database).work(50).await;
+    tells_all(&scenario, &topic, &afterbay).await;
+}
+
 /// The rows of before are not shown, and those of behind are not missed.
 #[tokio::test]
 async fn case_05_a_table_is_truncated_between_the_start_and_its_rows() {
