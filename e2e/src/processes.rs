@@ -2,6 +2,9 @@
 
 use std::process::{Command, Stdio};
 
+/// In a set of signals.
+const SIGTERM: u64 = 1 << 14;
+
 /// All processes that are seen from here.
 pub fn all() -> Vec<u32> {
     let Ok(entries) = std::fs::read_dir("/proc") else { return Vec::new() };
@@ -33,6 +36,13 @@ pub fn arguments(pid: u32) -> Vec<String> {
 pub fn signal(pid: u32, name: &str) {
     let status = Command::new("kill").arg(format!("-{name}")).arg(pid.to_string()).stderr(Stdio::null()).status();
     assert!(status.is_ok(), "cannot run kill: {status:?}");
+}
+
+/// Whether a process that stands still has been told to end in an orderly way.
+pub fn is_told_to_end(pid: u32) -> bool {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let pending = status.lines().find_map(|line| line.strip_prefix("ShdPnd:"));
+    pending.and_then(|set| u64::from_str_radix(set.trim(), 16).ok()).is_some_and(|set| set & SIGTERM != 0)
 }
 
 /// Kills them, all at once. Those that are gone already do not need it.

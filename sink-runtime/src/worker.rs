@@ -24,8 +24,8 @@ use crate::source::turns::Turns;
 use crate::source::{SourceHandle, own_thread};
 
 /// How long the Sinks may take to commit what they hold when the worker is told to end. What they do not get done is
-/// done by the next worker.
-const FAREWELL: Duration = Duration::from_secs(10);
+/// done by the next worker. It is to be gone within 10 s, and those who tell it and who notice need some of them.
+const FAREWELL: Duration = Duration::from_secs(6);
 const KIB: u64 = 1 << 10;
 const MIB: u64 = 1 << 20;
 

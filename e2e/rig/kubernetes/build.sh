@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Builds the programs of the cluster from their Go modules, once, into target/kubernetes/bin: one for all of Kubernetes
-# and etcd, and CoreDNS and helm. What is there and was built of the same sources is kept.
+# and etcd, and CoreDNS and helm; and brings definitions of others there. What is there and was built of the same sources is kept.
 #
 #   build.sh            waits for a build that is under way
 #   build.sh begin      builds in the background, into target/kubernetes/bin/build.log; the next build.sh tells what came of it
@@ -8,6 +8,7 @@ set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
 helm=helm.sh/helm/v3/cmd/helm@v3.19.5
+prometheus=github.com/prometheus-operator/prometheus-operator@v0.76.2
 components=(etcd kube-apiserver kube-controller-manager kube-scheduler kubelet kube-proxy kubectl)
 
 given && exit
@@ -60,6 +61,15 @@ build helm "$helm" env GOBIN="$programs" go install -trimpath -ldflags '-s -w' "
 for component in "${components[@]}"; do
     ln -sf cluster "$programs/$component"
 done
+# The definitions of Prometheus' operator: of its kinds the chart makes some.
+foreign_definitions() {
+    local folder
+    folder=$(go mod download -json "$prometheus" | sed -n 's/^\t"Dir": "\(.*\)",$/\1/p')
+    mkdir -p "$programs/foreign"
+    install -m 644 "$folder"/example/prometheus-operator-crd/monitoring.coreos.com_{podmonitors,prometheusrules}.yaml \
+        "$programs/foreign"
+}
+build foreign "$prometheus" foreign_definitions
 # What holds a pod's namespaces while its containers come and go.
 build pause "$(sha256sum <"$kubernetes/programs/pause.c")" \
     gcc -static -Os -s -o "$programs/pause" "$kubernetes/programs/pause.c"

@@ -34,7 +34,7 @@ pub use definitions::definitions;
 pub use helm::{Release, image_values};
 pub use kubectl::{Kubectl, Refused};
 pub use namespace::{Namespace, condition};
-pub use node::reboot;
+pub use node::{AnotherNode, reboot};
 pub use operated::{LONG, OPERATOR, Operated, labels};
 pub use pod::{Ended, PodRun, is_ready};
 

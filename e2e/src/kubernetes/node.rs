@@ -1,13 +1,24 @@
-//! The rig's node loses its power, and is switched on again.
+//! The rig's node loses its power, and is switched on again; another one beside it.
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
+
+use k8s_openapi::api::core::v1::Node;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use k8s_openapi::jiff::Timestamp;
+use kube::Client;
+use kube::api::{Api, DeleteParams, Patch, PatchParams, PostParams};
+use serde_json::json;
+use tokio::task::JoinHandle;
 
 use super::{Namespace, script};
 use crate::processes;
 
 /// How long processes may take to be gone that were killed, on a machine that is busy.
 const GONE: Duration = Duration::from_secs(30);
+
+/// How often a node gives a sign of life.
+const SIGN: Duration = Duration::from_secs(5);
 
 /// The first process of the cluster's namespaces.
 const FIRST: u32 = 1;
@@ -61,4 +72,58 @@ fn ancestors(pid: u32) -> impl Iterator<Item = u32> {
 
 fn told(pid: u32) -> String {
     format!("{pid} {}", processes::arguments(pid).join(" "))
+}
+
+/// A node that is nothing but a sign of life, and takes no pods: while it is there the cluster takes a silent node for lost. Where all
+/// are silent it would rather take itself to be cut off, and move nothing.
+pub struct AnotherNode {
+    name: String,
+    alive: JoinHandle<()>,
+}
+
+impl AnotherNode {
+    /// Comes, and goes with the test, which must be [alone](Namespace::alone).
+    pub async fn new(namespace: &Namespace) -> Self {
+        assert!(namespace.is_alone(), "a test that has a node of its own must be alone: Namespace::alone");
+        let (nodes, name) = (Api::<Node>::all(namespace.client.clone()), namespace.name.clone());
+        let node = json!({"metadata": {"name": name}, "spec": {"unschedulable": true}});
+        let node = serde_json::from_value(node).expect("this is a node");
+        nodes.create(&PostParams::default(), &node).await.expect("a node can be made");
+        let lives = {
+            let name = name.clone();
+            async move {
+                loop {
+                    let now = Timestamp::now();
+                    let ready = json!({
+                        "type": "Ready", "status": "True", "reason": "Alive", "message": "it lives",
+                        "lastHeartbeatTime": Time(now), "lastTransitionTime": Time(now),
+                    });
+                    let patch = Patch::Merge(json!({"status": {"conditions": [ready]}}));
+                    // The next one will do as well.
+                    let _ = nodes.patch_status(&name, &PatchParams::default(), &patch).await;
+                    tokio::time::sleep(SIGN).await;
+                }
+            }
+        };
+        Self { name, alive: tokio::spawn(lives) }
+    }
+}
+
+impl Drop for AnotherNode {
+    fn drop(&mut self) {
+        self.alive.abort();
+        let name = self.name.clone();
+        // The test's own runtime may be on its way out.
+        let cleaner = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+            runtime.map(|runtime| {
+                runtime.block_on(async {
+                    let Ok(client) = Client::try_default().await else { return };
+                    let _ = Api::<Node>::all(client).delete(&name, &DeleteParams::default()).await;
+                });
+            })
+        });
+        // What cannot be cleaned up must not hide why the test failed.
+        let _ = cleaner.join();
+    }
 }

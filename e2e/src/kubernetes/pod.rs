@@ -1,7 +1,7 @@
 //! Pods that a test runs itself, and what can happen to others.
 
 use k8s_openapi::api::core::v1::Pod;
-use kube::api::{DeleteParams, LogParams, PostParams};
+use kube::api::{DeleteParams, EvictParams, LogParams, PostParams};
 use serde_json::{Value, json};
 
 use super::{IMAGE, Namespace, PATIENCE};
@@ -128,6 +128,11 @@ impl Namespace {
     pub async fn force_delete(&self, pod: &str) {
         let deleted = self.api::<Pod>().delete(pod, &DeleteParams::default().grace_period(0)).await;
         deleted.unwrap_or_else(|error| panic!("pod {pod} cannot be deleted: {error}"));
+    }
+
+    /// Asks for a pod to be evicted, as a drain of its node does; says whether its PodDisruptionBudget lets it go now.
+    pub async fn evict(&self, pod: &str) -> bool {
+        self.api::<Pod>().evict(pod, &EvictParams::default()).await.is_ok()
     }
 
     /// The one pod with these labels that is ready.

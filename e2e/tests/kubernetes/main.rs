@@ -8,6 +8,7 @@ mod chart;
 mod faults;
 mod image;
 mod install;
+mod monitoring;
 mod operating;
 mod patterns;
 mod pools;

@@ -4,12 +4,24 @@ use afterbay_e2e::kubernetes::{LONG, Operated};
 use afterbay_e2e::{Format, History, Sink, await_condition, secure};
 use serde_json::{Value, json};
 
-/// The user's Secret, with this password.
-fn secret(password: &str) -> String {
-    json!({
-        "apiVersion": "v1", "kind": "Secret", "metadata": {"name": "broker-own"}, "stringData": {"password": password},
+/// The Secret of the broker's user.
+const BROKER: &str = "broker-own";
+/// That of the database's.
+const DATABASE: &str = "shop-db";
+
+/// A user's Secret, with this password.
+fn secret(name: &str, password: &str) -> String {
+    json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}, "stringData": {"password": password}})
+        .to_string()
+}
+
+/// Waits until a SourceConnector has another worker than this; gives its uid.
+async fn another_worker(operated: &Operated, source: &str, before: &str) -> String {
+    await_condition(&format!("another pod of {source} has the new password"), LONG, async || {
+        let now = operated.worker_uid(source).await;
+        (now != before).then_some(now)
     })
-    .to_string()
+    .await
 }
 
 #[tokio::test]
@@ -24,10 +36,10 @@ async fn a_new_password_is_followed_and_one_that_is_missing_is_told() {
 
     // One worker enters the secured broker as a user of the test's own, another the plain one.
     let secured = secure::with_administrator(secure::with_secrets(scenario.manifests(), scenario.rig), scenario.rig);
-    let secured = secure::kafka(secured, scenario.rig, "scram-sha-512", user, "broker-own")
+    let secured = secure::kafka(secured, scenario.rig, "scram-sha-512", user, BROKER)
         .set("KafkaConnection/events", "spec.acls", json!({"manage": true}))
         .with(Sink::new("ledger", "public.ledger", &topic).key(&["id"]));
-    operated.namespace.kubectl.apply(&secret("first-of-the-passwords")).await;
+    operated.namespace.kubectl.apply(&secret(BROKER, "first-of-the-passwords")).await;
     operated.apply(&secured).await;
     let other = scenario
         .manifests()
@@ -44,12 +56,8 @@ async fn a_new_password_is_followed_and_one_that_is_missing_is_told() {
 
     let writer = history.writer().await;
     secure::set_password(scenario.rig, user, "second-of-the-passwords").await;
-    operated.namespace.kubectl.apply(&secret("second-of-the-passwords")).await;
-    let after = await_condition("another pod has the new password", LONG, async || {
-        let now = operated.worker_uid("shop").await;
-        (now != before).then_some(now)
-    })
-    .await;
+    operated.namespace.kubectl.apply(&secret(BROKER, "second-of-the-passwords")).await;
+    let after = another_worker(&operated, "shop", &before).await;
     // It carries with the new password while changes go on.
     operated.ready("Sink/ledger").await;
     writer.stop().await;
@@ -59,18 +67,33 @@ async fn a_new_password_is_followed_and_one_that_is_missing_is_told() {
     assert_eq!(operated.worker_uid("calm").await, calm, "the other worker has no business with it");
 
     // Without the Secret the worker goes on with what it has, and the connection says what is missing.
-    operated.namespace.delete("Secret/broker-own").await;
+    operated.namespace.delete(&format!("Secret/{BROKER}")).await;
     let message = operated.not_ready("KafkaConnection/events", "Waiting").await;
-    assert!(message.contains(&format!("Secret {user}/broker-own")), "{message}");
+    assert!(message.contains(&format!("Secret {user}/{BROKER}")), "{message}");
     let message = operated.not_ready("Sink/ledger", "Waiting").await;
-    assert!(message.contains("broker-own"), "{message}");
+    assert!(message.contains(BROKER), "{message}");
     history.work(20).await;
     operated.caught_up("shop", 1).await;
     assert_eq!(operated.worker_uid("shop").await, after, "it goes on");
-    operated.namespace.kubectl.apply(&secret("second-of-the-passwords")).await;
+    operated.namespace.kubectl.apply(&secret(BROKER, "second-of-the-passwords")).await;
     operated.ready("KafkaConnection/events").await;
     operated.ready("Sink/ledger").await;
     assert_eq!(operated.worker_uid("shop").await, after, "nothing has changed for it");
+    history.check(&secure::messages(scenario.rig, &topic, Format::Json).await, true).await;
+
+    // The database's is that of both workers.
+    let writer = history.writer().await;
+    let new = format!("ALTER ROLE {} PASSWORD 'third-of-the-passwords'", scenario.database.role);
+    scenario.database.run_as_superuser(&new).await;
+    operated.namespace.kubectl.apply(&secret(DATABASE, "third-of-the-passwords")).await;
+    another_worker(&operated, "shop", &after).await;
+    another_worker(&operated, "calm", &calm).await;
+    for resource in ["SourceConnector/shop", "SourceConnector/calm", "Sink/ledger", "Sink/calm"] {
+        operated.ready(resource).await;
+    }
+    writer.stop().await;
+    operated.caught_up("shop", 1).await;
+    operated.caught_up("calm", 1).await;
     history.check(&secure::messages(scenario.rig, &topic, Format::Json).await, true).await;
     nothing_tells_it(&operated).await;
 }

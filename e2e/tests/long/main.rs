@@ -8,6 +8,7 @@
 mod calm;
 mod campaign;
 mod fault;
+mod lost;
 mod outages;
 mod reboot;
 mod scale;

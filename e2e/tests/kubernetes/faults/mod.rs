@@ -3,6 +3,7 @@
 
 mod api_server;
 mod leader;
+mod leaving;
 mod node;
 mod operator;
 mod worker;

@@ -19,22 +19,31 @@ const FENCED: i32 = 3;
 
 #[tokio::test]
 async fn its_worker_gives_way_to_the_one_that_is_started_beside_it() {
-    let carrying = Carrying::of(Operated::alone("node-lost").await).await;
-    let lost = carrying.operated.worker(SOURCE).await;
-    let kubelet = Component::new(&carrying.operated.namespace, "kubelet");
+    let operated = Operated::alone("node-lost").await;
+    let database = &operated.scenario.database;
+    // The server would end by itself who is not heard of for a minute.
+    database.run_as_superuser(&format!("ALTER ROLE {} SET wal_sender_timeout = 0", database.role)).await;
+    let carrying = Carrying::of(operated).await;
+    let (operated, namespace) = (&carrying.operated, &carrying.operated.namespace);
+    let lost = operated.worker(SOURCE).await;
+    let kubelet = Component::new(namespace, "kubelet");
     let beside = carrying.under_writes(async {
         kubelet.pause();
-        let mut beside = Beside::start(&carrying.operated).await;
+        // It notices nothing, and keeps all its connections.
+        assert_eq!(namespace.signal(&lost, "sink-runtime", "STOP"), 1, "its one process");
+        let before = reader(operated).await.expect("the lost one reads");
+        let mut beside = Beside::start(operated).await;
+        beside.goes_on(operated).await;
+        let now = reader(operated).await.expect("the one beside reads");
+        assert_ne!(now, before, "its server process has been ended");
+        namespace.signal(&lost, "sink-runtime", "CONT");
         await_condition("the pod's worker ends", LONG, async || {
             // As long as the lost one has not noticed it may be the one that takes over.
             beside.is_started_again_where_it_gave_way();
-            carrying.operated.namespace.processes(&lost, "sink-runtime").is_empty().then_some(())
+            namespace.processes(&lost, "sink-runtime").is_empty().then_some(())
         })
         .await;
-        beside.goes_on(&carrying.operated).await;
-        let readers = "SELECT count(*) FROM pg_stat_replication s JOIN pg_replication_slots r ON r.active_pid = s.pid \
-                       WHERE r.database = current_database()";
-        assert_eq!(carrying.operated.scenario.database.number(readers).await, 1, "one of them reads");
+        beside.goes_on(operated).await;
         beside
     });
     let beside = beside.await;
@@ -44,7 +53,7 @@ async fn its_worker_gives_way_to_the_one_that_is_started_beside_it() {
         kubelet.resume();
         let exit = |state: &Value| state["terminated"]["exitCode"] == FENCED;
         let pod = format!("Pod/{}", lost.metadata.name.as_deref().expect("a pod has a name"));
-        let seen = carrying.operated.namespace.seen(&pod, "was fenced", LONG, |pod| {
+        let seen = namespace.seen(&pod, "was fenced", LONG, |pod| {
             let container = &pod["status"]["containerStatuses"][0];
             exit(&container["lastState"]) || exit(&container["state"])
         });
@@ -55,6 +64,14 @@ async fn its_worker_gives_way_to_the_one_that_is_started_beside_it() {
     });
     assert_eq!(ended.await.code(), Some(FENCED), "it leaves quietly");
     carrying.check().await;
+}
+
+/// The server process that reads the slot.
+async fn reader(operated: &Operated) -> Option<String> {
+    let reader = "SELECT active_pid FROM pg_replication_slots WHERE database = current_database()";
+    let rows = operated.scenario.database.rows(reader).await;
+    let [row] = &rows[..] else { panic!("not one slot: {rows:?}") };
+    row[0].clone()
 }
 
 /// A worker of the plan that a Deployment names, as its pod on another node would run it.

@@ -26,7 +26,7 @@ async fn a_pod_is_deleted_by_force() {
 }
 
 #[tokio::test]
-async fn a_process_is_killed() {
+async fn a_process_is_killed_and_the_next_one_hangs() {
     let carrying = Carrying::of(Operated::begin("worker-killed").await).await;
     let pod = carrying.operated.worker(SOURCE).await;
     let faults = async {
@@ -36,6 +36,10 @@ async fn a_process_is_killed() {
                 .await;
             carrying.goes_on().await;
         }
+        // It answers nobody, and is asked in vain whether it lives.
+        assert_eq!(carrying.operated.namespace.signal(&pod, "sink-runtime", "STOP"), 1, "its one process");
+        container(&carrying.operated, &pod, "was started again", |container| container.restart_count >= 3).await;
+        carrying.goes_on().await;
     };
     carrying.under_writes(faults).await;
     assert_eq!(carrying.operated.worker_uid(SOURCE).await, pod.metadata.uid.expect("a pod has a uid"), "the same pod");

@@ -24,7 +24,7 @@ use crate::cluster::settings::WorkerSettings;
 pub const LISTEN: &str = "0.0.0.0:8080";
 const PORT: i32 = 8080;
 const PORT_NAME: &str = "http";
-/// How long a worker may take to end, in seconds: it takes 10 s at most by itself.
+/// How long a worker may take to end, in seconds: by itself it takes less than 10 s.
 const GRACE_SECONDS: i64 = 20;
 /// How long a pod stays where its node does not answer, in seconds. Its successor fences it, so nothing is waited for that might
 /// still be written.
