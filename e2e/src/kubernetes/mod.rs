@@ -13,6 +13,7 @@ mod diagnosis;
 mod helm;
 mod kinds;
 mod kubectl;
+mod metrics;
 mod namespace;
 mod node;
 mod operated;

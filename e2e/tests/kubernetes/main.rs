@@ -5,6 +5,7 @@
 
 mod any_order;
 mod chart;
+mod examples;
 mod faults;
 mod image;
 mod install;
