@@ -31,7 +31,7 @@ use crate::programs;
 pub use audit::{Request, requests};
 pub use carrying::Carrying;
 pub use component::Component;
-pub use definitions::definitions;
+pub use definitions::{Unseen, definitions};
 pub use helm::{Release, image_values};
 pub use kubectl::{Kubectl, Refused};
 pub use namespace::{Namespace, condition};
