@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use afterbay_e2e::kubernetes::{Kubectl, Operated, PATIENCE, Release, Unseen, bring_image};
+use afterbay_e2e::kubernetes::{Kubectl, Operated, PATIENCE, Release, Unseen, bring_image, requests};
 use afterbay_e2e::programs::repository;
 use afterbay_e2e::{Format, Namespace, Scenario, await_condition};
 use serde_json::{Value, json};
@@ -14,6 +14,9 @@ use crate::quickstart::{TABLES, messages};
 
 /// The namespace of the documentation, and of `deploy/kubernetes`.
 const SYSTEM: &str = "afterbay-system";
+
+/// The operator there, as the API server knows it.
+const OPERATOR: &str = "system:serviceaccount:afterbay-system:afterbay";
 
 const DEFINITIONS: [&str; 4] = [
     "kafkaconnections.afterbay.dev",
@@ -46,7 +49,7 @@ struct Installed {
 #[tokio::test]
 async fn it_is_installed_upgraded_taken_away_and_leaves_no_trace() {
     let installed = begin().await;
-    let older = older_chart(&installed);
+    let (older, asked) = (older_chart(&installed), requests(OPERATOR).len());
     installed.helm(&["install", "afterbay", &older, "--create-namespace"]).await;
     let tested = installed.release.test().await;
     assert!(tested.contains("/readyz: 200 OK"), "{tested}");
@@ -56,6 +59,8 @@ async fn it_is_installed_upgraded_taken_away_and_leaves_no_trace() {
     installed.is_upgraded().await;
     installed.looks_after_both("Retain", 3).await;
     assert_eq!(installed.workers().await, workers, "an upgrade that does not concern them leaves them alone");
+    let refused: Vec<_> = requests(OPERATOR).drain(asked..).filter(|request| request.code == 403).collect();
+    assert_eq!(refused, [], "it has the rights that it needs, in all namespaces");
 
     installed.is_taken_away(4).await;
     assert_eq!(installed.workers().await, workers, "they run on");
