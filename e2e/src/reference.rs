@@ -43,7 +43,8 @@ pub async fn rights(bootstrap: &str, principal: &str, settings: &[String]) -> Ve
     for setting in settings {
         command.args(["--config", setting]);
     }
-    lines(command).await
+    // Who has none gets an empty line.
+    lines(command).await.into_iter().filter(|line| !line.is_empty()).collect()
 }
 
 /// Gives a user of the brokers this password.

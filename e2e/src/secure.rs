@@ -85,6 +85,13 @@ pub async fn rights(rig: &Rig, principal: &str) -> Vec<String> {
     reference::rights(rig.setting("SECURE_BROKER"), principal, &as_administrator(rig)).await
 }
 
+/// What the secured broker was asked to change so far, of topics, rights and settings, by whomever: as its log has it.
+pub fn changes(rig: &Rig) -> Vec<String> {
+    let log = Path::new(rig.setting("STATE")).join("log/secure-broker.log");
+    let text = std::fs::read_to_string(&log).unwrap_or_else(|error| panic!("{}: {error}", log.display()));
+    text.lines().filter(|line| line.contains("(kafka.authorizer.logger)")).map(str::to_owned).collect()
+}
+
 /// Gives a user of the secured broker this password; one who is new has no rights.
 pub async fn set_password(rig: &Rig, user: &str, password: &str) {
     reference::set_password(rig.setting("SECURE_BROKER"), user, password, &as_administrator(rig)).await;

@@ -7,6 +7,7 @@ use super::run;
 use crate::programs::repository;
 
 /// A release of the chart `charts/afterbay`.
+#[derive(Clone, Debug)]
 pub struct Release {
     name: String,
     namespace: String,

@@ -1,26 +1,31 @@
 //! `kubectl`, as users call it.
 
-use super::run;
+use super::{Said, run};
 
 /// What `kubectl` said when it ended with a failure.
 #[derive(Clone, Debug)]
 pub struct Refused(pub String);
 
-/// `kubectl` in a namespace.
+/// `kubectl` in a namespace, or in none.
 #[derive(Clone, Debug)]
 pub struct Kubectl {
-    namespace: String,
+    place: Vec<String>,
 }
 
 impl Kubectl {
     /// In this namespace.
     pub fn new(namespace: &str) -> Self {
-        Self { namespace: namespace.to_owned() }
+        Self { place: vec![format!("--namespace={namespace}")] }
+    }
+
+    /// In that which the arguments or the manifests tell.
+    pub fn anywhere() -> Self {
+        Self { place: Vec::new() }
     }
 
     /// What it prints; or why it fails.
     pub async fn try_run(&self, arguments: &[&str], input: &str) -> Result<String, Refused> {
-        let said = run("kubectl", &[&["--namespace", &self.namespace], arguments].concat(), input).await;
+        let said = self.said(arguments, input).await;
         if said.success { Ok(said.output) } else { Err(Refused(said.errors)) }
     }
 
@@ -42,6 +47,18 @@ impl Kubectl {
     /// Whether the API server would take manifests; nothing is kept.
     pub async fn dry_run(&self, manifests: &str) -> Result<String, Refused> {
         self.try_run(&[&APPLY[..], &["--dry-run=server"]].concat(), manifests).await
+    }
+
+    /// What applying manifests again, as [`Kubectl::apply`] does, would change: as `diff` tells it, empty if nothing.
+    pub async fn diff(&self, manifests: &str) -> String {
+        let said = self.said(&["diff", "--server-side", "--force-conflicts", "-f", "-"], manifests).await;
+        assert!(said.success || !said.output.is_empty(), "kubectl diff: {}\n{manifests}", said.errors);
+        said.output
+    }
+
+    async fn said(&self, arguments: &[&str], input: &str) -> Said {
+        let place = self.place.iter().map(String::as_str);
+        run("kubectl", &place.chain(arguments.iter().copied()).collect::<Vec<_>>(), input).await
     }
 
     async fn expect(&self, arguments: &[&str], input: &str) -> String {

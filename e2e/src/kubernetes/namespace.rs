@@ -49,6 +49,11 @@ impl Namespace {
         Self::make(name, Arc::clone(&self.turn)).await
     }
 
+    /// The test's leave to use the cluster.
+    pub(super) fn turn(&self) -> Arc<Turn> {
+        Arc::clone(&self.turn)
+    }
+
     /// Whether no other test runs.
     pub(super) fn is_alone(&self) -> bool {
         self.turn.is_alone()

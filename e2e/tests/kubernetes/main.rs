@@ -5,6 +5,8 @@
 
 mod any_order;
 mod chart;
+mod documented;
+mod examples;
 mod faults;
 mod image;
 mod install;

@@ -5,44 +5,21 @@ use std::collections::BTreeSet;
 
 use afterbay_e2e::kubernetes::{OPERATOR, Operated, PATIENCE, bring_image, labels};
 use afterbay_e2e::programs::repository;
-use afterbay_e2e::{Format, Manifests, Message, await_condition, http};
+use afterbay_e2e::{Format, Manifests, Message, await_condition};
 use serde_json::{Value, json};
 
-const TABLES: &str = "
+use crate::examples::quickstart;
+
+/// The shop, with a customer and two orders.
+pub const TABLES: &str = "
     CREATE TABLE orders (id int PRIMARY KEY, customer int NOT NULL, pens int NOT NULL);
     CREATE TABLE customers (id int PRIMARY KEY, name text NOT NULL);
     ALTER TABLE customers REPLICA IDENTITY FULL;
     INSERT INTO customers VALUES (1, 'Ada');
     INSERT INTO orders VALUES (1, 1, 7), (2, 1, 9)";
 
-/// The manifests of `examples/quickstart`, as they are but for addresses, credentials and the names that tests share.
-fn quickstart(operated: &Operated) -> Manifests {
-    let folder = repository().join("examples/quickstart");
-    let mut manifests = Manifests::default();
-    for file in ["1-connections.yaml", "2-source.yaml", "3-sinks.yaml"] {
-        let text = std::fs::read_to_string(folder.join(file)).expect("the example is there");
-        for document in serde_yaml::Deserializer::from_str(&text) {
-            manifests = manifests.with(<Value as serde::Deserialize>::deserialize(document).expect("it is YAML"));
-        }
-    }
-    let scenario = &operated.scenario;
-    let (host, port) = scenario.rig.postgres_address();
-    manifests
-        .set("KafkaConnection/events", "spec.bootstrapServers", scenario.rig.broker())
-        .set("SchemaRegistryConnection/schemas", "spec.url", scenario.rig.registry())
-        .set("SourceConnector/shop", "spec.postgres.host", host)
-        .set("SourceConnector/shop", "spec.postgres.port", port)
-        .set("SourceConnector/shop", "spec.postgres.database", scenario.database.name.as_str())
-        .set("SourceConnector/shop", "spec.postgres.authentication.username", scenario.database.role.as_str())
-        .set("Secret/shop-db", "stringData.password", scenario.database.password.as_str())
-        // One server for all tests, which has each slot once.
-        .set("SourceConnector/shop", "spec.postgres.slot", json!({"name": scenario.slot()}))
-        .set("Sink/orders", "spec.kafka.topic.name", scenario.topic("orders"))
-        .set("Sink/customers", "spec.kafka.topic.name", scenario.topic("customers"))
-}
-
-/// The messages of a topic, once there are so many.
-async fn messages(operated: &Operated, topic: &str, format: Format, count: usize) -> Vec<Message> {
+/// The messages of a topic of the scenario, once there are so many.
+pub async fn messages(operated: &Operated, topic: &str, format: Format, count: usize) -> Vec<Message> {
     let topic = operated.scenario.topic(topic);
     await_condition(&format!("{topic} has {count} messages"), PATIENCE, async || {
         let messages = operated.scenario.messages(&topic, format).await;
@@ -55,8 +32,10 @@ async fn messages(operated: &Operated, topic: &str, format: Format, count: usize
 async fn it_is_installed_carries_is_upgraded_and_goes() {
     let operated = Operated::begin("quickstart").await;
     operated.scenario.database.run(TABLES).await;
-    operated.apply(&quickstart(&operated)).await;
+    let manifests = quickstart(&operated.scenario);
+    operated.apply(&manifests).await;
     carries(&operated).await;
+    nobody_else_declares_anything(&operated, &manifests).await;
     alerts_and_dashboard_ask_for_what_is_told(&operated).await;
     let tested = operated.release.test().await;
     assert!(tested.contains("/readyz: 200 OK"), "{tested}");
@@ -99,13 +78,28 @@ async fn carries(operated: &Operated) {
     }
 }
 
+/// Who holds what is declared against what is there, as Argo CD does, finds no difference: defaults stand in the definitions,
+/// and nobody writes a `spec`.
+async fn nobody_else_declares_anything(operated: &Operated, manifests: &Manifests) {
+    let differs = operated.namespace.kubectl.diff(&manifests.to_yaml()).await;
+    assert_eq!(differs, "");
+    let ours = ["KafkaConnection/events", "SchemaRegistryConnection/schemas", "SourceConnector/shop"];
+    for resource in ours.into_iter().chain(["Sink/orders", "Sink/customers"]) {
+        let object = operated.namespace.get(resource).await.expect("it is there");
+        assert_eq!(object["metadata"]["generation"], 1, "{resource}");
+        let managers = object["metadata"]["managedFields"].as_array().expect("a list");
+        let of_spec = managers.iter().filter(|each| each["fieldsV1"].get("f:spec").is_some());
+        let of_spec: BTreeSet<_> = of_spec.filter_map(|each| each["manager"].as_str()).collect();
+        assert_eq!(of_spec, BTreeSet::from(["kubectl"]), "{resource}");
+        assert!(managers.iter().any(|each| each["manager"] == "afterbay"), "it has said how it is: {managers:?}");
+    }
+}
+
 async fn alerts_and_dashboard_ask_for_what_is_told(operated: &Operated) {
     let mut told = String::new();
     for pods in [OPERATOR, &labels("shop")] {
-        let address = operated.namespace.ready_pod(pods).await.status.and_then(|status| status.pod_ip);
-        let metrics = format!("http://{}:8080/metrics", address.expect("a pod that is ready has an address"));
-        let (_, body) = http::request("GET", &metrics, "").await.expect("it answers");
-        told.push_str(&body);
+        operated.namespace.ready_pod(pods).await;
+        told.push_str(&operated.namespace.metrics(pods).await.expect("it answers"));
     }
     let told: BTreeSet<_> = told.lines().filter_map(|line| line.split([' ', '{']).next()).collect();
     for file in ["templates/prometheusrule.yaml", "files/dashboard.json"] {
@@ -167,6 +161,4 @@ async fn what_is_declared_outlives_the_operator(operated: &Operated) {
     operated.scenario.database.run("INSERT INTO orders VALUES (4, 1, 1)").await;
     messages(operated, "orders", Format::Json, 5).await;
     assert_eq!(operated.worker_uid("shop").await, worker, "it goes on");
-    let definitions = operated.namespace.kubectl.run(&["get", "crds", "-o", "name"]).await;
-    assert!(definitions.contains("sinks.afterbay.dev"), "{definitions}");
 }

@@ -1,48 +1,62 @@
-//! Nothing changes, so nothing is written: neither to the API server nor to the brokers, however often resources are looked at.
+//! Nothing changes, so nothing is written: neither to the API server nor to the brokers, however often resources are looked at,
+//! whose rights are managed and whose tables match patterns.
 
 use afterbay_e2e::kubernetes::{LONG, OPERATOR, Operated};
-use afterbay_e2e::{Format, Sink, await_condition, http};
+use afterbay_e2e::{Format, Sink, await_condition, secure};
 use k8s_openapi::api::core::v1::Pod;
+use serde_json::{Value, json};
+
+use crate::rights::{PASSWORD, managed, table};
 
 /// What it has made at brokers and in databases.
 const BROKER: &str = "afterbay_operator_broker_writes_total";
 
-/// What is looked at, and how often at least: a Sink's worker is asked again and again.
+/// What is looked at, and how often at least: a Sink's worker is asked again and again, and so is the database of a
+/// SourceConnector for tables that match.
 const KINDS: [(&str, u64); 4] =
-    [("Sink", 2), ("SourceConnector", 1), ("KafkaConnection", 1), ("SchemaRegistryConnection", 1)];
+    [("Sink", 4), ("SourceConnector", 3), ("KafkaConnection", 1), ("SchemaRegistryConnection", 1)];
 
-/// The sum of a metric of the operator, over all labels or those that hold this.
-async fn metric(operated: &Operated, name: &str, label: &str) -> Option<u64> {
-    let pods = operated.namespace.pods(OPERATOR).await;
-    let address = pods.first()?.status.as_ref()?.pod_ip.clone()?;
-    let (_, text) = http::request("GET", &format!("http://{address}:8080/metrics"), "").await?;
-    let lines = text.lines().filter(|line| line.starts_with(name) && line.contains(label));
-    Some(lines.filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok()).sum())
-}
+/// The Sinks, and how many messages each commits.
+const SINKS: [(&str, u64); 2] = [("t", 1), ("all", 2)];
 
 #[tokio::test]
 async fn what_is_as_it_should_be_is_not_written() {
     // Others would make the database's log grow, which is a figure.
     let operated = Operated::alone("quiet").await;
-    operated.scenario.database.run("CREATE TABLE t (id int PRIMARY KEY); INSERT INTO t VALUES (1)").await;
-    let sink = Sink::new("t", "public.t", &operated.scenario.topic("t")).key(&["id"]).format(Format::Avro);
-    operated.apply(&operated.scenario.manifests().with(sink)).await;
-    let resources = ["Sink/t", "SourceConnector/shop", "KafkaConnection/events", "SchemaRegistryConnection/schemas"];
-    for resource in resources {
+    let scenario = &operated.scenario;
+    for table in ["t", "part_a", "part_b"] {
+        let made = format!("CREATE TABLE {table} (id int PRIMARY KEY); INSERT INTO {table} VALUES (1)");
+        scenario.database.run(&made).await;
+    }
+    secure::set_password(scenario.rig, &scenario.unique, PASSWORD).await;
+    let manifests = managed(&operated)
+        .with(Sink::new("t", "public.t", &scenario.topic("t")).key(&["id"]).format(Format::Avro))
+        .with(Sink::new("all", "", &format!("{}.{{table}}", scenario.unique)))
+        .set("Sink/all", "spec.source", json!({"name": "shop", "tables": ["public.part_*"]}))
+        .set("Sink/all", "spec.key", json!({"primaryKey": true}));
+    operated.apply(&manifests).await;
+    for (sink, _) in SINKS {
+        operated.ready(&format!("Sink/{sink}")).await;
+    }
+    for resource in ["SourceConnector/shop", "KafkaConnection/events", "SchemaRegistryConnection/schemas"] {
         operated.ready(resource).await;
     }
-    operated.caught_up("shop", 1).await;
+    operated.caught_up("shop", SINKS.len()).await;
+    let rights = table(&operated, &["part_a", "part_b", "t"]);
     // The log can grow by itself meanwhile, by a checkpoint for instance; that is a figure, and the round does not count.
     for _ in 0..4 {
         let end = settled(&operated).await;
-        let before = operated.writes().len();
+        let (before, asked) = (operated.writes().len(), secure::changes(scenario.rig));
+        assert!(asked.iter().any(|request| request.contains(&operated.scenario.topic("part_a"))), "it has made topics");
         begins_anew(&operated).await;
         let after = operated.writes();
-        let written =
-            [metric(&operated, "afterbay_operator_api_writes_total", "").await, metric(&operated, BROKER, "").await];
+        let api = operated.namespace.metric(OPERATOR, "afterbay_operator_api_writes_total", "").await;
+        let broker = operated.namespace.metric(OPERATOR, BROKER, "").await;
         if figures(&operated).await == Some(end) {
             assert_eq!(after[before..], [], "nothing has changed");
-            assert_eq!(written, [Some(0), Some(0)], "nothing has changed");
+            assert_eq!([api, broker], [Some(0), Some(0)], "nothing has changed");
+            assert_eq!(secure::changes(scenario.rig)[asked.len()..], [""; 0], "nor has the broker been asked to");
+            assert_eq!(secure::rights(scenario.rig, &format!("User:{}", scenario.unique)).await, rights);
             return;
         }
     }
@@ -61,17 +75,23 @@ async fn settled(operated: &Operated) -> (String, String) {
         let now = figures(operated).await?;
         let source = operated.namespace.get("SourceConnector/shop").await?;
         let worker = &source["status"]["workers"][0];
-        let sink = operated.namespace.get("Sink/t").await?;
-        let begun = operated.namespace.get("ConfigMap/afterbay-shop-default-begun").await?;
-        let is_written = begun["data"].to_string().contains("/t")
-            && worker["logEnd"] == now.0.as_str()
-            && worker["acknowledged"] == now.1.as_str()
-            && sink["status"]["lagBytes"] == 0
-            && sink["status"]["lag"].is_string()
-            && sink["status"]["messages"]["committed"] == 1;
+        let begun = operated.namespace.get("ConfigMap/afterbay-shop-default-begun").await?["data"].to_string();
+        let mut is_written = worker["logEnd"] == now.0.as_str() && worker["acknowledged"] == now.1.as_str();
+        for (name, messages) in SINKS {
+            let status = &operated.namespace.get(&format!("Sink/{name}")).await?["status"];
+            is_written &= begun.contains(&format!("/{name}")) && is_at_rest(status, messages);
+        }
         is_written.then_some(now)
     })
     .await
+}
+
+/// Whether a Sink's figures are those of its end.
+fn is_at_rest(status: &Value, messages: u64) -> bool {
+    status["lagBytes"] == 0
+        && status["lag"].is_string()
+        && status["messages"]["committed"] == messages
+        && status["tables"]["inSnapshot"].as_u64().unwrap_or_default() == 0
 }
 
 /// An operator that begins anew looks at everything.
@@ -85,7 +105,7 @@ async fn begins_anew(operated: &Operated) {
         let mut all = !operated.namespace.pods(OPERATOR).await.iter().any(|pod| is_one_of(&old, pod));
         for (kind, times) in KINDS {
             let label = format!("kind=\"{kind}\"");
-            let looked = metric(operated, "afterbay_operator_reconciles_total", &label).await;
+            let looked = operated.namespace.metric(OPERATOR, "afterbay_operator_reconciles_total", &label).await;
             all = all && looked.is_some_and(|looked| looked >= times);
         }
         all.then_some(())

@@ -2,15 +2,16 @@
 //! and taken back with the last Sink that needs them.
 
 use afterbay_clients::kafka::acls::{AclOperation, AclResource};
-use afterbay_e2e::kubernetes::{LONG, Operated, PATIENCE};
+use afterbay_e2e::kubernetes::{LONG, OPERATOR, Operated, PATIENCE};
 use afterbay_e2e::secure::{self, Rights};
 use afterbay_e2e::{Format, Manifests, Sink, await_condition};
 use serde_json::json;
 
-const PASSWORD: &str = "a-password";
+/// That of the user.
+pub const PASSWORD: &str = "a-password";
 
-/// What a worker's principal has for Sinks with these topics.
-fn table(operated: &Operated, topics: &[&str]) -> Vec<String> {
+/// What a worker's principal, the user of [`managed`], has for Sinks with these topics.
+pub fn table(operated: &Operated, topics: &[&str]) -> Vec<String> {
     let scenario = &operated.scenario;
     let (progress, prefix) = (scenario.progress_topic(), format!("afterbay-default-{}.events-", scenario.unique));
     let mut rights = vec![
@@ -25,13 +26,22 @@ fn table(operated: &Operated, topics: &[&str]) -> Vec<String> {
     rights
 }
 
-/// A connection as a user of the test's own, whose rights are managed.
-fn managed(operated: &Operated) -> Manifests {
+/// A connection as a user of the test's own, whose rights are managed; the user has a password already.
+pub fn managed(operated: &Operated) -> Manifests {
     let scenario = &operated.scenario;
     let manifests = secure::with_administrator(secure::with_secrets(scenario.manifests(), scenario.rig), scenario.rig);
     secure::kafka(manifests, scenario.rig, "scram-sha-512", &scenario.unique, "own")
         .with_secret("own", &[("password", PASSWORD)])
         .set("KafkaConnection/events", "spec.acls", json!({"manage": true}))
+}
+
+/// Waits until a topic holds so many messages.
+async fn carried(operated: &Operated, topic: &str, count: usize) {
+    let (rig, topic) = (operated.scenario.rig, operated.scenario.topic(topic));
+    await_condition(&format!("{topic} has {count} messages"), LONG, async || {
+        (secure::messages(rig, &topic, Format::Json).await.len() == count).then_some(())
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -87,6 +97,8 @@ async fn they_are_those_of_the_table_and_go_with_the_last_who_needs_them() {
     operated.namespace.delete("Sink/late").await;
     operated.namespace.gone("Sink/late", LONG).await;
     assert_eq!(rights().await, table(&operated, &["a", "b"]));
+    scenario.database.run("INSERT INTO a VALUES (1)").await;
+    carried(&operated, "a", 1).await;
 
     // A right that somebody takes by hand is given again, once a worker has found out.
     let own = Rights::of(scenario, user);
@@ -97,23 +109,27 @@ async fn they_are_those_of_the_table_and_go_with_the_last_who_needs_them() {
         (rights().await == table(&operated, &["a", "b"])).then_some(())
     })
     .await;
-    await_condition("it goes on", LONG, async || {
-        (secure::messages(scenario.rig, &scenario.topic("b"), Format::Json).await.len() == 1).then_some(())
+    carried(&operated, "b", 1).await;
+    operated.ready("Sink/b").await;
+
+    // One that no worker needs before it begins again: whoever looks at everything gives it again.
+    let prefix = format!("afterbay-default-{user}.events-");
+    own.disallow(&[AclOperation::Read], AclResource::GroupPrefix(prefix)).await;
+    assert_eq!(rights().await.len(), table(&operated, &["a", "b"]).len() - 1);
+    let operator = operated.namespace.ready_pod(OPERATOR).await.metadata.name.expect("a pod has a name");
+    operated.namespace.force_delete(&operator).await;
+    await_condition("the right is given again, though nobody misses it", LONG, async || {
+        (rights().await == table(&operated, &["a", "b"])).then_some(())
     })
     .await;
-    operated.ready("Sink/b").await;
 
     // Of two Sinks one goes, and what it alone needed.
     operated.namespace.delete("Sink/b").await;
     operated.namespace.gone("Sink/b", LONG).await;
     assert_eq!(rights().await, table(&operated, &["a"]));
-    scenario.database.run("INSERT INTO a VALUES (1)").await;
-    await_condition("the other carries on", LONG, async || {
-        (secure::messages(scenario.rig, &scenario.topic("a"), Format::Json).await.len() == 1).then_some(())
-    })
-    .await;
+    scenario.database.run("INSERT INTO a VALUES (2)").await;
+    carried(&operated, "a", 2).await;
     operated.namespace.delete("Sink/a").await;
     operated.namespace.gone("Sink/a", PATIENCE + LONG).await;
-    let left: Vec<_> = rights().await.into_iter().filter(|right| right.contains(user)).collect();
-    assert_eq!(left, Vec::<String>::new(), "nobody needs anything any more");
+    assert_eq!(rights().await, [""; 0], "nobody needs anything any more");
 }
