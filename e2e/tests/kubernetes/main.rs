@@ -3,11 +3,13 @@
 // What cannot go on is to fail the test, there and then.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod allowed;
 mod any_order;
 mod chart;
 mod faults;
 mod image;
 mod install;
+mod left_behind;
 mod operating;
 mod patterns;
 mod pools;

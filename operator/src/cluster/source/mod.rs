@@ -73,6 +73,7 @@ pub async fn reconcile(context: &Context, name: &ResourceName) -> Result<Next, F
         }
         return Ok(Next::Never);
     };
+    retire::recall(context, &source);
     // One that cannot be read may be one of its own.
     let is_unclear = context.stores.sinks.has_unreadable(&name.namespace) && !finalize::is_abandoned(&*source);
     if finalize::is_going(&*source) && sinks.is_empty() && !is_unclear {
@@ -136,6 +137,7 @@ pub async fn reconcile(context: &Context, name: &ResourceName) -> Result<Next, F
         deletion: finalize::is_going(&*source).then(|| held_by(&sinks)),
         kept: unread.kept,
     };
+    context.metrics.kept_slots(name, &facts.kept);
     context.board.set_source(name, Some(facts));
     // What ends by time alone, or concerns no Sink of its own that is known, nobody tells of.
     let waits = (!held_up.is_empty() || finalize::is_going(&*source) && sinks.is_empty()).then_some(LOOK);
@@ -181,6 +183,8 @@ async fn prepare_end(context: &Context, source: &SourceConnector) -> Result<(), 
 
 fn forget(context: &Context, name: &ResourceName) {
     context.memories.forget(name);
+    context.recalled.forget(name);
+    context.metrics.forget_source(name);
     for worker in context.board.workers(name) {
         context.board.remove_worker(&worker);
     }

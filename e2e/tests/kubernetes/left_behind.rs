@@ -1,0 +1,149 @@
+//! What cannot be taken away with what is deleted: the deletion ends all the same, and what stays is told.
+
+use afterbay_e2e::kubernetes::{LONG, Namespace, OPERATOR, Operated, PATIENCE, Release, condition, definitions};
+use afterbay_e2e::secure;
+use afterbay_e2e::{Format, Rig, Scenario, Sink, await_condition, http};
+use serde_json::{Value, json};
+
+const PASSWORD: &str = "a-password";
+
+/// How many resources of a kind the operator has told of.
+async fn counted(operator: &Namespace, kind: &str) -> Option<u64> {
+    let pods = operator.pods(OPERATOR).await;
+    let address = pods.first()?.status.as_ref()?.pod_ip.clone()?;
+    let (_, text) = http::request("GET", &format!("http://{address}:8080/metrics"), "").await?;
+    let name = format!("afterbay_operator_left_behind_total{{kind=\"{kind}\"}} ");
+    text.lines().find_map(|line| line.strip_prefix(&name)?.parse().ok())
+}
+
+/// An operator in a namespace of its own, which looks after the scenario's, too.
+async fn from_elsewhere(test: &str) -> (Namespace, Operated) {
+    definitions().await;
+    let scenario = Scenario::new(test).await;
+    let namespace = Namespace::of(&scenario).await;
+    let home = namespace.another(&format!("{}-home", scenario.unique)).await;
+    let release = Release::new("afterbay", &home.name);
+    let operated = Operated { namespace, release, scenario };
+    let mut values = operated.values();
+    values["watchNamespaces"] = json!([operated.namespace.name, home.name]);
+    operated.release.install(&values).await;
+    (home, operated)
+}
+
+/// Lets the operator end what it has lost its rights to, as these went with the namespace. It goes with the operator's.
+async fn lend_rights(operator: &Namespace) {
+    let object = operator.kubectl.run(&["get", "namespace", &operator.name, "-o", "json"]).await;
+    let object: Value = serde_json::from_str(&object).expect("it is JSON");
+    let owner =
+        json!({"apiVersion": "v1", "kind": "Namespace", "name": operator.name, "uid": object["metadata"]["uid"]});
+    let binding = json!({
+        "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRoleBinding",
+        "metadata": {"name": operator.name, "ownerReferences": [owner]},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "admin"},
+        "subjects": [{"kind": "ServiceAccount", "name": "afterbay", "namespace": operator.name}],
+    });
+    operator.kubectl.apply(&binding.to_string()).await;
+}
+
+#[tokio::test]
+async fn with_a_namespace_go_slots_and_rights_and_the_records_that_stay_are_told() {
+    let (home, operated) = from_elsewhere("ending").await;
+    let (scenario, namespace) = (&operated.scenario, &operated.namespace);
+    let (rig, user) = (scenario.rig, scenario.unique.as_str());
+    let tables =
+        "CREATE TABLE plain (id int PRIMARY KEY); CREATE TABLE bulk (id int PRIMARY KEY); INSERT INTO plain VALUES (1)";
+    scenario.database.run(tables).await;
+    secure::set_password(rig, user, PASSWORD).await;
+    let manifests = secure::with_administrator(secure::with_secrets(scenario.manifests(), rig), rig);
+    let sink = |name: &str| Sink::new(name, &format!("public.{name}"), &scenario.topic(name)).key(&["id"]);
+    let manifests = secure::kafka(manifests, rig, "scram-sha-512", user, "own")
+        .with_secret("own", &[("password", PASSWORD)])
+        .set("KafkaConnection/events", "spec.acls", json!({"manage": true}))
+        .with(sink("plain"))
+        .with(sink("bulk"))
+        .set("Sink/bulk", "spec.pool", "bulk")
+        .set("Sink/bulk", "spec.deletionPolicy", "Retain");
+    operated.apply(&manifests).await;
+    for sink in ["Sink/plain", "Sink/bulk"] {
+        operated.ready(sink).await;
+        namespace.seen(sink, "has begun", LONG, |sink| sink["status"]["begun"] == true).await;
+    }
+    assert_eq!(operated.held().await, (2, 1));
+    let principal = format!("User:{user}");
+    assert_ne!(secure::rights(rig, &principal).await, Vec::<String>::new());
+
+    home.kubectl.run(&["delete", "namespace", &namespace.name, "--wait=false"]).await;
+    // What it would need: credentials, what tells of the slots, and its rights.
+    for gone in
+        ["Secret/shop-db", "ConfigMap/afterbay-shop-bulk-begun", "Deployment/afterbay-shop-bulk", "Role/afterbay"]
+    {
+        namespace.gone(gone, LONG).await;
+    }
+    lend_rights(&home).await;
+    let ended = ["wait", "--for=delete", &format!("namespace/{}", namespace.name), "--timeout=300s"];
+    home.kubectl.run(&ended).await;
+
+    assert_eq!(operated.held().await, (0, 0), "slots and publication go");
+    assert_eq!(secure::rights(rig, &principal).await, Vec::<String>::new(), "nobody needs anything any more");
+    for sink in ["plain", "bulk"] {
+        let (topic, key) = (scenario.progress_topic(), scenario.progress_key(sink));
+        assert!(secure::has_record(rig, &topic, &key).await, "the record of {sink} stays");
+    }
+    let told = await_condition("an event of the operator's pod", PATIENCE, async || {
+        let events = home.list("Event", "").await;
+        let left = events.into_iter().filter(|event| event["reason"] == "LeftBehind");
+        let left: Vec<_> = left.filter(|event| event["involvedObject"]["kind"] == "Pod").collect();
+        (!left.is_empty()).then_some(left)
+    })
+    .await;
+    let [told] = &told[..] else { panic!("one that is retained is not left behind: {told:?}") };
+    let message = told["message"].as_str().unwrap_or_default();
+    let expected = format!("Sink {user}/plain: its progress record in KafkaConnection {user}/events may stay behind");
+    assert!(message.starts_with(&expected), "{message}");
+    assert_eq!((counted(&home, "Sink").await, counted(&home, "SourceConnector").await), (Some(1), Some(0)));
+}
+
+/// A database that is away; it is back before another test begins.
+struct Away(&'static Rig);
+
+impl Drop for Away {
+    fn drop(&mut self) {
+        self.0.run(&["start", "postgres"]);
+    }
+}
+
+#[tokio::test]
+async fn with_the_database_gone_a_deletion_can_be_given_up_and_names_the_slot_that_stays() {
+    let mut operated = Operated::alone("database-gone").await;
+    let rig = operated.scenario.rig;
+    operated.scenario.database.run("CREATE TABLE t (id int PRIMARY KEY); INSERT INTO t VALUES (1)").await;
+    let topic = operated.scenario.topic("t");
+    operated.apply(&operated.scenario.manifests().with(Sink::new("t", "public.t", &topic).key(&["id"]))).await;
+    operated.ready("Sink/t").await;
+    await_condition("the row is carried", LONG, async || {
+        (operated.scenario.messages(&topic, Format::Json).await.len() == 1).then_some(())
+    })
+    .await;
+    rig.run(&["crash", "postgres"]);
+    let away = Away(rig);
+    operated.namespace.delete("SourceConnector/shop").await;
+    operated.namespace.delete("Sink/t").await;
+    // It needs no database.
+    operated.namespace.gone("Sink/t", LONG).await;
+    assert!(!operated.has_progress("t").await, "the record goes");
+    let slot = operated.scenario.slot();
+    let says_how = |source: &Value| {
+        let message = condition(source, "Ready").map(|ready| ready["message"].as_str().unwrap_or_default());
+        message.is_some_and(|message| message.contains(&slot) && message.contains("afterbay.dev/abandon"))
+    };
+    operated.namespace.seen("SourceConnector/shop", "says how to give up its slot", LONG, says_how).await;
+    let abandon = json!({"metadata": {"annotations": {"afterbay.dev/abandon": "true"}}});
+    operated.namespace.patch("SourceConnector/shop", &abandon).await;
+    operated.namespace.gone("SourceConnector/shop", PATIENCE).await;
+    let told = operated.event("SourceConnector/shop", "LeftBehind").await;
+    assert!(told.contains(&format!("replication slot {slot}")) && told.contains("keep its log"), "{told}");
+    assert_eq!(counted(&operated.namespace, "SourceConnector").await, Some(1));
+    drop(away);
+    operated.scenario.database.reconnect().await;
+    assert_eq!(operated.held().await, (1, 1), "as was told");
+}

@@ -1,0 +1,94 @@
+//! The slots of SourceConnectors, as they were known last. With a namespace all goes that tells of them (the lists of who has begun, the
+//! Deployments, the statuses) before the SourceConnectors are at their end.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use afterbay_crds::api::SourceConnector;
+use afterbay_crds::names::ResourceName;
+use kube::ResourceExt as _;
+
+use crate::cluster::stores::name_of;
+
+/// Of all SourceConnectors.
+#[derive(Default)]
+pub struct Recalled(Mutex<HashMap<ResourceName, Known>>);
+
+#[derive(Default)]
+struct Known {
+    /// Which of that name.
+    uid: Option<String>,
+    slots: BTreeSet<String>,
+}
+
+impl Recalled {
+    /// It has, or has had, these slots.
+    pub fn learn(&self, source: &SourceConnector, slots: BTreeSet<String>) {
+        let mut all = self.lock();
+        let known = all.entry(name_of(source)).or_default();
+        if known.uid != source.uid() {
+            *known = Known { uid: source.uid(), slots: BTreeSet::new() };
+        }
+        known.slots.extend(slots);
+    }
+
+    /// All that it is known to have had, and that have not been dropped.
+    pub fn of(&self, source: &SourceConnector) -> BTreeSet<String> {
+        let all = self.lock();
+        let known = all.get(&name_of(source)).filter(|known| known.uid == source.uid());
+        known.map(|known| known.slots.clone()).unwrap_or_default()
+    }
+
+    /// A slot of it is gone.
+    pub fn dropped(&self, source: &ResourceName, slot: &str) {
+        if let Some(known) = self.lock().get_mut(source) {
+            known.slots.remove(slot);
+        }
+    }
+
+    /// It is not there any more.
+    pub fn forget(&self, source: &ResourceName) {
+        self.lock().remove(source);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<ResourceName, Known>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn source(uid: &str) -> SourceConnector {
+        serde_json::from_value(json!({
+            "apiVersion": "afterbay.dev/v1alpha1", "kind": "SourceConnector",
+            "metadata": {"name": "shop", "namespace": "eu", "uid": uid},
+            "spec": {"postgres": {"host": "db", "database": "shop", "authentication": {"username": "u"}}},
+        }))
+        .unwrap()
+    }
+
+    fn slots(names: &[&str]) -> BTreeSet<String> {
+        names.iter().map(|name| (*name).to_owned()).collect()
+    }
+
+    #[test]
+    fn slots_are_known_until_they_are_dropped_or_it_is_another_source() {
+        let recalled = Recalled::default();
+        let shop = source("a");
+        assert_eq!(recalled.of(&shop), slots(&[]));
+        recalled.learn(&shop, slots(&["one", "two"]));
+        recalled.learn(&shop, slots(&[]));
+        recalled.dropped(&name_of(&shop), "one");
+        assert_eq!(recalled.of(&shop), slots(&["two"]), "what the cluster has forgotten is known");
+        let other = source("b");
+        assert_eq!(recalled.of(&other), slots(&[]), "one of its name is another one");
+        recalled.learn(&other, slots(&["three"]));
+        assert_eq!(recalled.of(&other), slots(&["three"]));
+        recalled.forget(&name_of(&other));
+        assert_eq!(recalled.of(&other), slots(&[]));
+    }
+}
