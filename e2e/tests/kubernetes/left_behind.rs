@@ -1,19 +1,16 @@
 //! What cannot be taken away with what is deleted: the deletion ends all the same, and what stays is told.
 
-use afterbay_e2e::kubernetes::{LONG, Namespace, OPERATOR, Operated, PATIENCE, Release, condition, definitions};
+use afterbay_e2e::kubernetes::{LONG, Namespace, Operated, PATIENCE, Release, condition, definitions};
+use afterbay_e2e::proxy::{Network, Proxy};
 use afterbay_e2e::secure;
-use afterbay_e2e::{Format, Rig, Scenario, Sink, await_condition, http};
+use afterbay_e2e::{Format, Scenario, Sink, await_condition};
 use serde_json::{Value, json};
 
 const PASSWORD: &str = "a-password";
 
-/// How many resources of a kind the operator has told of.
+/// How many deleted resources of a kind the operator has told of.
 async fn counted(operator: &Namespace, kind: &str) -> Option<u64> {
-    let pods = operator.pods(OPERATOR).await;
-    let address = pods.first()?.status.as_ref()?.pod_ip.clone()?;
-    let (_, text) = http::request("GET", &format!("http://{address}:8080/metrics"), "").await?;
-    let name = format!("afterbay_operator_left_behind_total{{kind=\"{kind}\"}} ");
-    text.lines().find_map(|line| line.strip_prefix(&name)?.parse().ok())
+    operator.metric(&format!("afterbay_operator_left_behind_total{{kind=\"{kind}\"}}")).await
 }
 
 /// An operator in a namespace of its own, which looks after the scenario's, too.
@@ -70,7 +67,8 @@ async fn with_a_namespace_go_slots_and_rights_and_the_records_that_stay_are_told
     }
     assert_eq!(operated.held().await, (2, 1));
     let principal = format!("User:{user}");
-    assert_ne!(secure::rights(rig, &principal).await, Vec::<String>::new());
+    let rights = async || secure::rights(rig, &principal).await.concat();
+    assert_ne!(rights().await, "");
 
     home.kubectl.run(&["delete", "namespace", &namespace.name, "--wait=false"]).await;
     // What it would need: credentials, what tells of the slots, and its rights.
@@ -84,7 +82,7 @@ async fn with_a_namespace_go_slots_and_rights_and_the_records_that_stay_are_told
     home.kubectl.run(&ended).await;
 
     assert_eq!(operated.held().await, (0, 0), "slots and publication go");
-    assert_eq!(secure::rights(rig, &principal).await, Vec::<String>::new(), "nobody needs anything any more");
+    assert_eq!(rights().await, "", "nobody needs anything any more");
     for sink in ["plain", "bulk"] {
         let (topic, key) = (scenario.progress_topic(), scenario.progress_key(sink));
         assert!(secure::has_record(rig, &topic, &key).await, "the record of {sink} stays");
@@ -103,35 +101,33 @@ async fn with_a_namespace_go_slots_and_rights_and_the_records_that_stay_are_told
     assert_eq!((counted(&home, "Sink").await, counted(&home, "SourceConnector").await), (Some(1), Some(0)));
 }
 
-/// A database that is away; it is back before another test begins.
-struct Away(&'static Rig);
-
-impl Drop for Away {
-    fn drop(&mut self) {
-        self.0.run(&["start", "postgres"]);
-    }
-}
-
 #[tokio::test]
 async fn with_the_database_gone_a_deletion_can_be_given_up_and_names_the_slot_that_stays() {
-    let mut operated = Operated::alone("database-gone").await;
-    let rig = operated.scenario.rig;
-    operated.scenario.database.run("CREATE TABLE t (id int PRIMARY KEY); INSERT INTO t VALUES (1)").await;
-    let topic = operated.scenario.topic("t");
-    operated.apply(&operated.scenario.manifests().with(Sink::new("t", "public.t", &topic).key(&["id"]))).await;
+    let operated = Operated::begin("database-gone").await;
+    let scenario = &operated.scenario;
+    scenario.database.run("CREATE TABLE t (id int PRIMARY KEY); INSERT INTO t VALUES (1)").await;
+    let topic = scenario.topic("t");
+    let (host, port) = scenario.rig.postgres_address();
+    let listen = format!("{}:0", scenario.rig.setting("HOST"));
+    let (network, address) = Proxy::start(&listen, format!("{host}:{port}")).await;
+    let manifests = scenario
+        .manifests()
+        .set("SourceConnector/shop", "spec.postgres.host", address.ip().to_string())
+        .set("SourceConnector/shop", "spec.postgres.port", address.port())
+        .with(Sink::new("t", "public.t", &topic).key(&["id"]));
+    operated.apply(&manifests).await;
     operated.ready("Sink/t").await;
     await_condition("the row is carried", LONG, async || {
-        (operated.scenario.messages(&topic, Format::Json).await.len() == 1).then_some(())
+        (scenario.messages(&topic, Format::Json).await.len() == 1).then_some(())
     })
     .await;
-    rig.run(&["crash", "postgres"]);
-    let away = Away(rig);
+    network.is(Network::Cut);
     operated.namespace.delete("SourceConnector/shop").await;
     operated.namespace.delete("Sink/t").await;
     // It needs no database.
     operated.namespace.gone("Sink/t", LONG).await;
     assert!(!operated.has_progress("t").await, "the record goes");
-    let slot = operated.scenario.slot();
+    let slot = scenario.slot();
     let says_how = |source: &Value| {
         let message = condition(source, "Ready").map(|ready| ready["message"].as_str().unwrap_or_default());
         message.is_some_and(|message| message.contains(&slot) && message.contains("afterbay.dev/abandon"))
@@ -143,7 +139,5 @@ async fn with_the_database_gone_a_deletion_can_be_given_up_and_names_the_slot_th
     let told = operated.event("SourceConnector/shop", "LeftBehind").await;
     assert!(told.contains(&format!("replication slot {slot}")) && told.contains("keep its log"), "{told}");
     assert_eq!(counted(&operated.namespace, "SourceConnector").await, Some(1));
-    drop(away);
-    operated.scenario.database.reconnect().await;
     assert_eq!(operated.held().await, (1, 1), "as was told");
 }
