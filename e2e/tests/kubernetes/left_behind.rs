@@ -141,3 +141,35 @@ async fn with_the_database_gone_a_deletion_can_be_given_up_and_names_the_slot_th
     assert_eq!(counted(&operated.namespace, "SourceConnector").await, Some(1));
     assert_eq!(operated.held().await, (1, 1), "as was told");
 }
+
+#[tokio::test]
+async fn where_no_job_is_let_in_a_deletion_ends_all_the_same() {
+    let operated = Operated::begin("no-job").await;
+    let scenario = &operated.scenario;
+    scenario.database.run("CREATE TABLE t (id int PRIMARY KEY); INSERT INTO t VALUES (1)").await;
+    let sink = Sink::new("t", "public.t", &scenario.topic("t")).key(&["id"]);
+    operated.apply(&scenario.manifests().with(sink)).await;
+    operated.ready("Sink/t").await;
+    operated.namespace.seen("Sink/t", "has begun", LONG, |sink| sink["status"]["begun"] == true).await;
+    let quota = json!({
+        "apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "no-jobs"},
+        "spec": {"hard": {"count/jobs.batch": "0"}},
+    });
+    operated.namespace.kubectl.apply(&quota.to_string()).await;
+    await_condition("the quota is in force", PATIENCE, async || {
+        let quota = operated.namespace.kubectl.run(&["get", "resourcequota", "no-jobs", "-o", "json"]).await;
+        let quota: Value = serde_json::from_str(&quota).expect("it is JSON");
+        (quota["status"]["hard"]["count/jobs.batch"] == "0").then_some(())
+    })
+    .await;
+    operated.namespace.delete("SourceConnector/shop").await;
+    operated.namespace.delete("Sink/t").await;
+    let message = operated.not_ready("Sink/t", "Deleting").await;
+    assert!(message.contains("afterbay.dev/abandon"), "{message}");
+    operated.namespace.gone("Sink/t", LONG).await;
+    operated.namespace.gone("SourceConnector/shop", LONG).await;
+    let told = operated.event("Sink/t", "LeftBehind").await;
+    assert!(told.contains("its progress record") && told.contains("exceeded quota: no-jobs"), "{told}");
+    assert!(operated.has_progress("t").await, "as was told");
+    assert_eq!(operated.held().await, (0, 0), "slot and publication need no Job");
+}

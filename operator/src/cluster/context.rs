@@ -41,7 +41,7 @@ pub struct Context {
     pub memories: Memories,
     /// The Sinks that are deleted and have given their rights back.
     pub returned: Returned,
-    /// The slots of SourceConnectors, should the cluster forget them first.
+    /// What is known of SourceConnectors that the cluster does not tell.
     pub recalled: Recalled,
     /// Where the operator's own clients read secrets.
     pub scratch: Scratch,

@@ -1,5 +1,5 @@
-//! The end of a SourceConnector whose namespace is ending, and takes no Job: the operator drops slots and publication itself. It leaves
-//! alone what the Job would leave alone.
+//! The end of a SourceConnector whose namespace takes no Job, as it is ending, or by a quota or a policy: the operator drops slots and
+//! publication itself. It leaves alone what the Job would leave alone.
 //!
 //! Progress records are none of it: only who has fenced a Sink's worker may write there, and the operator produces nothing.
 
@@ -44,7 +44,7 @@ pub async fn take(context: &Context, source: &SourceConnector) -> Result<Tried, 
     });
     match tried {
         Ok(()) => {
-            tracing::info!(source = %name, "its namespace is ending: {} dropped without a Job", own.plan.in_words());
+            tracing::info!(source = %name, "its namespace takes no Job: {} dropped without one", own.plan.in_words());
             Ok(Tried::Done)
         }
         Err(problem) => Ok(Tried::NotNow(format!(

@@ -54,6 +54,8 @@ struct End<'a, K> {
     label: &'static str,
     finalizer: &'static str,
     policy: DeletionPolicy,
+    /// Since when it could end: from then on patience is counted.
+    since: Option<Timestamp>,
     /// What may stay behind, in words.
     what: String,
     /// Whose files the Job's plan names.
@@ -65,8 +67,8 @@ enum Step {
     Wait(Duration),
     /// It is over; what stays behind.
     Over(Vec<String>),
-    /// Its namespace is ending, and takes no Job.
-    NoJob,
+    /// Its namespace takes no Job: why.
+    NoJob(String),
 }
 
 /// Makes what the retirement of a Sink needs, before its worker changes.
@@ -109,7 +111,7 @@ pub async fn sink(context: &Context, sink: &Arc<Sink>) -> Result<Next, Failure> 
         Err(failure) => return Err(failure),
     };
     let mut left = match step {
-        Step::NoJob => vec![end.may_stay("its namespace is ending, and takes no Job")],
+        Step::NoJob(why) => vec![end.may_stay(&why)],
         Step::Wait(pause) => {
             context.board.set_sink(&end.name, Some(SinkFacts { deletion: Some(end.waits()), ..SinkFacts::default() }));
             return Ok(Next::After(pause));
@@ -136,7 +138,8 @@ pub async fn source(context: &Context, source: &Arc<SourceConnector>) -> Result<
     if !finalize::has(&**source, labels::SOURCE_FINALIZER) {
         return Ok(Next::Never);
     }
-    let end = of_source(context, source);
+    // It may have been deleted long before the last of its Sinks.
+    let end = End { since: Some(context.recalled.ending(source)), ..of_source(context, source) };
     let papers = if end.wants_a_job() { Some(papers::of_source(context, source, &end.retired()).await) } else { None };
     let step = match end.given_up(papers) {
         Ok(Some(step)) => step,
@@ -152,7 +155,7 @@ pub async fn source(context: &Context, source: &Arc<SourceConnector>) -> Result<
     let (left, pause) = match step {
         Step::Wait(pause) => (None, pause),
         Step::Over(left) => (Some(left), LOOK),
-        Step::NoJob => (end.without_job(has_pods(context, &end.name)).await?, LOOK),
+        Step::NoJob(_) => (end.without_job(has_pods(context, &end.name)).await?, LOOK),
     };
     let Some(left) = left else {
         let facts = SourceFacts { deletion: Some(end.waits()), ..SourceFacts::default() };
@@ -160,6 +163,10 @@ pub async fn source(context: &Context, source: &Arc<SourceConnector>) -> Result<
         return Ok(Next::After(pause));
     };
     end.release(left).await
+}
+
+fn deleted(resource: &impl Resource) -> Option<Timestamp> {
+    resource.meta().deletion_timestamp.as_ref().map(|since| since.0)
 }
 
 fn of_sink<'a>(context: &'a Context, sink: &'a Sink) -> End<'a, Sink> {
@@ -172,6 +179,7 @@ fn of_sink<'a>(context: &'a Context, sink: &'a Sink) -> End<'a, Sink> {
         label: labels::SINK,
         finalizer: labels::SINK_FINALIZER,
         policy: sink.spec.deletion_policy,
+        since: deleted(sink),
         what: format!("its progress record in KafkaConnection {}", name.sibling(&sink.spec.kafka.connection)),
         worker: papers::worker_of_sink(sink),
         name,
@@ -189,6 +197,7 @@ fn of_source<'a>(context: &'a Context, source: &'a SourceConnector) -> End<'a, S
         label: labels::SOURCE,
         finalizer: labels::SOURCE_FINALIZER,
         policy: source.spec.deletion_policy,
+        since: deleted(source),
         what: format!(
             "replication slot {slot} (and those of its pools), which makes database {} keep its log, and its publication",
             source.spec.postgres.database
@@ -220,8 +229,7 @@ impl<K: Object + Resource<DynamicType = ()>> End<'_, K> {
             // What another one has need not go.
             Some(Ok(Papers::Needless | Papers::Inherited(_))) => Ok(Some(Step::Over(Vec::new()))),
             Some(Ok(Papers::Impossible(why))) => Ok(Some(self.over(&why))),
-            Some(Err(failure)) if failure.is_namespace_ending() => Ok(Some(Step::NoJob)),
-            Some(Err(failure)) => Err(failure),
+            Some(Err(failure)) => self.refused(failure).map(Some),
         }
     }
 
@@ -240,8 +248,7 @@ impl<K: Object + Resource<DynamicType = ()>> End<'_, K> {
             let job = retired.job(files.directory, &self.context.settings.worker);
             return match self.context.create(false, &job).await {
                 Ok(_) => Ok(Step::Wait(LOOK)),
-                Err(failure) if failure.is_namespace_ending() => Ok(Step::NoJob),
-                Err(failure) => Err(failure),
+                Err(failure) => self.refused(failure),
             };
         };
         let key =
@@ -263,10 +270,22 @@ impl<K: Object + Resource<DynamicType = ()>> End<'_, K> {
         }
     }
 
-    /// How much is left of so long a time since it was deleted.
+    /// The API server takes no Job, or not what it reads: for good where the namespace is ending, else it is asked again for a while.
+    fn refused(&self, failure: Failure) -> Result<Step, Failure> {
+        if failure.is_namespace_ending() {
+            return Ok(Step::NoJob("its namespace is ending, and takes no Job".to_owned()));
+        }
+        if !failure.is_denial() {
+            return Err(failure);
+        }
+        tracing::warn!(resource = %format!("{} {}", self.kind, self.name), "it is to be retired: {failure}");
+        let left = self.left_of(finalize::PATIENCE);
+        Ok(left.map_or_else(|| Step::NoJob(failure.to_string()), |left| Step::Wait(left.min(LOOK))))
+    }
+
+    /// How much is left of so long a time since it could end.
     fn left_of(&self, patience: Duration) -> Option<Duration> {
-        let since = self.resource.meta().deletion_timestamp.as_ref()?.0;
-        finalize::left(since, Timestamp::now(), patience)
+        finalize::left(self.since?, Timestamp::now(), patience)
     }
 
     /// What is going on.
@@ -301,7 +320,7 @@ impl End<'_, SourceConnector> {
     /// Drops what a Job would; what stays, once that is known. It is tried for as long as a Job would; `is_read`: a pod may still read a
     /// slot, which cannot be dropped then.
     async fn without_job(&self, is_read: bool) -> Result<Option<Vec<String>>, Failure> {
-        let has_time = self.left_of(finalize::PATIENCE).is_some();
+        let has_time = self.left_of(finalize::PATIENCE * 2).is_some();
         if is_read && has_time {
             return Ok(None);
         }

@@ -1,4 +1,5 @@
-//! The slots of SourceConnectors, as they were known last. With a namespace all goes that tells of them (the lists of who has begun, the
+//! What is known of SourceConnectors that the cluster does not tell, or not any more: their slots, as they were known last, and since when
+//! they are at their end. With a namespace all goes that tells of them (the lists of who has begun, the
 //! Deployments, the statuses) before the SourceConnectors are at their end.
 
 use std::collections::{BTreeSet, HashMap};
@@ -6,6 +7,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use afterbay_crds::api::SourceConnector;
 use afterbay_crds::names::ResourceName;
+use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt as _;
 
 use crate::cluster::stores::name_of;
@@ -19,17 +21,28 @@ struct Known {
     /// Which of that name.
     uid: Option<String>,
     slots: BTreeSet<String>,
+    /// Since when nothing holds up its end.
+    ending: Option<Timestamp>,
 }
 
 impl Recalled {
     /// It has, or has had, these slots.
     pub fn learn(&self, source: &SourceConnector, slots: BTreeSet<String>) {
+        self.change(source, |known| known.slots.extend(slots));
+    }
+
+    /// Since when it is at its end: now, when this is asked for the first time.
+    pub fn ending(&self, source: &SourceConnector) -> Timestamp {
+        self.change(source, |known| *known.ending.get_or_insert_with(Timestamp::now))
+    }
+
+    fn change<T>(&self, source: &SourceConnector, change: impl FnOnce(&mut Known) -> T) -> T {
         let mut all = self.lock();
         let known = all.entry(name_of(source)).or_default();
         if known.uid != source.uid() {
-            *known = Known { uid: source.uid(), slots: BTreeSet::new() };
+            *known = Known { uid: source.uid(), ..Known::default() };
         }
-        known.slots.extend(slots);
+        change(known)
     }
 
     /// All that it is known to have had, and that have not been dropped.
@@ -73,6 +86,15 @@ mod tests {
 
     fn slots(names: &[&str]) -> BTreeSet<String> {
         names.iter().map(|name| (*name).to_owned()).collect()
+    }
+
+    #[test]
+    fn an_end_begins_once_in_a_life() {
+        let recalled = Recalled::default();
+        let shop = source("a");
+        let since = recalled.ending(&shop);
+        recalled.learn(&shop, slots(&["one"]));
+        assert_eq!(recalled.ending(&shop), since);
     }
 
     #[test]

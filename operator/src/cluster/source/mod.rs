@@ -175,8 +175,8 @@ async fn is_dropping(context: &Context, name: &ResourceName, source: &SourceConn
 
 async fn prepare_end(context: &Context, source: &SourceConnector) -> Result<(), Failure> {
     match retire::prepare_source(context, source).await {
-        // That is told at its end.
-        Err(failure) if failure.is_namespace_ending() => Ok(()),
+        // That is told at its end, for which it is tried once more.
+        Err(failure) if failure.is_namespace_ending() || failure.is_denial() => Ok(()),
         prepared => prepared,
     }
 }
