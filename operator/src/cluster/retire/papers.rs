@@ -161,7 +161,7 @@ pub async fn find(
 
 /// Has the cluster's memory of a SourceConnector's slots outlive what tells of them.
 pub fn recall(context: &Context, source: &SourceConnector) {
-    context.recalled.learn(source, slots(context, source, &name_of(source)));
+    context.recalled.learn(source, of_objects(context, source, &name_of(source)), of_status(source));
 }
 
 /// Any SourceConnector, wherever it is, may have the slot: while one cannot be read, none is dropped.
@@ -254,15 +254,29 @@ pub fn files(context: &Context, retired: &Retired<'_>, worker: &WorkerName) -> O
 
 /// The slots of all workers that a SourceConnector has had, as far as the cluster remembers, or this operator.
 fn slots(context: &Context, source: &SourceConnector, name: &ResourceName) -> BTreeSet<String> {
+    let told = of_objects(context, source, name).into_iter().chain(of_status(source)).map(|(_, slot)| slot);
+    told.chain(context.recalled.of(source)).filter(|slot| !slot.is_empty()).collect()
+}
+
+/// Pools and slots that the objects of workers tell of, as they are now.
+fn of_objects(context: &Context, source: &SourceConnector, name: &ResourceName) -> Vec<(String, String)> {
     let key = Key::Source(name.clone());
     let base = afterbay_crds::names::slot(source.spec.postgres.slot.name.as_deref(), name);
-    let config_maps = context.stores.config_maps.by(&key);
     let deployments = context.stores.deployments.by(&key);
-    let kept = config_maps.iter().filter_map(|object| object.annotations().get(names::SLOT_ANNOTATION).cloned());
-    let workers = deployments.iter().filter_map(|object| worker_of(&**object)).map(|worker| worker.slot(&base));
-    let known = source.status.iter().flat_map(|status| &status.workers).map(|worker| worker.slot.clone());
-    let recalled = context.recalled.of(source);
-    kept.chain(workers).chain(known).chain(recalled).filter(|slot| !slot.is_empty()).collect()
+    let workers = deployments.iter().filter_map(|object| worker_of(&**object));
+    let workers = workers.map(|worker| (worker.pool.clone(), worker.slot(&base)));
+    let config_maps = context.stores.config_maps.by(&key);
+    let kept = config_maps.iter().filter_map(|object| {
+        let slot = object.annotations().get(names::SLOT_ANNOTATION)?;
+        Some((object.labels().get(labels::POOL).cloned().unwrap_or_default(), slot.clone()))
+    });
+    workers.chain(kept).collect()
+}
+
+/// Those of the status, which may be of before.
+fn of_status(source: &SourceConnector) -> Vec<(String, String)> {
+    let workers = source.status.iter().flat_map(|status| &status.workers);
+    workers.map(|worker| (worker.pool.clone(), worker.slot.clone())).collect()
 }
 
 /// A Secret of a worker whose Deployment has gone.

@@ -2,7 +2,7 @@
 //! they are at their end. With a namespace all goes that tells of them (the lists of who has begun, the
 //! Deployments, the statuses) before the SourceConnectors are at their end.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use afterbay_crds::api::SourceConnector;
@@ -20,15 +20,21 @@ pub struct Recalled(Mutex<HashMap<ResourceName, Known>>);
 struct Known {
     /// Which of that name.
     uid: Option<String>,
-    slots: BTreeSet<String>,
+    /// Of each pool the one that it had last: one that it had under another name may be somebody else's.
+    slots: BTreeMap<String, String>,
     /// Since when nothing holds up its end.
     ending: Option<Timestamp>,
 }
 
 impl Recalled {
-    /// It has, or has had, these slots.
-    pub fn learn(&self, source: &SourceConnector, slots: BTreeSet<String>) {
-        self.change(source, |known| known.slots.extend(slots));
+    /// The slots of its pools, as they are now, and as they were told of last.
+    pub fn learn(&self, source: &SourceConnector, now: Vec<(String, String)>, before: Vec<(String, String)>) {
+        self.change(source, |known| {
+            known.slots.extend(now);
+            for (pool, slot) in before {
+                known.slots.entry(pool).or_insert(slot);
+            }
+        });
     }
 
     /// Since when it is at its end: now, when this is asked for the first time.
@@ -46,16 +52,16 @@ impl Recalled {
     }
 
     /// All that it is known to have had, and that have not been dropped.
-    pub fn of(&self, source: &SourceConnector) -> BTreeSet<String> {
+    pub fn of(&self, source: &SourceConnector) -> Vec<String> {
         let all = self.lock();
         let known = all.get(&name_of(source)).filter(|known| known.uid == source.uid());
-        known.map(|known| known.slots.clone()).unwrap_or_default()
+        known.map(|known| known.slots.values().cloned().collect()).unwrap_or_default()
     }
 
     /// A slot of it is gone.
     pub fn dropped(&self, source: &ResourceName, slot: &str) {
         if let Some(known) = self.lock().get_mut(source) {
-            known.slots.remove(slot);
+            known.slots.retain(|_, known| known != slot);
         }
     }
 
@@ -84,8 +90,8 @@ mod tests {
         .unwrap()
     }
 
-    fn slots(names: &[&str]) -> BTreeSet<String> {
-        names.iter().map(|name| (*name).to_owned()).collect()
+    fn slots(of: &[(&str, &str)]) -> Vec<(String, String)> {
+        of.iter().map(|(pool, slot)| ((*pool).to_owned(), (*slot).to_owned())).collect()
     }
 
     #[test]
@@ -93,7 +99,7 @@ mod tests {
         let recalled = Recalled::default();
         let shop = source("a");
         let since = recalled.ending(&shop);
-        recalled.learn(&shop, slots(&["one"]));
+        recalled.learn(&shop, slots(&[("default", "one")]), Vec::new());
         assert_eq!(recalled.ending(&shop), since);
     }
 
@@ -101,16 +107,27 @@ mod tests {
     fn slots_are_known_until_they_are_dropped_or_it_is_another_source() {
         let recalled = Recalled::default();
         let shop = source("a");
-        assert_eq!(recalled.of(&shop), slots(&[]));
-        recalled.learn(&shop, slots(&["one", "two"]));
-        recalled.learn(&shop, slots(&[]));
+        assert_eq!(recalled.of(&shop), Vec::<String>::new());
+        recalled.learn(&shop, slots(&[("bulk", "two"), ("default", "one")]), Vec::new());
+        recalled.learn(&shop, Vec::new(), Vec::new());
+        assert_eq!(recalled.of(&shop), ["two", "one"], "what the cluster has forgotten is known");
         recalled.dropped(&name_of(&shop), "one");
-        assert_eq!(recalled.of(&shop), slots(&["two"]), "what the cluster has forgotten is known");
+        assert_eq!(recalled.of(&shop), ["two"]);
         let other = source("b");
-        assert_eq!(recalled.of(&other), slots(&[]), "one of its name is another one");
-        recalled.learn(&other, slots(&["three"]));
-        assert_eq!(recalled.of(&other), slots(&["three"]));
+        assert_eq!(recalled.of(&other), Vec::<String>::new(), "one of its name is another one");
+        recalled.learn(&other, slots(&[("default", "three")]), Vec::new());
+        assert_eq!(recalled.of(&other), ["three"]);
         recalled.forget(&name_of(&other));
-        assert_eq!(recalled.of(&other), slots(&[]));
+        assert_eq!(recalled.of(&other), Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_pool_with_another_slot_has_nothing_to_do_with_the_one_before() {
+        let recalled = Recalled::default();
+        let shop = source("a");
+        recalled.learn(&shop, Vec::new(), slots(&[("default", "somebody's")]));
+        recalled.learn(&shop, slots(&[("default", "own")]), slots(&[("default", "somebody's")]));
+        recalled.learn(&shop, Vec::new(), slots(&[("default", "somebody's")]));
+        assert_eq!(recalled.of(&shop), ["own"]);
     }
 }
