@@ -27,19 +27,26 @@ async fn from_elsewhere(test: &str) -> (Namespace, Operated) {
     (home, operated)
 }
 
-/// Lets the operator end what it has lost its rights to, as these went with the namespace. It goes with the operator's.
-async fn lend_rights(operator: &Namespace) {
+/// Gives the operator the rights that it has in a namespace everywhere, as where it looks after all of them: they outlive that namespace,
+/// and go with the operator's.
+async fn give_rights_everywhere(operator: &Namespace, watched: &Namespace) {
+    let role = watched.get("Role/afterbay").await.expect("the chart gives it rights");
     let object = operator.kubectl.run(&["get", "namespace", &operator.name, "-o", "json"]).await;
     let object: Value = serde_json::from_str(&object).expect("it is JSON");
     let owner =
         json!({"apiVersion": "v1", "kind": "Namespace", "name": operator.name, "uid": object["metadata"]["uid"]});
+    let group = "rbac.authorization.k8s.io";
+    let metadata = json!({"name": operator.name, "ownerReferences": [owner]});
+    let version = format!("{group}/v1");
+    let rights = json!({"apiVersion": version, "kind": "ClusterRole", "metadata": metadata, "rules": role["rules"]});
     let binding = json!({
-        "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRoleBinding",
-        "metadata": {"name": operator.name, "ownerReferences": [owner]},
-        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "admin"},
+        "apiVersion": version, "kind": "ClusterRoleBinding", "metadata": metadata,
+        "roleRef": {"apiGroup": group, "kind": "ClusterRole", "name": operator.name},
         "subjects": [{"kind": "ServiceAccount", "name": "afterbay", "namespace": operator.name}],
     });
-    operator.kubectl.apply(&binding.to_string()).await;
+    for object in [rights, binding] {
+        operator.kubectl.apply(&object.to_string()).await;
+    }
 }
 
 #[tokio::test]
@@ -70,14 +77,8 @@ async fn with_a_namespace_go_slots_and_rights_and_the_records_that_stay_are_told
     let rights = async || secure::rights(rig, &principal).await.concat();
     assert_ne!(rights().await, "");
 
+    give_rights_everywhere(&home, namespace).await;
     home.kubectl.run(&["delete", "namespace", &namespace.name, "--wait=false"]).await;
-    // What it would need: credentials, what tells of the slots, and its rights.
-    for gone in
-        ["Secret/shop-db", "ConfigMap/afterbay-shop-bulk-begun", "Deployment/afterbay-shop-bulk", "Role/afterbay"]
-    {
-        namespace.gone(gone, LONG).await;
-    }
-    lend_rights(&home).await;
     let ended = ["wait", "--for=delete", &format!("namespace/{}", namespace.name), "--timeout=300s"];
     home.kubectl.run(&ended).await;
 
