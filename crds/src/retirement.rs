@@ -58,6 +58,16 @@ pub struct RetiredSource {
     pub publication: Option<String>,
 }
 
+impl RetiredSource {
+    /// What there is of it in its database: `replication slot a, publication b of database shop`.
+    pub fn in_words(&self) -> String {
+        let slots = self.slots.iter().map(|name| format!("replication slot {name}"));
+        let publication = self.publication.iter().map(|name| format!("publication {name}"));
+        let what: Vec<_> = slots.chain(publication).collect();
+        format!("{} of database {}", what.join(", "), self.connection.database)
+    }
+}
+
 /// What came of it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]

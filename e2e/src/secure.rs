@@ -132,11 +132,21 @@ fn issue(rig: &Rig, folder: &Path, name: &str) -> (String, String) {
 /// All messages of a topic of the secured broker.
 pub async fn messages(rig: &Rig, topic: &str, format: Format) -> Vec<Message> {
     let settings = as_administrator(rig);
-    let mut arguments = vec!["--registry", rig.registry()];
-    for setting in &settings {
-        arguments.extend(["--config", setting]);
-    }
+    let arguments = [&["--registry", rig.registry()], &with_settings(&settings)[..]].concat();
     reference::read_with(rig.setting("SECURE_BROKER"), topic, format, &arguments).await
+}
+
+/// Whether a record under this key is the last one of its key in a topic of the secured broker, and no tombstone.
+pub async fn has_record(rig: &Rig, topic: &str, key: &str) -> bool {
+    let settings = as_administrator(rig);
+    let broker = rig.setting("SECURE_BROKER");
+    let lines = reference::consume(broker, topic, ("text", "text"), &with_settings(&settings)).await;
+    let mut records = lines.iter().map(|line| serde_json::from_str::<Message>(line).expect("a message"));
+    records.rfind(|record| record.key == key).is_some_and(|record| !record.value.is_null())
+}
+
+fn with_settings(settings: &[String]) -> Vec<&str> {
+    settings.iter().flat_map(|setting| ["--config", setting]).collect()
 }
 
 /// Gives and takes rights of the user who has none of itself.

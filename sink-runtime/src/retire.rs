@@ -6,12 +6,10 @@
 use std::time::Duration;
 
 use afterbay_clients::kafka::{ProducerSettings, TransactionalProducer, progress};
-use afterbay_clients::postgres::catalogue::publication;
-use afterbay_clients::postgres::catalogue::slot::{self, SlotStatus};
-use afterbay_clients::postgres::{SqlClient, quote, sql};
+use afterbay_clients::postgres::retirement;
 use afterbay_crds::reason::Reason;
 use afterbay_crds::report::Problem;
-use afterbay_crds::retirement::{LeftBehind, RetiredSink, RetiredSource, Retirement, RetirementPlan};
+use afterbay_crds::retirement::{LeftBehind, RetiredSink, Retirement, RetirementPlan};
 use serde::Deserialize;
 use tokio::time::Instant;
 
@@ -33,7 +31,7 @@ pub async fn run(plan: RetirementPlan) -> Retirement {
 
 async fn within(plan: RetirementPlan, limit: Duration) -> Retirement {
     let until = Instant::now() + limit;
-    let mut retirement = Retirement::default();
+    let mut done = Retirement::default();
     for sink in plan.sinks {
         let (name, of) = (sink.name.clone(), sink);
         let outcome = tried(|| {
@@ -45,26 +43,23 @@ async fn within(plan: RetirementPlan, limit: Duration) -> Retirement {
             }
         });
         match in_time(until, limit, outcome).await {
-            Ok(()) => retirement.sinks.push(name),
+            Ok(()) => done.sinks.push(name),
             Err(problem) => {
                 let what = format!("the progress record under key {} in topic {}", of.progress_key, of.progress_topic);
-                retirement.left.push(stays(format!("sink {name}"), &what, &problem));
+                done.left.push(stays(format!("sink {name}"), &what, &problem));
             }
         }
     }
     for source in plan.sources {
-        match in_time(until, limit, tried(|| self::source(&source))).await {
-            Ok(()) => retirement.sources.push(source.name),
+        let dropped = || fault::point("retire-slot-dropped");
+        match in_time(until, limit, tried(|| retirement::retire(&source, dropped))).await {
+            Ok(()) => done.sources.push(source.name),
             Err(problem) => {
-                let publication = source.publication.map(|name| format!("publication {name}"));
-                let slots = source.slots.iter().map(|name| format!("replication slot {name}"));
-                let what: Vec<_> = slots.chain(publication).collect();
-                let what = format!("{} of database {}", what.join(", "), source.connection.database);
-                retirement.left.push(stays(format!("source {}", source.name), &what, &problem));
+                done.left.push(stays(format!("source {}", source.name), &source.in_words(), &problem));
             }
         }
     }
-    retirement
+    done
 }
 
 async fn in_time(
@@ -135,50 +130,6 @@ fn is_of(record: &[u8], uid: &str) -> Result<bool, Problem> {
         Reason::ProgressUnreadable.problem(format!("its owner cannot be told: {error}"), "delete it by hand")
     })?;
     Ok(owned.uid == uid)
-}
-
-/// Slots first: a publication that is gone makes whoever reads a slot fail.
-async fn source(source: &RetiredSource) -> Result<(), Problem> {
-    let client = sql::connect(&source.connection).await.map_err(|error| error.problem())?;
-    for name in &source.slots {
-        let found = slot::status(&client, name).await.map_err(|error| error.problem())?;
-        let Some(found) = found else { continue };
-        is_ours(source, name, &found)?;
-        slot::drop(&client, name).await.map_err(|error| error.problem())?;
-        fault::point("retire-slot-dropped");
-    }
-    match &source.publication {
-        Some(name) => drop_publication(&client, name).await,
-        None => Ok(()),
-    }
-}
-
-/// A slot of that name that somebody else has made, or reads, is not to be dropped.
-fn is_ours(source: &RetiredSource, name: &str, slot: &SlotStatus) -> Result<(), Problem> {
-    let database = &source.connection.database;
-    if slot.plugin.as_deref() != Some("pgoutput") || slot.database.as_deref() != Some(database) {
-        return Err(Reason::SlotUnfit.problem(
-            format!("replication slot {name} is not a pgoutput slot of database {database}"),
-            "it is another's: leave it as it is, or drop it by hand",
-        ));
-    }
-    if let Some(pid) = slot.active_pid {
-        return Err(Reason::SlotInUse
-            .problem(format!("replication slot {name} is in use by the server process {pid}"), "end its client"));
-    }
-    Ok(())
-}
-
-async fn drop_publication(client: &SqlClient, name: &str) -> Result<(), Problem> {
-    let found = publication::find(client, name).await.map_err(|error| error.problem())?;
-    match found {
-        None => Ok(()),
-        Some(found) if found.owned => publication::drop(client, name).await.map_err(|error| error.problem()),
-        Some(found) => Err(Reason::PublicationNotOwned.problem(
-            format!("publication {name} belongs to role {}", found.owner),
-            format!("have its owner run DROP PUBLICATION {}", quote::identifier(name)),
-        )),
-    }
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ pub mod error;
 pub mod lsn;
 pub mod pgoutput;
 pub mod quote;
+pub mod retirement;
 pub mod session;
 pub mod sql;
 pub mod wire;

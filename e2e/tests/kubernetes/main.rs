@@ -3,6 +3,7 @@
 // What cannot go on is to fail the test, there and then.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod allowed;
 mod any_order;
 mod chart;
 mod documented;
@@ -10,6 +11,7 @@ mod examples;
 mod faults;
 mod image;
 mod install;
+mod left_behind;
 mod monitoring;
 mod operating;
 mod patterns;

@@ -4,6 +4,8 @@ use afterbay_e2e::kubernetes::{LONG, OPERATOR, Operated, condition};
 use afterbay_e2e::{Format, Manifests, Sink, await_condition};
 use serde_json::{Value, json};
 
+use crate::allowed;
+
 const TABLES: &str =
     "CREATE TABLE plain (id int PRIMARY KEY); CREATE TABLE bulk (id int PRIMARY KEY); INSERT INTO bulk VALUES (1)";
 
@@ -53,7 +55,8 @@ async fn it_is_dropped_with_the_last_sink_and_made_anew_for_the_next() {
     let operated = Operated::begin("pools").await;
     let database = &operated.scenario.database;
     database.run(TABLES).await;
-    let manifests = manifests(&operated);
+    let manifests =
+        manifests(&operated).set("Sink/plain", "spec.kafka.format", json!({"avro": {"registry": "schemas"}}));
     operated.apply(&manifests).await;
     operated.ready("Sink/plain").await;
     operated.ready("Sink/bulk").await;
@@ -85,6 +88,7 @@ async fn it_is_dropped_with_the_last_sink_and_made_anew_for_the_next() {
     holds(&operated, 0, 0).await;
     nothing_is_left_of_workers(&operated).await;
     operated.ready("SourceConnector/shop").await;
+    allowed::check(&operated).await;
 }
 
 #[tokio::test]
@@ -134,12 +138,15 @@ async fn it_is_kept_for_a_sink_that_was_retained_which_goes_on_there() {
     assert!(told.contains(&format!("SELECT pg_drop_replication_slot('{slot}')")), "{told}");
     operated.ready("SourceConnector/shop").await;
     holds(&operated, 1, 1).await;
+    let series = format!("afterbay_operator_kept_slots{{source=\"{}/shop\"}}", operated.scenario.unique);
+    assert_eq!(operated.namespace.metric(&series).await, Some(1));
 
     operated.apply(&manifests).await;
     operated.ready("Sink/bulk").await;
     carried(&operated, "bulk", &[1, 2]).await;
     let not_kept = |source: &Value| condition(source, "SlotKept").is_none();
     operated.namespace.seen("SourceConnector/shop", "keeps nothing", LONG, not_kept).await;
+    assert_eq!(operated.namespace.metric(&series).await, Some(0));
 
     // One whose finalizer goes, with nobody there to give it another one, is one of those.
     let deployment = "Deployment/afterbay";

@@ -14,7 +14,7 @@ use super::board::Board;
 use super::events::Events;
 use super::handshake::Answers;
 use super::metrics::Metrics;
-use super::retire::Returned;
+use super::retire::{Recalled, Returned};
 use super::scratch::Scratch;
 use super::settings::Settings;
 use super::source::Memories;
@@ -41,6 +41,8 @@ pub struct Context {
     pub memories: Memories,
     /// The Sinks that are deleted and have given their rights back.
     pub returned: Returned,
+    /// What is known of SourceConnectors that the cluster does not tell.
+    pub recalled: Recalled,
     /// Where the operator's own clients read secrets.
     pub scratch: Scratch,
     /// The connections that have answered.

@@ -1,5 +1,6 @@
 //! Kubernetes events: what is told of a resource when its state changes, beside its status.
 
+use afterbay_crds::names::ResourceName;
 use k8s_openapi::api::core::v1::ObjectReference;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::runtime::events::{Event, EventType, Recorder, Reporter};
@@ -7,6 +8,7 @@ use kube::{Client, Resource};
 
 use super::context::Context;
 use super::labels::MANAGER;
+use super::stores::name_of;
 
 /// How long a note may be, in bytes (the API server's limit is 1 kB).
 const LONGEST: usize = 1000;
@@ -14,13 +16,22 @@ const LONGEST: usize = 1000;
 /// Tells of resources.
 pub struct Events {
     recorder: Recorder,
+    /// The operator's own pod.
+    own: Option<ObjectReference>,
 }
 
 impl Events {
-    /// Tells as this operator.
-    pub fn new(client: Client, identity: &str) -> Self {
+    /// Tells as this operator, which runs in this pod.
+    pub fn new(client: Client, identity: &str, pod: Option<&ResourceName>) -> Self {
         let reporter = Reporter { controller: MANAGER.to_owned(), instance: Some(identity.to_owned()) };
-        Self { recorder: Recorder::new(client, reporter) }
+        let own = pod.map(|pod| ObjectReference {
+            api_version: Some("v1".to_owned()),
+            kind: Some("Pod".to_owned()),
+            namespace: Some(pod.namespace.clone()),
+            name: Some(pod.name.clone()),
+            ..ObjectReference::default()
+        });
+        Self { recorder: Recorder::new(client, reporter), own }
     }
 
     /// Something went as it should: `action` is what was done, in a word (`Retire`, `Carry`).
@@ -28,7 +39,7 @@ impl Events {
     where
         K: Resource<DynamicType = ()>,
     {
-        self.publish(of, EventType::Normal, reason, action, note.into()).await;
+        self.tell(of, &event(EventType::Normal, reason, action, note.into())).await;
     }
 
     /// Somebody should look at it.
@@ -36,36 +47,59 @@ impl Events {
     where
         K: Resource<DynamicType = ()>,
     {
-        self.publish(of, EventType::Warning, reason, action, note.into()).await;
+        self.tell(of, &event(EventType::Warning, reason, action, note.into())).await;
     }
 
-    /// What cannot be told is in the log, and stops nothing: the status says it too.
-    async fn publish<K>(&self, of: &K, type_: EventType, reason: &str, action: &str, note: String)
+    /// As [`Events::warning`], of a resource that is about to go. A namespace that is ending takes no event: it is told of the operator's
+    /// own pod then.
+    pub async fn last_warning<K>(&self, of: &K, reason: &str, action: &str, note: &str)
     where
         K: Resource<DynamicType = ()>,
     {
-        let reference: ObjectReference = of.object_ref(&());
-        let name = format!(
-            "{} {}/{}",
-            K::kind(&()),
-            reference.namespace.as_deref().unwrap_or_default(),
-            reference.name.as_deref().unwrap_or_default()
-        );
-        match type_ {
-            EventType::Normal => tracing::info!(resource = %name, reason, "{note}"),
-            EventType::Warning => tracing::warn!(resource = %name, reason, "{note}"),
-        }
-        let event = Event {
-            type_,
-            reason: reason.to_owned(),
-            note: Some(cut(note)),
-            action: action.to_owned(),
-            secondary: None,
+        let own = event(EventType::Warning, reason, action, note.to_owned());
+        let Err(error) = self.publish(of, &own).await else { return };
+        let (reference, name) = (of.object_ref(&()), named(of));
+        let of_pod = event(EventType::Warning, reason, action, format!("{name}: {note}"));
+        let told = match &self.own {
+            // Told apart by it: of two events that are alike the second would be counted alone.
+            Some(pod) => self.recorder.publish(&Event { secondary: Some(reference), ..of_pod }, pod).await,
+            None => Err(error),
         };
-        if let Err(error) = self.recorder.publish(&event, &reference).await {
+        if let Err(error) = told {
             tracing::warn!(resource = %name, "the event {reason} could not be told: {error}");
         }
     }
+
+    /// What cannot be told is in the log, and stops nothing: the status says it too.
+    async fn tell<K>(&self, of: &K, event: &Event)
+    where
+        K: Resource<DynamicType = ()>,
+    {
+        if let Err(error) = self.publish(of, event).await {
+            tracing::warn!(resource = %named(of), "the event {} could not be told: {error}", event.reason);
+        }
+    }
+
+    async fn publish<K>(&self, of: &K, event: &Event) -> Result<(), kube::Error>
+    where
+        K: Resource<DynamicType = ()>,
+    {
+        let note = event.note.as_deref().unwrap_or_default();
+        match event.type_ {
+            EventType::Normal => tracing::info!(resource = %named(of), reason = event.reason, "{note}"),
+            EventType::Warning => tracing::warn!(resource = %named(of), reason = event.reason, "{note}"),
+        }
+        self.recorder.publish(event, &of.object_ref(&())).await
+    }
+}
+
+fn event(type_: EventType, reason: &str, action: &str, note: String) -> Event {
+    Event { type_, reason: reason.to_owned(), note: Some(cut(note)), action: action.to_owned(), secondary: None }
+}
+
+/// Kind and name of a resource, as a sentence has them.
+fn named<K: Resource<DynamicType = ()>>(of: &K) -> String {
+    format!("{} {}", K::kind(&()), name_of(of))
 }
 
 impl Context {

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
+use afterbay_crds::names::ResourceName;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
@@ -10,6 +11,8 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
+
+use super::status::kept::KeptSlot;
 
 /// From a tenth of a millisecond, in steps of four, to some 26 s.
 const BUCKETS: [f64; 10] = [0.0001, 0.0004, 0.0016, 0.0064, 0.0256, 0.1024, 0.4096, 1.6384, 6.5536, 26.2144];
@@ -31,6 +34,11 @@ struct OfReady {
     ready: &'static str,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OfSource {
+    source: String,
+}
+
 /// The operator's metrics.
 pub struct Metrics {
     registry: Registry,
@@ -40,6 +48,9 @@ pub struct Metrics {
     broker_writes: Family<OfKind, Counter>,
     leader: Gauge,
     resources: Family<OfReady, Gauge>,
+    left_behind: Family<OfKind, Counter>,
+    kept_slots: Family<OfSource, Gauge>,
+    kept_bytes: Family<OfSource, Gauge>,
 }
 
 impl Default for Metrics {
@@ -55,7 +66,27 @@ impl Default for Metrics {
         registry.register("broker_writes", "What was made or given at brokers", broker_writes.clone());
         registry.register("leader", "Whether this operator leads", leader.clone());
         registry.register("resources", "Resources, by whether they are ready", resources.clone());
-        Self { registry, reconciles, seconds, api_writes, broker_writes, leader, resources }
+        let left_behind = Family::<OfKind, Counter>::default();
+        let (kept_slots, kept_bytes) = (Family::default(), Family::default());
+        registry.register("left_behind", "Deleted resources of which something stays behind", left_behind.clone());
+        registry.register("kept_slots", "Slots of a SourceConnector that no Sink reads", kept_slots.clone());
+        registry.register("kept_slots_bytes", "What the database keeps of its log for them", kept_bytes.clone());
+        // The first of them is an increase, too.
+        for kind in ["Sink", "SourceConnector"] {
+            drop(left_behind.get_or_create(&OfKind { kind: kind.to_owned() }));
+        }
+        Self {
+            registry,
+            reconciles,
+            seconds,
+            api_writes,
+            broker_writes,
+            leader,
+            resources,
+            left_behind,
+            kept_slots,
+            kept_bytes,
+        }
     }
 }
 
@@ -88,6 +119,26 @@ impl Metrics {
             let label = OfReady { kind: kind.to_owned(), ready };
             self.resources.get_or_create(&label).set(i64::try_from(count).unwrap_or(i64::MAX));
         }
+    }
+
+    /// A resource of this kind is deleted, and something of it stays behind.
+    pub fn left_behind(&self, kind: &str) {
+        self.left_behind.get_or_create(&OfKind { kind: kind.to_owned() }).inc();
+    }
+
+    /// What is kept of slots of a SourceConnector that no Sink reads.
+    pub fn kept_slots(&self, source: &ResourceName, kept: &[KeptSlot]) {
+        let label = OfSource { source: source.to_string() };
+        let bytes: u64 = kept.iter().filter_map(|slot| slot.held_bytes).sum();
+        self.kept_slots.get_or_create(&label).set(i64::try_from(kept.len()).unwrap_or(i64::MAX));
+        self.kept_bytes.get_or_create(&label).set(i64::try_from(bytes).unwrap_or(i64::MAX));
+    }
+
+    /// A SourceConnector is not there any more.
+    pub fn forget_source(&self, source: &ResourceName) {
+        let label = OfSource { source: source.to_string() };
+        self.kept_slots.remove(&label);
+        self.kept_bytes.remove(&label);
     }
 
     /// All of them, in the text form of OpenMetrics.

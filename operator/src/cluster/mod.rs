@@ -104,12 +104,13 @@ pub async fn operate(arguments: OperatorArguments) -> anyhow::Result<ExitCode> {
     let board = Arc::new(Board::new(Arc::clone(&queues)));
     let triggers = Arc::new(Triggers::new(Arc::clone(&queues), Arc::clone(&board)));
     let context = Arc::new(Context {
-        events: Events::new(client.clone(), &settings.identity),
+        events: Events::new(client.clone(), &settings.identity, settings.own_pod.as_ref()),
         scratch,
         applied: apply::Memory::default(),
         answers: handshake::Answers::default(),
         memories: source::Memories::default(),
         returned: retire::Returned::default(),
+        recalled: retire::Recalled::default(),
         client,
         stores,
         board,

@@ -3,6 +3,8 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use afterbay_crds::names::ResourceName;
+
 use crate::cli::{LogFormat, OperatorArguments};
 
 /// What is decided outside of the cluster's resources.
@@ -24,6 +26,8 @@ pub struct Settings {
     pub owns_scratch: bool,
     /// Who it is in events and in the Lease.
     pub identity: String,
+    /// Its own pod, if it runs in one.
+    pub own_pod: Option<ResourceName>,
 }
 
 /// What workers run from.
@@ -55,6 +59,8 @@ impl Settings {
         namespaces.retain(|namespace| !namespace.is_empty());
         namespaces.sort();
         namespaces.dedup();
+        let own_pod = arguments.pod_namespace.as_ref().zip(arguments.pod_name.as_ref());
+        let own_pod = own_pod.map(|(namespace, name)| ResourceName::new(namespace, name));
         let identity = arguments.pod_name.unwrap_or_else(|| format!("afterbay-{}", std::process::id()));
         Self {
             instance: arguments.instance,
@@ -73,6 +79,7 @@ impl Settings {
             owns_scratch: arguments.scratch_dir.is_some(),
             scratch_dir: arguments.scratch_dir.unwrap_or_else(std::env::temp_dir),
             identity,
+            own_pod,
         }
     }
 

@@ -141,7 +141,7 @@ impl Triggers {
         }
         let name = name_of(&**secret);
         let key = Key::Secret(name.clone());
-        if let Change::Deleted(_) = change {
+        if matches!(change, Change::Deleted(_)) && !stores.name_secret(&name) {
             stores.secrets.forget(&name);
         }
         for connection in stores.connections.names_by(&key) {

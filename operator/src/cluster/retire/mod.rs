@@ -1,11 +1,13 @@
 //! What goes with Sinks and SourceConnectors that are deleted: progress records, rights, slots, publications. A Job takes it away; here it
 //! is made, waited for, and told of. It always ends: after [`finalize::PATIENCE`] for each of its two steps, or at once where that is asked for.
 
+mod direct;
 mod fresh;
 mod outcome;
 mod papers;
 pub mod pool;
 mod progress;
+mod recalled;
 pub mod retained;
 pub mod rights;
 mod topics;
@@ -28,8 +30,11 @@ use super::queue::Next;
 use super::source::{owner, plan_of_hash};
 use super::stores::{Key, Object, name_of, worker_of};
 use super::{finalize, labels};
+use direct::Tried;
 use outcome::Outcome;
 use papers::Papers;
+pub use papers::recall;
+pub use recalled::Recalled;
 pub use rights::Returned;
 
 /// How soon it is looked again whether a worker has let go of a Sink, or a Job is through; what changes is told of before.
@@ -49,6 +54,8 @@ struct End<'a, K> {
     label: &'static str,
     finalizer: &'static str,
     policy: DeletionPolicy,
+    /// Since when it could end: from then on patience is counted.
+    since: Option<Timestamp>,
     /// What may stay behind, in words.
     what: String,
     /// Whose files the Job's plan names.
@@ -60,6 +67,8 @@ enum Step {
     Wait(Duration),
     /// It is over; what stays behind.
     Over(Vec<String>),
+    /// Its namespace takes no Job: why.
+    NoJob(String),
 }
 
 /// Makes what the retirement of a Sink needs, before its worker changes.
@@ -102,6 +111,7 @@ pub async fn sink(context: &Context, sink: &Arc<Sink>) -> Result<Next, Failure> 
         Err(failure) => return Err(failure),
     };
     let mut left = match step {
+        Step::NoJob(why) => vec![end.may_stay(&why)],
         Step::Wait(pause) => {
             context.board.set_sink(&end.name, Some(SinkFacts { deletion: Some(end.waits()), ..SinkFacts::default() }));
             return Ok(Next::After(pause));
@@ -128,7 +138,8 @@ pub async fn source(context: &Context, source: &Arc<SourceConnector>) -> Result<
     if !finalize::has(&**source, labels::SOURCE_FINALIZER) {
         return Ok(Next::Never);
     }
-    let end = of_source(context, source);
+    // It may have been deleted long before the last of its Sinks.
+    let end = End { since: Some(context.recalled.ending(source)), ..of_source(context, source) };
     let papers = if end.wants_a_job() { Some(papers::of_source(context, source, &end.retired()).await) } else { None };
     let step = match end.given_up(papers) {
         Ok(Some(step)) => step,
@@ -141,14 +152,21 @@ pub async fn source(context: &Context, source: &Arc<SourceConnector>) -> Result<
         Ok(None) => end.job().await?,
         Err(failure) => return Err(failure),
     };
-    match step {
-        Step::Wait(pause) => {
-            let facts = SourceFacts { deletion: Some(end.waits()), ..SourceFacts::default() };
-            context.board.set_source(&end.name, Some(facts));
-            Ok(Next::After(pause))
-        }
-        Step::Over(left) => end.release(left).await,
-    }
+    let (left, pause) = match step {
+        Step::Wait(pause) => (None, pause),
+        Step::Over(left) => (Some(left), LOOK),
+        Step::NoJob(_) => (end.without_job(has_pods(context, &end.name)).await?, LOOK),
+    };
+    let Some(left) = left else {
+        let facts = SourceFacts { deletion: Some(end.waits()), ..SourceFacts::default() };
+        context.board.set_source(&end.name, Some(facts));
+        return Ok(Next::After(pause));
+    };
+    end.release(left).await
+}
+
+fn deleted(resource: &impl Resource) -> Option<Timestamp> {
+    resource.meta().deletion_timestamp.as_ref().map(|since| since.0)
 }
 
 fn of_sink<'a>(context: &'a Context, sink: &'a Sink) -> End<'a, Sink> {
@@ -161,6 +179,7 @@ fn of_sink<'a>(context: &'a Context, sink: &'a Sink) -> End<'a, Sink> {
         label: labels::SINK,
         finalizer: labels::SINK_FINALIZER,
         policy: sink.spec.deletion_policy,
+        since: deleted(sink),
         what: format!("its progress record in KafkaConnection {}", name.sibling(&sink.spec.kafka.connection)),
         worker: papers::worker_of_sink(sink),
         name,
@@ -178,6 +197,7 @@ fn of_source<'a>(context: &'a Context, source: &'a SourceConnector) -> End<'a, S
         label: labels::SOURCE,
         finalizer: labels::SOURCE_FINALIZER,
         policy: source.spec.deletion_policy,
+        since: deleted(source),
         what: format!(
             "replication slot {slot} (and those of its pools), which makes database {} keep its log, and its publication",
             source.spec.postgres.database
@@ -209,10 +229,7 @@ impl<K: Object + Resource<DynamicType = ()>> End<'_, K> {
             // What another one has need not go.
             Some(Ok(Papers::Needless | Papers::Inherited(_))) => Ok(Some(Step::Over(Vec::new()))),
             Some(Ok(Papers::Impossible(why))) => Ok(Some(self.over(&why))),
-            Some(Err(failure)) if failure.is_namespace_ending() => {
-                Ok(Some(self.over("its namespace is ending, and takes no Job")))
-            }
-            Some(Err(failure)) => Err(failure),
+            Some(Err(failure)) => self.refused(failure).map(Some),
         }
     }
 
@@ -231,10 +248,7 @@ impl<K: Object + Resource<DynamicType = ()>> End<'_, K> {
             let job = retired.job(files.directory, &self.context.settings.worker);
             return match self.context.create(false, &job).await {
                 Ok(_) => Ok(Step::Wait(LOOK)),
-                Err(failure) if failure.is_namespace_ending() => {
-                    Ok(self.over("its namespace is ending, and takes no Job"))
-                }
-                Err(failure) => Err(failure),
+                Err(failure) => self.refused(failure),
             };
         };
         let key =
@@ -256,10 +270,22 @@ impl<K: Object + Resource<DynamicType = ()>> End<'_, K> {
         }
     }
 
-    /// How much is left of so long a time since it was deleted.
+    /// The API server takes no Job, or not what it reads: for good where the namespace is ending, else it is asked again for a while.
+    fn refused(&self, failure: Failure) -> Result<Step, Failure> {
+        if failure.is_namespace_ending() {
+            return Ok(Step::NoJob("its namespace is ending, and takes no Job".to_owned()));
+        }
+        if !failure.is_denial() {
+            return Err(failure);
+        }
+        tracing::warn!(resource = %format!("{} {}", self.kind, self.name), "it is to be retired: {failure}");
+        let left = self.left_of(finalize::PATIENCE);
+        Ok(left.map_or_else(|| Step::NoJob(failure.to_string()), |left| Step::Wait(left.min(LOOK))))
+    }
+
+    /// How much is left of so long a time since it could end.
     fn left_of(&self, patience: Duration) -> Option<Duration> {
-        let since = self.resource.meta().deletion_timestamp.as_ref()?.0;
-        finalize::left(since, Timestamp::now(), patience)
+        finalize::left(self.since?, Timestamp::now(), patience)
     }
 
     /// What is going on.
@@ -268,16 +294,42 @@ impl<K: Object + Resource<DynamicType = ()>> End<'_, K> {
     }
 
     fn over(&self, why: &str) -> Step {
-        Step::Over(vec![format!("{} may stay behind: {why}", self.what)])
+        Step::Over(vec![self.may_stay(why)])
+    }
+
+    fn may_stay(&self, why: &str) -> String {
+        format!("{} may stay behind: {why}", self.what)
     }
 
     /// Tells what stays, and lets go.
     async fn release(&self, left: Vec<String>) -> Result<Next, Failure> {
-        for what in &left {
-            self.context.events.warning(self.resource, Reason::LeftBehind.as_str(), "Retire", what.clone()).await;
+        if !left.is_empty() {
+            // In one: what is alike but for its words is told once.
+            let (events, reason) = (&self.context.events, Reason::LeftBehind.as_str());
+            events.last_warning(self.resource, reason, "Retire", &left.join("; ")).await;
         }
-        self.context.release(self.resource, self.finalizer).await?;
+        let is_released = self.context.release(self.resource, self.finalizer).await?;
+        if is_released && !left.is_empty() {
+            self.context.metrics.left_behind(self.kind);
+        }
         Ok(Next::Never)
+    }
+}
+
+impl End<'_, SourceConnector> {
+    /// Drops what a Job would; what stays, once that is known. It is tried for as long as a Job would; `is_read`: a pod may still read a
+    /// slot, which cannot be dropped then.
+    async fn without_job(&self, is_read: bool) -> Result<Option<Vec<String>>, Failure> {
+        let has_time = self.left_of(finalize::PATIENCE * 2).is_some();
+        if is_read && has_time {
+            return Ok(None);
+        }
+        Ok(match direct::take(self.context, self.resource).await? {
+            Tried::Done => Some(Vec::new()),
+            Tried::NotNow(_) if has_time => None,
+            Tried::NotNow(what) => Some(vec![what]),
+            Tried::Never(why) => Some(vec![self.may_stay(&why)]),
+        })
     }
 }
 

@@ -6,6 +6,7 @@ use std::path::Path;
 use afterbay_crds::api::{Sink, SourceConnector};
 use afterbay_crds::manifest::Manifests;
 use afterbay_crds::names::{DEFAULT_POOL, ResourceName, WorkerName};
+use afterbay_crds::resolve::deleted::RetiredSlots;
 use afterbay_crds::resolve::{ResolveSettings, SecretFile, deleted};
 use afterbay_crds::retirement::{RETIREMENT_VERSION, RetirementPlan};
 use kube::ResourceExt as _;
@@ -79,8 +80,8 @@ pub async fn of_pool(
     slot: &str,
     is_last: bool,
 ) -> Result<Papers, Failure> {
-    if let Some(impossible) = is_unclear(context) {
-        return Ok(impossible);
+    if let Some(why) = is_unclear(context) {
+        return Ok(Papers::Impossible(why));
     }
     let manifests = gather_source(context, source).await?;
     let slots = [slot.to_owned()].into();
@@ -102,43 +103,73 @@ pub fn of_default_pool(source: &ResourceName) -> WorkerName {
     WorkerName { source: source.clone(), pool: DEFAULT_POOL.to_owned() }
 }
 
+/// What there is of a SourceConnector that is at its end, and with what it is taken away.
+pub enum Found {
+    /// Nothing: no worker of it has ever been made.
+    Nothing,
+    /// It is not known what may go, or with what: why.
+    Impossible(String),
+    /// This.
+    Own(Box<RetiredSlots>),
+}
+
 /// Makes those of a SourceConnector, if they are not there.
 pub async fn of_source(context: &Context, source: &SourceConnector, retired: &Retired<'_>) -> Result<Papers, Failure> {
-    let (name, is_there) = (retired.name, is_there(context, retired));
+    if is_there(context, retired) {
+        return Ok(is_unclear(context).map_or(Papers::There, Papers::Impossible));
+    }
+    let own = match find(context, source, retired.name, Path::new(plan::SECRETS_DIR)).await? {
+        Found::Nothing => return Ok(Papers::Needless),
+        Found::Impossible(why) => return Ok(Papers::Impossible(why)),
+        Found::Own(own) => own,
+    };
+    let plan = RetirementPlan { version: RETIREMENT_VERSION, sinks: Vec::new(), sources: vec![own.plan] };
+    write(context, retired, &plan, &own.secrets).await
+}
+
+/// What there is of a SourceConnector, with its files below this directory.
+pub async fn find(
+    context: &Context,
+    source: &SourceConnector,
+    name: &ResourceName,
+    secrets_dir: &Path,
+) -> Result<Found, Failure> {
     let slots = slots(context, source, name);
-    // No worker has ever been made: nobody has made a slot or a publication.
-    if slots.is_empty() && !is_there {
-        return Ok(Papers::Needless);
+    // Nobody has made a slot or a publication.
+    if slots.is_empty() {
+        return Ok(Found::Nothing);
     }
-    if let Some(impossible) = is_unclear(context) {
-        return Ok(impossible);
-    }
-    if is_there {
-        return Ok(Papers::There);
+    if let Some(why) = is_unclear(context) {
+        return Ok(Found::Impossible(why));
     }
     let manifests = gather_source(context, source).await?;
-    let Some(own) = deleted::source(&manifests, &settings(context), name, slots) else {
-        return Ok(Papers::Needless);
-    };
+    let settings = ResolveSettings { secrets_dir: secrets_dir.to_owned(), ..settings(context) };
+    let Some(mut own) = deleted::source(&manifests, &settings, name, slots) else { return Ok(Found::Nothing) };
     for (slot, heir) in &own.inherited {
         tracing::info!(slot, source = %name, "it stays, as SourceConnector {heir} has it");
     }
-    let (plan, files) = (own.plan, own.secrets);
-    let plan = RetirementPlan { version: RETIREMENT_VERSION, sinks: Vec::new(), sources: vec![plan] };
     let workers = current_workers(&context.stores, name);
     let hash = workers.first().map(|current| current.secrets_hash.clone());
     let worker = workers.into_iter().next().map(|current| current.name);
     // Its own files are the same in each of its workers' Secrets.
     let worker = worker.unwrap_or_else(|| of_default_pool(name));
-    make(context, retired, &plan, files, &worker, hash).await
+    Ok(match complete(context, &mut own.secrets, &worker, hash).await? {
+        Some(missing) => Found::Impossible(missing),
+        None => Found::Own(Box::new(own)),
+    })
+}
+
+/// Has the cluster's memory of a SourceConnector's slots outlive what tells of them.
+pub fn recall(context: &Context, source: &SourceConnector) {
+    context.recalled.learn(source, of_objects(context, source, &name_of(source)), of_status(source));
 }
 
 /// Any SourceConnector, wherever it is, may have the slot: while one cannot be read, none is dropped.
-fn is_unclear(context: &Context) -> Option<Papers> {
+fn is_unclear(context: &Context) -> Option<String> {
     let unreadable = context.stores.sources.unreadable()?;
-    Some(Papers::Impossible(format!(
+    Some(format!(
         "SourceConnector {unreadable} cannot be read, and may have it too; upgrade the operator, or correct that one"
-    )))
+    ))
 }
 
 async fn make(
@@ -149,6 +180,19 @@ async fn make(
     worker: &WorkerName,
     secrets_hash: Option<String>,
 ) -> Result<Papers, Failure> {
+    match complete(context, &mut files, worker, secrets_hash).await? {
+        Some(missing) => Ok(Papers::Impossible(missing)),
+        None => write(context, retired, plan, &files).await,
+    }
+}
+
+/// Gives files what the worker's own Secret has of them, where users' Secrets are not known any more; what is missing still, in words.
+async fn complete(
+    context: &Context,
+    files: &mut [SecretFile],
+    worker: &WorkerName,
+    secrets_hash: Option<String>,
+) -> Result<Option<String>, Failure> {
     if files.iter().any(is_empty) {
         // The users' Secret has gone before: the worker's own has what it was given.
         let secret = secrets_hash.filter(|hash| !hash.is_empty()).map(|hash| names::secrets(worker, &hash));
@@ -164,10 +208,19 @@ async fn make(
         }
         if let Some(missing) = files.iter().find(|file| is_empty(file)) {
             let file = missing.path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-            return Ok(Papers::Impossible(format!("the Secret of {file} is not there any more")));
+            return Ok(Some(format!("the Secret of {file} is not there any more")));
         }
     }
-    let papers = match retired.papers(plan, &files) {
+    Ok(None)
+}
+
+async fn write(
+    context: &Context,
+    retired: &Retired<'_>,
+    plan: &RetirementPlan,
+    files: &[SecretFile],
+) -> Result<Papers, Failure> {
+    let papers = match retired.papers(plan, files) {
         Ok(papers) => papers,
         Err(error) => return Ok(Papers::Impossible(error.to_string())),
     };
@@ -199,16 +252,31 @@ pub fn files(context: &Context, retired: &Retired<'_>, worker: &WorkerName) -> O
     Some(Files { directory: plan.is_some_and(|plan| plan.contains(&directory)).then_some(directory) })
 }
 
-/// The slots of all workers that a SourceConnector has had, as far as the cluster remembers.
+/// The slots of all workers that a SourceConnector has had, as far as the cluster remembers, or this operator.
 fn slots(context: &Context, source: &SourceConnector, name: &ResourceName) -> BTreeSet<String> {
+    let told = of_objects(context, source, name).into_iter().chain(of_status(source)).map(|(_, slot)| slot);
+    told.chain(context.recalled.of(source)).filter(|slot| !slot.is_empty()).collect()
+}
+
+/// Pools and slots that the objects of workers tell of, as they are now.
+fn of_objects(context: &Context, source: &SourceConnector, name: &ResourceName) -> Vec<(String, String)> {
     let key = Key::Source(name.clone());
     let base = afterbay_crds::names::slot(source.spec.postgres.slot.name.as_deref(), name);
-    let config_maps = context.stores.config_maps.by(&key);
     let deployments = context.stores.deployments.by(&key);
-    let kept = config_maps.iter().filter_map(|object| object.annotations().get(names::SLOT_ANNOTATION).cloned());
-    let workers = deployments.iter().filter_map(|object| worker_of(&**object)).map(|worker| worker.slot(&base));
-    let known = source.status.iter().flat_map(|status| &status.workers).map(|worker| worker.slot.clone());
-    kept.chain(workers).chain(known).filter(|slot| !slot.is_empty()).collect()
+    let workers = deployments.iter().filter_map(|object| worker_of(&**object));
+    let workers = workers.map(|worker| (worker.pool.clone(), worker.slot(&base)));
+    let config_maps = context.stores.config_maps.by(&key);
+    let kept = config_maps.iter().filter_map(|object| {
+        let slot = object.annotations().get(names::SLOT_ANNOTATION)?;
+        Some((object.labels().get(labels::POOL).cloned().unwrap_or_default(), slot.clone()))
+    });
+    workers.chain(kept).collect()
+}
+
+/// Those of the status, which may be of before.
+fn of_status(source: &SourceConnector) -> Vec<(String, String)> {
+    let workers = source.status.iter().flat_map(|status| &status.workers);
+    workers.map(|worker| (worker.pool.clone(), worker.slot.clone())).collect()
 }
 
 /// A Secret of a worker whose Deployment has gone.

@@ -73,6 +73,7 @@ pub async fn reconcile(context: &Context, name: &ResourceName) -> Result<Next, F
         }
         return Ok(Next::Never);
     };
+    retire::recall(context, &source);
     // One that cannot be read may be one of its own.
     let is_unclear = context.stores.sinks.has_unreadable(&name.namespace) && !finalize::is_abandoned(&*source);
     if finalize::is_going(&*source) && sinks.is_empty() && !is_unclear {
@@ -136,6 +137,7 @@ pub async fn reconcile(context: &Context, name: &ResourceName) -> Result<Next, F
         deletion: finalize::is_going(&*source).then(|| held_by(&sinks)),
         kept: unread.kept,
     };
+    context.metrics.kept_slots(name, &facts.kept);
     context.board.set_source(name, Some(facts));
     // What ends by time alone, or concerns no Sink of its own that is known, nobody tells of.
     let waits = (!held_up.is_empty() || finalize::is_going(&*source) && sinks.is_empty()).then_some(LOOK);
@@ -173,14 +175,16 @@ async fn is_dropping(context: &Context, name: &ResourceName, source: &SourceConn
 
 async fn prepare_end(context: &Context, source: &SourceConnector) -> Result<(), Failure> {
     match retire::prepare_source(context, source).await {
-        // That is told at its end.
-        Err(failure) if failure.is_namespace_ending() => Ok(()),
+        // That is told at its end, for which it is tried once more.
+        Err(failure) if failure.is_namespace_ending() || failure.is_denial() => Ok(()),
         prepared => prepared,
     }
 }
 
 fn forget(context: &Context, name: &ResourceName) {
     context.memories.forget(name);
+    context.recalled.forget(name);
+    context.metrics.forget_source(name);
     for worker in context.board.workers(name) {
         context.board.remove_worker(&worker);
     }

@@ -177,6 +177,7 @@ impl Look<'_> {
     async fn forget_pool(&self, left: &Left, memory: &mut Memory) -> Result<(), Failure> {
         rollout::forget(self.context, &left.worker, &left.begun).await?;
         memory.jobs.retain(|job| !left.has_job(job));
+        self.context.recalled.dropped(self.name, &left.slot);
         tracing::debug!(begun = %name_of(&*left.begun), "nothing is left of its pool");
         Ok(())
     }

@@ -89,17 +89,17 @@ impl Stores {
         gathered
     }
 
-    /// One Sink, also one that is being deleted, with its connection and registries, and with their Secrets.
+    /// One Sink, also one that is being deleted, with its connection and registries, and with their Secrets as they were last.
     pub fn gather_going(&self, sink: &Sink) -> Manifests {
         let mut manifests = Manifests::default();
         self.put_sink(&mut manifests, sink);
         for secret in self.secrets_of_sink(sink) {
-            self.put_secret(&mut manifests, &secret);
+            self.put_last_secret(&mut manifests, &secret);
         }
         manifests
     }
 
-    /// A SourceConnector, also one that is being deleted, with its Secrets, and without these the others of its database with their Sinks:
+    /// A SourceConnector, also one that is being deleted, with its Secrets as they were last, and without these the others of its database with their Sinks:
     /// any of them may have its slot or its publication.
     pub fn gather_database(&self, source: &SourceConnector) -> Manifests {
         let mut manifests = Manifests::default();
@@ -111,7 +111,7 @@ impl Stores {
             }
         }
         for secret in references::secrets_of_source(&name_of(source), &source.spec) {
-            self.put_secret(&mut manifests, &secret);
+            self.put_last_secret(&mut manifests, &secret);
         }
         manifests
     }
@@ -195,6 +195,13 @@ impl Stores {
                     self.put_sink(&mut gathered.manifests, &sink);
                 }
             }
+        }
+    }
+
+    /// For what is taken away at the end of a resource, which may come after the Secret's.
+    fn put_last_secret(&self, manifests: &mut Manifests, name: &ResourceName) {
+        if let Some(data) = self.secrets.last(name) {
+            manifests.secrets.insert(name.clone(), located(Kind::Secret, name, &*data));
         }
     }
 

@@ -16,7 +16,8 @@ use crate::cluster::context::Failure;
 /// The Secrets of all namespaces that are watched.
 ///
 /// Their data is read when somebody first asks for it, and again when a Secret has changed since. So what nobody names is
-/// never held.
+/// never held. What a Secret held that has gone is kept as long as somebody names it: with a namespace the Secrets go first, and
+/// what goes with the resources is taken away after that.
 pub struct Vault {
     /// What is known of all.
     pub shelf: Shelf<PartialObjectMeta<Secret>>,
@@ -46,13 +47,15 @@ impl Vault {
         self.lock().get(name).map(|kept| Arc::clone(&kept.data))
     }
 
+    /// As [`Vault::get`]; of a Secret that has gone what was loaded last.
+    pub fn last(&self, name: &ResourceName) -> Option<Arc<SecretData>> {
+        self.lock().get(name).map(|kept| Arc::clone(&kept.data))
+    }
+
     /// Reads the data of those that have changed since they were read last. One that is not there is no failure.
     pub async fn load(&self, client: &Client, names: &[ResourceName]) -> Result<(), Failure> {
         for name in names {
-            let Some(known) = self.shelf.get(name) else {
-                self.lock().remove(name);
-                continue;
-            };
+            let Some(known) = self.shelf.get(name) else { continue };
             let version = known.metadata.resource_version.clone();
             if self.lock().get(name).is_some_and(|kept| kept.version == version) {
                 continue;
@@ -60,12 +63,9 @@ impl Vault {
             let api = Api::<Secret>::namespaced(client.clone(), &name.namespace);
             let found = api.get_opt(&name.name).await;
             let found = found.map_err(|error| Failure::api(format!("read Secret {name}"), error))?;
-            let kept = found.map(|secret| Kept { version, data: Arc::new(data(secret)) });
-            let mut all = self.lock();
-            match kept {
-                Some(kept) => all.insert(name.clone(), kept),
-                None => all.remove(name),
-            };
+            if let Some(secret) = found {
+                self.lock().insert(name.clone(), Kept { version, data: Arc::new(data(secret)) });
+            }
         }
         Ok(())
     }
