@@ -2,25 +2,26 @@
 
 use k8s_openapi::api::core::v1::ObjectReference;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
-use kube::runtime::events::{Event, EventType, Recorder, Reporter};
+use kube::runtime::events::{Event, EventType, Reporter};
 use kube::{Client, Resource};
 
 use super::context::Context;
 use super::labels::MANAGER;
+use super::recorders::Recorders;
 
 /// How long a note may be, in bytes (the API server's limit is 1 kB).
 const LONGEST: usize = 1000;
 
 /// Tells of resources.
 pub struct Events {
-    recorder: Recorder,
+    recorder: Recorders,
 }
 
 impl Events {
     /// Tells as this operator.
     pub fn new(client: Client, identity: &str) -> Self {
         let reporter = Reporter { controller: MANAGER.to_owned(), instance: Some(identity.to_owned()) };
-        Self { recorder: Recorder::new(client, reporter) }
+        Self { recorder: Recorders::new(client, reporter) }
     }
 
     /// Something went as it should: `action` is what was done, in a word (`Retire`, `Carry`).
