@@ -17,3 +17,4 @@ mod rig;
 mod rights;
 mod rotation;
 mod rules;
+mod told;
