@@ -105,6 +105,15 @@ pub struct SinkStatus {
     /// Bytes of keys and values since its worker began.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bytes: Option<Carried>,
+    /// Bytes of the source's log that the database keeps behind what is committed, as `retainHistory` asks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retained_bytes: Option<i64>,
+    /// How often a key that is not enforced came while it was there, since its worker began.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub keys_repeated: Option<i64>,
+    /// How many truncations of the table it has gone past since its worker began.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub truncations: Option<i64>,
     /// What stops it, or last stopped it while it is not running.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<Problem>,

@@ -22,3 +22,4 @@ mod rig;
 mod rights;
 mod rotation;
 mod rules;
+mod told;

@@ -1,7 +1,6 @@
 //! Server-side apply of what differs from what the stores hold; and each write is counted.
 
 use std::collections::{BTreeMap, HashMap};
-use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::{Mutex, PoisonError};
 
 use afterbay_crds::names::ResourceName;
@@ -11,7 +10,8 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::context::{Context, Failure};
-use super::labels::MANAGER;
+use super::labels::{self, MANAGER};
+use super::objects::names;
 use super::stores::{Object, Shelf, name_of};
 
 /// What has been applied by this process, and which generation the API server gave to it. The API server writes some values
@@ -23,7 +23,7 @@ pub struct Memory(Mutex<HashMap<(String, ResourceName), Applied>>);
 struct Applied {
     uid: Option<String>,
     generation: Option<i64>,
-    desired: u64,
+    desired: String,
 }
 
 impl Memory {
@@ -47,11 +47,11 @@ impl Context {
     pub async fn apply<K: Object>(&self, shelf: &Shelf<K>, desired: &K) -> Result<bool, Failure> {
         let (kind, name) = (K::kind(&()), name_of(desired));
         let action = || format!("apply {kind} {name}");
-        let value = to_value(desired).map_err(|error| Failure::api(action(), error))?;
-        let hash = hash(&value);
+        let mut value = to_value(desired).map_err(|error| Failure::api(action(), error))?;
+        let hash = stamp(&mut value);
         if let Some(held) = shelf.get(&name) {
             let meta = held.meta();
-            let applied = Applied { uid: meta.uid.clone(), generation: meta.generation, desired: hash };
+            let applied = Applied { uid: meta.uid.clone(), generation: meta.generation, desired: hash.clone() };
             let is_as_desired =
                 self.applied.holds(&kind, &name, &applied) || to_value(&*held).is_ok_and(|held| covers(&held, &value));
             if is_as_desired {
@@ -158,10 +158,11 @@ fn to_value<K: Object>(object: &K) -> Result<Value, kube::Error> {
     Ok(value)
 }
 
-fn hash(value: &Value) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    value.to_string().hash(&mut hasher);
-    hasher.finish()
+/// Has an object say of what it is made. By what it has nobody can tell what it is to have no more, as that may be somebody else's.
+fn stamp(desired: &mut Value) -> String {
+    let hash = names::hash([desired.to_string().as_bytes()]);
+    desired["metadata"]["annotations"][labels::MADE_OF] = json!(hash);
+    hash
 }
 
 /// Whether what is held has all that is desired. More is the API server's defaults, or somebody else's.
@@ -211,6 +212,22 @@ mod tests {
         check(&held, &json!({"spec": {"replicas": 0}}), false);
         check(&held, &json!({"spec": {"paused": true}}), false);
         check(&held, &json!({"spec": {"selector": null, "template": {"spec": {}}}}), true);
+    }
+
+    #[test]
+    fn what_is_desired_no_more_is_a_difference() {
+        let stamped = |mut value: Value| {
+            stamp(&mut value);
+            value
+        };
+        let desired = |labels: &Value| stamped(json!({"metadata": {"name": "a"}, "spec": {"nodeSelector": labels}}));
+        let mut held = desired(&json!({"disk": "ssd", "zone": "a"}));
+        held["spec"]["theirs"] = json!(1);
+        held["metadata"]["annotations"]["theirs"] = json!("x");
+        check(&held, &desired(&json!({"disk": "ssd", "zone": "a"})), true);
+        check(&held, &desired(&json!({"disk": "ssd"})), false);
+        check(&held, &desired(&Value::Null), false);
+        check(&json!({"metadata": {"name": "a"}, "spec": {}}), &desired(&Value::Null), false);
     }
 
     #[test]

@@ -3,11 +3,12 @@
 use afterbay_crds::names::ResourceName;
 use k8s_openapi::api::core::v1::ObjectReference;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
-use kube::runtime::events::{Event, EventType, Recorder, Reporter};
+use kube::runtime::events::{Event, EventType, Reporter};
 use kube::{Client, Resource};
 
 use super::context::Context;
 use super::labels::MANAGER;
+use super::recorders::Recorders;
 use super::stores::name_of;
 
 /// How long a note may be, in bytes (the API server's limit is 1 kB).
@@ -15,7 +16,7 @@ const LONGEST: usize = 1000;
 
 /// Tells of resources.
 pub struct Events {
-    recorder: Recorder,
+    recorder: Recorders,
     /// The operator's own pod.
     own: Option<ObjectReference>,
 }
@@ -31,7 +32,7 @@ impl Events {
             name: Some(pod.name.clone()),
             ..ObjectReference::default()
         });
-        Self { recorder: Recorder::new(client, reporter), own }
+        Self { recorder: Recorders::new(client, reporter), own }
     }
 
     /// Something went as it should: `action` is what was done, in a word (`Retire`, `Carry`).
@@ -61,7 +62,6 @@ impl Events {
         let (reference, name) = (of.object_ref(&()), named(of));
         let of_pod = event(EventType::Warning, reason, action, format!("{name}: {note}"));
         let told = match &self.own {
-            // Told apart by it: of two events that are alike the second would be counted alone.
             Some(pod) => self.recorder.publish(&Event { secondary: Some(reference), ..of_pod }, pod).await,
             None => Err(error),
         };

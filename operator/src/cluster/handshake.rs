@@ -21,7 +21,7 @@ use super::finalize::{self, is_going};
 use super::labels::IN_USE_FINALIZER;
 use super::queue::Next;
 use super::scratch::Folder;
-use super::status::connection::{ConnectionFacts, connection};
+use super::status::connection::{ConnectionFacts, Provided, connection, holds};
 use super::status::facet::{Facet, ends_by_itself, facet};
 use super::status::{invalid, ready_of};
 use super::stores::{Key, Object, in_cluster, missing_secrets, name_of, references};
@@ -29,6 +29,9 @@ use crate::dereference;
 
 /// What a system says.
 type Answer = Result<(), Problem>;
+
+/// How soon it is looked again whether what could not be provided before can be now.
+const LOOK: Duration = Duration::from_secs(5);
 
 /// How long a system may take to answer.
 const DEADLINE: Duration = Duration::from_secs(30);
@@ -109,7 +112,7 @@ pub async fn kafka_connection(context: &Context, name: &ResourceName) -> Result<
         return Ok(Next::Never);
     };
     let mut manifests = context.gather_connection(name).await?;
-    let facts = if let Some(facts) = judge(context, kind, name, &mut manifests) {
+    let mut facts = if let Some(facts) = judge(context, kind, name, &mut manifests) {
         facts
     } else {
         let version = version(context, &*resource, &references::secrets_of_connection(name, &resource.spec));
@@ -118,6 +121,7 @@ pub async fn kafka_connection(context: &Context, name: &ResourceName) -> Result<
         context.answers.keep(kind, name, version, &answer);
         ConnectionFacts { answer: Some(answer), ..Default::default() }
     };
+    facts.provided = provided(context, name);
     let held = resource.status.clone();
     conclude(context, &*resource, kind, &key, held, facts).await
 }
@@ -163,6 +167,18 @@ pub fn doubt(context: &Context, sink: &Sink, stands_still: Option<&str>) {
             _ => {}
         }
     }
+}
+
+/// What came of providing with a connection what its Sinks need, as far as it has been tried since the operator began.
+fn provided(context: &Context, name: &ResourceName) -> Provided {
+    let trouble = context.board.trouble(name);
+    let sinks = context.stores.sinks.by(&Key::Connection(name.clone()));
+    let sources: BTreeSet<_> = sinks.iter().map(|sink| name.sibling(&sink.spec.source.name)).collect();
+    let mut there = sources.iter().filter(|source| context.stores.sources.get(source).is_some());
+    if trouble.is_some() || there.all(|source| context.board.source(source).facts.is_some()) {
+        return Provided::Known(trouble);
+    }
+    Provided::Unknown
 }
 
 /// Whether the brokers answer: the workers, and who administers them.
@@ -262,6 +278,10 @@ async fn conclude<K: Object>(
     }
     Ok(match &facts.answer {
         Some(Err(_)) => Next::Unanswered,
+        // What it waits for is told only where it is a problem.
+        Some(Ok(())) if facts.provided == Provided::Unknown && holds(&before, resource.meta().generation) => {
+            Next::After(LOOK)
+        }
         Some(Ok(())) => Next::Settled,
         None => Next::Never,
     })

@@ -21,6 +21,9 @@ pub const PLAN_HASH: &str = "afterbay.dev/plan-hash";
 /// On a worker's pod, an annotation: the hash of the secrets that it was given.
 pub const SECRETS_HASH: &str = "afterbay.dev/secrets-hash";
 
+/// On what is applied, an annotation: the hash of all that it was made of.
+pub const MADE_OF: &str = "afterbay.dev/made-of";
+
 /// With `"true"` an annotation of a resource that is being deleted: what goes with it is given up at once.
 pub const ABANDON: &str = "afterbay.dev/abandon";
 

@@ -15,6 +15,7 @@ pub mod objects;
 pub mod pods;
 pub mod poll;
 pub mod queue;
+mod recorders;
 pub mod retire;
 pub mod scratch;
 pub mod serve;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use afterbay_crds::names::WorkerName;
 use afterbay_crds::reason::Reason;
 use afterbay_crds::report::Problem;
+use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{ContainerState, Pod};
 use kube::ResourceExt as _;
 
@@ -27,6 +28,20 @@ pub struct PodFacts {
     pub secrets_hash: Option<String>,
     /// Why it does not run.
     pub problem: Option<Problem>,
+}
+
+/// Why no pod of a worker can be made, in the words of the API server: a quota, a policy, a PriorityClass that is not there.
+pub fn refusal(deployment: &Deployment) -> Option<Problem> {
+    let conditions = deployment.status.as_ref()?.conditions.as_ref()?;
+    let failure =
+        conditions.iter().find(|condition| condition.type_ == "ReplicaFailure" && condition.status == "True")?;
+    let says = failure.message.as_deref().or(failure.reason.as_deref()).unwrap_or_default();
+    let hint = format!(
+        "change spec.worker of the SourceConnector (resources, priorityClassName), or the quotas, limits and policies of the \
+         namespace; kubectl describe deployment {} says more",
+        deployment.name_any()
+    );
+    Some(Reason::WorkerNotStarted.problem(format!("no pod can be made for the worker: {says}"), hint))
 }
 
 /// The newest pod of a worker that is not going; of the pods of its SourceConnector, retirements among them.
@@ -153,6 +168,25 @@ mod tests {
         check(&container(json!({"running": {}}), killed), None);
         let unscheduled = json!({"conditions": [{"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "0/1 nodes"}]});
         check(&unscheduled, Some(("WorkerNotStarted", "the worker's pod p has no place: 0/1 nodes")));
+    }
+
+    #[test]
+    fn why_no_pod_is_made_is_told_in_the_words_of_the_api_server() {
+        let said = |conditions: Value| {
+            let deployment =
+                json!({"metadata": {"name": "afterbay-shop-default"}, "status": {"conditions": conditions}});
+            refusal(&serde_json::from_value(deployment).unwrap())
+        };
+        assert_eq!(said(json!([])), None);
+        let failure = |status: &str| json!({"type": "ReplicaFailure", "status": status, "reason": "FailedCreate", "message": "exceeded quota: small"});
+        let available = json!({"type": "Available", "status": "True"});
+        assert_eq!(said(json!([available, failure("False")])), None);
+        let told = said(json!([available, failure("True")])).unwrap();
+        assert_eq!(
+            (told.reason.as_str(), told.message.as_str()),
+            ("WorkerNotStarted", "no pod can be made for the worker: exceeded quota: small")
+        );
+        assert!(told.hint.ends_with("kubectl describe deployment afterbay-shop-default says more"), "{}", told.hint);
     }
 
     #[test]

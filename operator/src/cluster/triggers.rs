@@ -6,14 +6,15 @@ use std::time::Duration;
 
 use afterbay_crds::api::{KafkaConnection, SchemaRegistryConnection, Sink, SourceConnector};
 use afterbay_crds::names::ResourceName;
+use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{Pod, Secret};
 use kube::core::PartialObjectMeta;
 use kube::{Resource, ResourceExt as _};
 
 use super::board::Board;
-use super::labels;
 use super::queue::Queue;
 use super::stores::{Change, Key, Stores, name_of, references, worker_of};
+use super::{labels, pods};
 
 /// The reconcilers' queues.
 pub struct Queues {
@@ -168,6 +169,18 @@ impl Triggers {
             Some(sink) => self.queues.sinks.add(&sink),
             None => owner(labels::SOURCE).into_iter().for_each(|source| self.queues.sources.add(&source)),
         }
+    }
+
+    /// A worker's Deployment has changed, maybe in what it says of itself.
+    pub fn deployment(&self, stores: &Stores, change: &Change<Deployment>) {
+        let (deployment, refusal) = match change {
+            Change::Applied { new, .. } => (new, pods::refusal(new)),
+            Change::Deleted(gone) => (gone, None),
+        };
+        if let Some(worker) = worker_of(&**deployment) {
+            self.board.see_refusal(&worker, refusal);
+        }
+        self.owned(stores, change);
     }
 
     /// A pod has changed: the worker's, or that of a Job.

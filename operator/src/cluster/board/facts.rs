@@ -1,5 +1,6 @@
 //! What stands on the board: what is found out, and what is known of a resource by it.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use afterbay_crds::manifest::ManifestError;
@@ -56,8 +57,20 @@ pub struct WorkerFacts {
     pub is_provided: bool,
     /// What is missing, by subject: `sink default/orders`, `connection default/events`, `source default/shop`.
     pub problems: Vec<(String, Problem)>,
+    /// Of those the subjects that have no place in the plan as they are wanted now: what is carried already goes on as it was.
+    pub held_back: BTreeSet<String>,
     /// What there is to know, and stops nothing; tables that are left out among it. By subject.
     pub warnings: Vec<(String, Problem)>,
+}
+
+impl WorkerFacts {
+    /// What is missing for its connections, with their names.
+    pub(super) fn of_connections(&self) -> impl Iterator<Item = (ResourceName, &Problem)> {
+        self.problems.iter().filter_map(|(about, problem)| {
+            let (namespace, name) = about.strip_prefix("connection ")?.split_once('/')?;
+            Some((ResourceName::new(namespace, name), problem))
+        })
+    }
 }
 
 /// What is known of a worker.
@@ -67,6 +80,8 @@ pub struct WorkerView {
     pub facts: Option<Arc<WorkerFacts>>,
     /// Its pod, the one that is not going.
     pub pod: Option<Arc<PodFacts>>,
+    /// Why no pod of it can be made, as its Deployment says.
+    pub refusal: Option<Problem>,
     /// What it said last, of this pod.
     pub report: Option<Arc<WorkerReport>>,
     /// Whether this pod has been asked, whatever came of it.

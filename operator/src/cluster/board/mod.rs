@@ -7,7 +7,7 @@ mod facts;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -19,6 +19,7 @@ use k8s_openapi::api::core::v1::Pod;
 use tokio::time::Instant;
 
 use super::pods::{self, PodFacts};
+use super::status::facet::{Facet, facet};
 use super::triggers::Queues;
 pub use facts::{SinkFacts, SinkView, SourceFacts, SourceView, WorkerFacts, WorkerView};
 
@@ -68,7 +69,7 @@ impl Board {
     /// Says what is found out of a worker by who provides for it.
     pub fn set_worker(&self, facts: WorkerFacts) {
         let name = facts.name.clone();
-        let told = {
+        let (told, connections) = {
             let mut inner = self.lock();
             let worker = inner.worker(&name);
             let old = worker.facts.clone();
@@ -76,10 +77,12 @@ impl Board {
                 return;
             }
             let told: Vec<_> = old.iter().flat_map(|old| old.sinks.clone()).chain(facts.sinks.clone()).collect();
+            let connections = differing(old.as_deref(), Some(&facts));
             worker.facts = Some(Arc::new(facts));
-            told
+            (told, connections)
         };
         self.tell(&name.source, &told);
+        self.tell_connections(&connections);
     }
 
     /// A worker is no more.
@@ -93,8 +96,9 @@ impl Board {
             }
             gone
         };
-        let Some(gone) = gone else { return };
-        self.tell(&name.source, &gone.facts.map(|facts| facts.sinks.clone()).unwrap_or_default());
+        let Some(facts) = gone.map(|gone| gone.facts) else { return };
+        self.tell(&name.source, &facts.as_ref().map(|facts| facts.sinks.clone()).unwrap_or_default());
+        self.tell_connections(&differing(facts.as_deref(), None));
     }
 
     /// The workers of a SourceConnector of which anything is known.
@@ -125,6 +129,24 @@ impl Board {
         self.tell(&worker.source, &sinks);
         // Plans and secrets of before go once the new pod is ready.
         self.queues.sources.add(&worker.source);
+    }
+
+    /// Sees why no pod of a worker can be made, if so.
+    pub fn see_refusal(&self, worker: &WorkerName, refusal: Option<Problem>) {
+        let sinks = {
+            let mut inner = self.lock();
+            let is_known = inner.workers.get(&worker.source).is_some_and(|pools| pools.contains_key(&worker.pool));
+            if refusal.is_none() && !is_known {
+                return;
+            }
+            let worker = inner.worker(worker);
+            if worker.refusal == refusal {
+                return;
+            }
+            worker.refusal = refusal;
+            worker.facts.as_ref().map(|facts| facts.sinks.clone()).unwrap_or_default()
+        };
+        self.tell(&worker.source, &sinks);
     }
 
     /// The workers to be asked, with the addresses of their pods.
@@ -241,6 +263,19 @@ impl Board {
         }
     }
 
+    /// What could not be provided with a connection: of the first worker that it is missing for. That it does not answer is not said
+    /// here: its own reconciler asks it.
+    pub fn trouble(&self, connection: &ResourceName) -> Option<Problem> {
+        let inner = self.lock();
+        let pools = inner.workers.values().flat_map(BTreeMap::values).filter_map(|worker| worker.facts.as_ref());
+        let missing = pools.filter_map(|facts| {
+            let mut own = facts.of_connections().filter(|(name, _)| name == connection).map(|(_, problem)| problem);
+            Some((&facts.name, own.find(|problem| facet(&problem.reason) != Facet::Connection)?))
+        });
+        let first = missing.min_by_key(|(worker, _)| *worker);
+        first.map(|(_, problem)| problem.clone())
+    }
+
     /// What is known of a SourceConnector.
     pub fn source(&self, name: &ResourceName) -> SourceView {
         let inner = self.lock();
@@ -267,6 +302,12 @@ impl Board {
     fn until_written(&self, kind: Kind, name: &ResourceName, interval: Duration) -> Duration {
         let written = self.lock().written.get(&(kind.as_str(), name.clone())).copied();
         written.map_or(Duration::ZERO, |written| interval.saturating_sub(written.elapsed()))
+    }
+
+    fn tell_connections(&self, connections: &BTreeSet<ResourceName>) {
+        for connection in connections {
+            self.queues.connections.add(connection);
+        }
     }
 
     fn tell(&self, source: &ResourceName, sinks: &[ResourceName]) {
@@ -303,6 +344,20 @@ fn says_the_same(was: &SinkReport, is: &SinkReport) -> bool {
         && was.tables == is.tables
         && was.table == is.table
         && was.topic == is.topic
+}
+
+/// The connections of which a worker's facts say something else than before.
+fn differing(old: Option<&WorkerFacts>, new: Option<&WorkerFacts>) -> BTreeSet<ResourceName> {
+    let said = |facts: Option<&WorkerFacts>| {
+        let said = facts.into_iter().flat_map(WorkerFacts::of_connections);
+        said.map(|(name, problem)| (name, problem.clone())).collect::<Vec<_>>()
+    };
+    let (old, new) = (said(old), said(new));
+    let only = |one: &[(ResourceName, Problem)], other: &[(ResourceName, Problem)]| {
+        let only = one.iter().filter(|said| !other.contains(said));
+        only.map(|(name, _)| name.clone()).collect::<Vec<_>>()
+    };
+    only(&old, &new).into_iter().chain(only(&new, &old)).collect()
 }
 
 /// Whether that is a change.

@@ -129,3 +129,57 @@ fn what_a_pod_has_said_goes_with_it() {
     board.remove_worker(&worker());
     assert!(board.to_ask().is_empty() && board.workers(&name("shop")).is_empty());
 }
+
+fn facts(problems: &[(&str, Reason)]) -> WorkerFacts {
+    let problems = problems.iter().map(|(about, reason)| ((*about).to_owned(), reason.problem("it is so", "do this")));
+    WorkerFacts {
+        name: worker(),
+        deployment: String::new(),
+        slot: String::new(),
+        plan_hash: None,
+        sinks: vec![name("a")],
+        is_provided: true,
+        problems: problems.collect(),
+        held_back: BTreeSet::new(),
+        warnings: Vec::new(),
+    }
+}
+
+#[test]
+fn a_connection_is_told_what_cannot_be_provided_with_it() {
+    let (board, queues) = board();
+    let told = || {
+        let names: Vec<_> = queues.connections.asked(true).into_iter().map(|name| name.name).collect();
+        queues.connections.clear();
+        names
+    };
+    let trouble = |connection: &str| board.trouble(&name(connection)).map(|problem| problem.reason);
+    board.set_worker(facts(&[("sink default/a", Reason::TopicCreationRefused)]));
+    assert_eq!(told(), [""; 0]);
+    let missing = ("connection default/k", Reason::KafkaAuthorizerMissing);
+    board.set_worker(facts(&[("connection default/j", Reason::KafkaUnreachable), missing]));
+    assert_eq!(told(), ["j", "k"]);
+    assert_eq!(trouble("k").as_deref(), Some("KafkaAuthorizerMissing"));
+    assert_eq!(trouble("j"), None, "who asks it knows better whether it answers");
+    board.set_worker(facts(&[missing]));
+    assert_eq!(told(), ["j"]);
+    board.remove_worker(&worker());
+    assert_eq!((told(), trouble("k")), (vec!["k".to_owned()], None));
+}
+
+#[test]
+fn that_no_pod_can_be_made_is_told_once() {
+    let (board, queues) = board();
+    board.see_refusal(&worker(), None);
+    assert!(board.workers(&name("shop")).is_empty(), "it makes no worker known");
+    board.set_worker(facts(&[]));
+    check(&queues, &["a"], &[], true);
+    let refusal = || Some(Reason::WorkerNotStarted.problem("exceeded quota", "raise it"));
+    board.see_refusal(&worker(), refusal());
+    check(&queues, &["a"], &[], true);
+    board.see_refusal(&worker(), refusal());
+    check(&queues, &[], &[], false);
+    board.see_refusal(&worker(), None);
+    check(&queues, &["a"], &[], true);
+    assert_eq!(board.worker(&worker()).refusal, None);
+}

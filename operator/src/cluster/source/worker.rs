@@ -39,6 +39,7 @@ impl Look<'_> {
             (Ok(look), _) => look,
             (Err(problem), Some(plan)) => {
                 patterns::carry_on(&mut worker, &mut own, plan);
+                facts.held_back.insert(format!("source {name}"));
                 facts.problems.push((format!("source {name}"), problem));
                 patterns::Look { again: Some(patterns::INTERVAL), ..patterns::Look::default() }
             }
@@ -56,6 +57,7 @@ impl Look<'_> {
         }
         facts.is_provided = true;
         facts.problems.extend(outcome.problems.iter().cloned());
+        facts.held_back.extend(outcome.forbidden.iter().cloned());
         facts.warnings = outcome.warnings.iter().cloned().chain(look.warnings).collect();
         let connections: BTreeMap<_, _> =
             worker.plan.sinks.iter().map(|sink| (sink.name.clone(), sink.kafka.connection.name.clone())).collect();
@@ -107,6 +109,7 @@ impl Look<'_> {
         ) {
             Ok(objects) => objects,
             Err(error) => {
+                facts.held_back.insert(format!("source {}", worker.name));
                 facts.problems.push((format!("source {}", worker.name), not_made(&worker.name, &error)));
                 self.context.board.set_worker(facts);
                 return Ok(());
@@ -129,6 +132,7 @@ impl Look<'_> {
             sinks: current.map(Current::sinks).unwrap_or_default(),
             is_provided: false,
             problems: Vec::new(),
+            held_back: BTreeSet::new(),
             warnings: Vec::new(),
         }
     }

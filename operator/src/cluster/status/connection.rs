@@ -4,7 +4,8 @@ use afterbay_crds::api::ConnectionStatus;
 use afterbay_crds::report::Problem;
 use k8s_openapi::jiff::Timestamp;
 
-use super::{Verdict, conditions};
+use super::facet::{Facet, facet};
+use super::{Verdict, conditions, ready_of};
 
 /// What is found out of a connection.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -17,6 +18,18 @@ pub struct ConnectionFacts {
     pub answer: Option<Result<(), Problem>>,
     /// What its deletion waits for.
     pub deletion: Option<String>,
+    /// What came of providing with it what its Sinks need.
+    pub provided: Provided,
+}
+
+/// What came of providing topics and rights with a connection that answers.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Provided {
+    /// Not all who have Sinks that use it have been looked at yet.
+    #[default]
+    Unknown,
+    /// All, but for this.
+    Known(Option<Problem>),
 }
 
 impl ConnectionFacts {
@@ -42,12 +55,26 @@ pub fn connection(
         ConnectionFacts { waiting_for: Some(what), .. } => {
             Verdict::coming("Waiting", format!("waits for {what}, which is not there"))
         }
+        ConnectionFacts { answer: Some(Err(problem)), .. }
+        | ConnectionFacts { answer: Some(Ok(())), provided: Provided::Known(Some(problem)), .. } => {
+            Verdict::of(problem)
+        }
+        ConnectionFacts { answer: Some(Ok(())), provided: Provided::Unknown, .. } if holds(before, generation) => {
+            // The operator has begun anew, and does not know yet whether that is over.
+            return before.clone();
+        }
         ConnectionFacts { answer: Some(Ok(())), .. } => Verdict::good("Connected", "it answers"),
-        ConnectionFacts { answer: Some(Err(problem)), .. } => Verdict::of(problem),
         ConnectionFacts { answer: None, .. } => Verdict::coming("Starting", "it is being asked"),
     };
     ConnectionStatus {
         observed_generation: generation,
         conditions: conditions(&before.conditions, generation, &[], &ready, now),
     }
+}
+
+/// Whether it was said of this generation that something could not be provided.
+pub fn holds(before: &ConnectionStatus, generation: Option<i64>) -> bool {
+    ready_of(&before.conditions).is_some_and(|ready| {
+        ready.status == "False" && ready.observed_generation == generation && facet(&ready.reason) == Facet::Topic
+    })
 }

@@ -1,6 +1,7 @@
 //! What is said of each resource, after the Kubernetes API conventions and kstatus. Pure: the clock is an argument.
 //!
-//! Conditions come of a chain of verdicts: the first that is not good gives `Ready` its reason and its message.
+//! Conditions come of a chain of verdicts: the first that tells a problem, or else the first that is not good, gives `Ready` its reason and
+//! its message.
 
 pub mod connection;
 pub mod facet;
@@ -36,7 +37,9 @@ pub enum Verdict {
     Good(Said),
     /// It is not yet; it will be, if nothing goes wrong.
     Coming(Said),
-    /// Something keeps it from being so, which somebody has to do something about.
+    /// A problem keeps it from being so, which can end by itself.
+    Passing(Said),
+    /// A problem keeps it from being so, which somebody has to do something about.
     Bad(Said),
 }
 
@@ -69,7 +72,7 @@ impl Verdict {
     /// A problem: one that can end by itself is waited for.
     pub fn of(problem: &Problem) -> Self {
         let said = Said::new(&problem.reason, in_a_sentence(problem));
-        if ends_by_itself(&problem.reason) { Self::Coming(said) } else { Self::Bad(said) }
+        if ends_by_itself(&problem.reason) { Self::Passing(said) } else { Self::Bad(said) }
     }
 
     /// Whether it is good.
@@ -79,9 +82,20 @@ impl Verdict {
 
     fn said(&self) -> &Said {
         match self {
-            Self::Good(said) | Self::Coming(said) | Self::Bad(said) => said,
+            Self::Good(said) | Self::Coming(said) | Self::Passing(said) | Self::Bad(said) => said,
         }
     }
+
+    /// Whether it is told as a problem, and not only as what is not there yet.
+    fn is_problem(&self) -> bool {
+        matches!(self, Self::Passing(_) | Self::Bad(_))
+    }
+}
+
+/// Of what is not good, what says most: that something has not begun says less than the problem for which it has not. None: all is good.
+fn worst<'v>(verdicts: impl Iterator<Item = &'v Verdict>) -> Option<&'v Verdict> {
+    let lacking: Vec<_> = verdicts.filter(|verdict| !verdict.is_good()).collect();
+    lacking.iter().find(|verdict| verdict.is_problem()).or(lacking.first()).copied()
 }
 
 /// What happened, and what to do about it.
@@ -116,13 +130,13 @@ pub fn conditions(
     ready: &Verdict,
     now: Timestamp,
 ) -> Vec<Condition> {
-    let worst = verdicts.iter().map(|(_, verdict)| verdict).find(|verdict| !verdict.is_good()).unwrap_or(ready);
+    let worst = worst(verdicts.iter().map(|(_, verdict)| verdict)).unwrap_or(ready);
     let mut all = vec![condition(READY, worst)];
     all.extend(verdicts.iter().map(|(kind, verdict)| condition(kind, verdict)));
     let is_true = |kind, said: &Said| condition(kind, &Verdict::Good(said.clone()));
     match worst {
         Verdict::Good(_) => {}
-        Verdict::Coming(said) => all.push(is_true(RECONCILING, said)),
+        Verdict::Coming(said) | Verdict::Passing(said) => all.push(is_true(RECONCILING, said)),
         Verdict::Bad(said) => all.push(is_true(STALLED, said)),
     }
     for condition in &mut all {

@@ -4,12 +4,13 @@ use std::time::Duration;
 
 use afterbay_crds::api::{Carried, Sink, SinkStatus, SnapshotStatus};
 use afterbay_crds::names::ResourceName;
+use afterbay_crds::reason::Reason;
 use afterbay_crds::report::{Problem, SinkReport, SinkState};
 use k8s_openapi::jiff::Timestamp;
 
 use super::facet::{Facet, facet};
 use super::{Verdict, conditions, invalid, steady};
-use crate::cluster::board::SinkView;
+use crate::cluster::board::{SinkView, WorkerView};
 use crate::cluster::stores::name_of;
 use crate::cluster::stores::references::registries_of_sink;
 
@@ -141,17 +142,34 @@ impl OfSink<'_> {
         let stops =
             self.report.filter(|report| report.state == SinkState::Stalled || report.state == SinkState::Starting);
         let own = stops.and_then(|report| report.error.as_ref()).filter(|problem| facet(&problem.reason) == of);
-        let subject = format!("sink {}", self.name);
-        let connection = format!("connection {}", self.name.sibling(&self.sink.spec.kafka.connection));
-        let facts = self.view.worker.facts.as_ref();
-        let source = facts.map(|facts| format!("source {}", facts.name)).unwrap_or_default();
-        let provided = facts.into_iter().flat_map(|facts| &facts.problems);
-        let provided = provided.filter(|(about, _)| *about == subject || *about == connection || *about == source);
-        let provided = provided.map(|(_, problem)| problem).find(|problem| facet(&problem.reason) == of);
-        let session = self.view.worker.report.as_ref().filter(|report| !report.source.connected && !self.is_paused());
+        let worker = &self.view.worker;
+        let provided = self.provided(true).find(|problem| facet(&problem.reason) == of);
+        let session = worker.report.as_ref().filter(|report| !report.source.connected && !self.is_paused());
         let session = session.and_then(|report| report.source.error.as_ref()).filter(|_| of == Facet::Source);
+        let pod = not_running(worker).filter(|_| of == Facet::Runtime);
         // That there is no topic says less than why it is not made.
-        own.filter(|own| own.reason != "TopicNotFound").or(provided).or(own).or(session)
+        own.filter(|own| own.reason != "TopicNotFound").or(provided).or(own).or(session).or(pod)
+    }
+
+    /// What could not be provided for it, and stops it; or what stops nothing. Who carries lacks nothing, unless it goes on as it was, as
+    /// what it is to be now has no place in a plan. And where nobody looks at rights, none is needed.
+    fn provided(&self, stops: bool) -> impl Iterator<Item = &Problem> {
+        let facts = self.view.worker.facts.as_deref();
+        let problems = facts.into_iter().flat_map(|facts| facts.problems.iter().map(move |found| (facts, found)));
+        let own = problems.filter(|(_, (about, _))| self.is_about(about));
+        let wanted = own.filter(move |(facts, (about, problem))| {
+            let is_needed = !self.carries() && problem.reason != Reason::KafkaAuthorizerMissing.as_str();
+            (is_needed || facts.held_back.contains(about)) == stops
+        });
+        wanted.map(|(_, (_, problem))| problem)
+    }
+
+    /// Whether what is told of this subject is told of it, of its connection or of its source.
+    fn is_about(&self, subject: &str) -> bool {
+        let source = self.view.worker.facts.as_ref().map(|facts| format!("source {}", facts.name));
+        subject == format!("sink {}", self.name)
+            || subject == format!("connection {}", self.name.sibling(&self.sink.spec.kafka.connection))
+            || source.is_some_and(|source| subject == source)
     }
 
     /// What it does itself, once all around it is well.
@@ -199,11 +217,9 @@ impl OfSink<'_> {
 
     fn figures(&self, base: SinkStatus, before: &SinkStatus) -> SinkStatus {
         let state = Some(self.state(&base));
-        let of_sink = [format!("sink {}", self.name)];
         let facts = self.view.worker.facts.as_ref();
-        let around = facts.into_iter().flat_map(|facts| &facts.warnings);
-        let around = around.filter(|(about, _)| !about.starts_with("sink ") || of_sink.contains(about));
-        let around: Vec<_> = around.map(|(_, problem)| problem.clone()).collect();
+        let around = facts.into_iter().flat_map(|facts| &facts.warnings).filter(|(about, _)| self.is_about(about));
+        let around: Vec<_> = around.map(|(_, problem)| problem).chain(self.provided(false)).cloned().collect();
         let Some(report) = self.report else {
             // What is committed stays so.
             return SinkStatus {
@@ -232,6 +248,9 @@ impl OfSink<'_> {
             .filter(|snapshot| snapshot.rows > 0 || snapshot.rows_estimated.is_some()),
             messages: carried(report.messages_staged, report.messages_committed),
             bytes: carried(report.bytes_staged, report.bytes_committed),
+            retained_bytes: report.retained_bytes.map(count),
+            keys_repeated: some(report.keys_repeated).map(count),
+            truncations: some(report.truncations).map(count),
             error: report.error.clone().or_else(|| self.first_problem().cloned()),
             warnings: report.warnings.iter().cloned().chain(around).collect(),
             tables: report.tables.clone(),
@@ -244,13 +263,26 @@ impl OfSink<'_> {
     }
 }
 
+/// A count, where there is anything to count.
+fn some(count: u64) -> Option<u64> {
+    Some(count).filter(|count| *count > 0)
+}
+
+/// What keeps a worker's pod from running, or from being made at all.
+fn not_running(worker: &WorkerView) -> Option<&Problem> {
+    match &worker.pod {
+        Some(pod) => pod.problem.as_ref().filter(|_| !pod.is_running),
+        None => worker.refusal.as_ref(),
+    }
+}
+
 /// Whether a worker's pod runs the plan that it is to run.
-pub(super) fn runtime(worker: &crate::cluster::board::WorkerView) -> Verdict {
+pub(super) fn runtime(worker: &WorkerView) -> Verdict {
     let wanted = worker.facts.as_ref().and_then(|facts| facts.plan_hash.as_ref());
-    let Some(pod) = &worker.pod else { return Verdict::coming("Starting", "the worker has no pod yet") };
-    if let Some(problem) = pod.problem.as_ref().filter(|_| !pod.is_running) {
+    if let Some(problem) = not_running(worker) {
         return Verdict::of(problem);
     }
+    let Some(pod) = &worker.pod else { return Verdict::coming("Starting", "the worker has no pod yet") };
     if wanted.is_none() {
         return Verdict::coming("Starting", "the worker has no plan yet");
     }

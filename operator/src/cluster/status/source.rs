@@ -6,7 +6,7 @@ use k8s_openapi::jiff::Timestamp;
 
 use super::facet::is_of_whole_source;
 use super::sink::runtime;
-use super::{Verdict, conditions, invalid, kept, warning};
+use super::{Verdict, conditions, invalid, kept, warning, worst};
 use crate::cluster::board::{SourceView, WorkerView};
 
 /// True while a slot is kept though no Sink reads it; says nothing against `Ready`.
@@ -45,13 +45,13 @@ pub fn source(source: &SourceConnector, view: &SourceView, sinks: ItsSinks, now:
     // A worker that has been given no plan has no Sink that it could carry, which is their trouble; unless the database is why.
     let (running, others): (Vec<&WorkerView>, Vec<&WorkerView>) = workers.iter().partition(|worker| has_plan(worker));
     let refused = others.iter().filter_map(|worker| problem_of(worker).map(Verdict::of));
-    let reached = first(running.iter().map(|worker| reached(worker)).chain(refused));
+    let reached = of_all(running.iter().map(|worker| reached(worker)).chain(refused));
     let reached = reached.unwrap_or_else(|| match &facts.handshake {
         Some(Ok(())) => Verdict::good("Connected", "the database answers"),
         Some(Err(problem)) => Verdict::of(problem),
         None => Verdict::coming("Starting", "the database is being asked"),
     });
-    let runs = first(running.iter().map(|worker| runtime(worker)));
+    let runs = of_all(running.iter().map(|worker| runtime(worker)));
     let runs = runs.unwrap_or_else(|| Verdict::good("NoSinks", "no Sink needs a worker"));
     let verdicts = [("SourceReady", reached), ("RuntimeReady", runs)];
     let ready = match running.len() {
@@ -83,13 +83,10 @@ pub fn source(source: &SourceConnector, view: &SourceView, sinks: ItsSinks, now:
     }
 }
 
-/// The first that is not good, or else the first.
-fn first(mut verdicts: impl Iterator<Item = Verdict>) -> Option<Verdict> {
-    let first = verdicts.next()?;
-    if !first.is_good() {
-        return Some(first);
-    }
-    verdicts.find(|verdict| !verdict.is_good()).or(Some(first))
+/// What is to be said of several: what is worst, or of all that is good the first.
+fn of_all(verdicts: impl Iterator<Item = Verdict>) -> Option<Verdict> {
+    let all: Vec<_> = verdicts.collect();
+    worst(all.iter()).or(all.first()).cloned()
 }
 
 fn has_plan(worker: &WorkerView) -> bool {

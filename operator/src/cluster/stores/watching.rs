@@ -43,7 +43,7 @@ pub fn start(
         tasks.spawn(watching.clone().guarded(scope.clone(), |stores| &stores.sources, Triggers::source));
         tasks.spawn(watching.clone().guarded(scope.clone(), |stores| &stores.sinks, Triggers::sink));
         tasks.spawn(watching.clone().owned(scope.clone(), |stores| &stores.config_maps, Triggers::owned));
-        tasks.spawn(watching.clone().owned(scope.clone(), |stores| &stores.deployments, Triggers::owned));
+        tasks.spawn(watching.clone().owned(scope.clone(), |stores| &stores.deployments, Triggers::deployment));
         tasks.spawn(watching.clone().owned(scope.clone(), |stores| &stores.budgets, Triggers::owned));
         tasks.spawn(watching.clone().owned(scope.clone(), |stores| &stores.jobs, Triggers::owned));
         tasks.spawn(watching.clone().pods(scope.clone()));

@@ -1,5 +1,6 @@
 mod sources;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use afterbay_crds::api::{ConnectionStatus, Sink, SinkStatus, SourceConnector};
@@ -10,7 +11,7 @@ use afterbay_crds::report::{Problem, SinkReport, SinkState, SourceReport, Worker
 use k8s_openapi::jiff::Timestamp;
 use serde_json::json;
 
-use super::connection::ConnectionFacts;
+use super::connection::{ConnectionFacts, Provided};
 use super::*;
 use crate::cluster::board::{SinkFacts, SinkView, WorkerFacts, WorkerView};
 use crate::cluster::pods::PodFacts;
@@ -53,6 +54,7 @@ fn worker(change: impl FnOnce(&mut WorkerFacts)) -> WorkerFacts {
         sinks: vec![ResourceName::new("default", "orders")],
         is_provided: true,
         problems: Vec::new(),
+        held_back: BTreeSet::new(),
         warnings: Vec::new(),
     };
     change(&mut facts);
@@ -98,6 +100,7 @@ fn well() -> SinkView {
         worker: WorkerView {
             facts: Some(Arc::new(worker(|_| ()))),
             pod: Some(Arc::new(pod("new"))),
+            refusal: None,
             report: Some(Arc::new(report(|_| ()))),
             is_asked: true,
         },
@@ -226,7 +229,98 @@ fn a_worker_that_is_replaced_is_not_ready_before_its_pod_runs_the_plan() {
         view.worker.pod = Some(Arc::new(PodFacts { is_running: false, problem: ended, ..pod("new") }));
         view.worker.report = None;
     };
-    check(crashing, "False:Starting Reconciling -SourceReady -RuntimeReady", SinkState::Starting);
+    check(crashing, "False:WorkerExited Reconciling -SourceReady -RuntimeReady", SinkState::Starting);
+}
+
+#[test]
+fn why_a_worker_does_not_start_says_more_than_that_it_has_not() {
+    let expected = "False:WorkerNotStarted Reconciling -SourceReady -RuntimeReady";
+    let no_place = |view: &mut SinkView| {
+        let problem = Some(problem(Reason::WorkerNotStarted));
+        view.worker.pod = Some(Arc::new(PodFacts { is_running: false, problem, ..pod("new") }));
+        view.worker.report = None;
+    };
+    check(no_place, expected, SinkState::Starting);
+    let refused = |view: &mut SinkView| {
+        (view.worker.pod, view.worker.report) = (None, None);
+        view.worker.refusal = Some(problem(Reason::WorkerNotStarted));
+    };
+    check(refused, expected, SinkState::Created);
+    let mut view = well();
+    refused(&mut view);
+    let error = sink::sink(&orders(), &view, at(100)).error;
+    assert_eq!(error, view.worker.refusal);
+    // Where there is a pod, it is the Deployment's affair that another cannot be made.
+    check(|view| view.worker.refusal = Some(problem(Reason::WorkerNotStarted)), "True:Running", SinkState::Running);
+    // Of several problems the first in the order of the aspects is told.
+    let both = |view: &mut SinkView| {
+        refused(view);
+        view.connection = Some(Err(problem(Reason::KafkaUnreachable)));
+    };
+    let expected = "False:KafkaUnreachable Reconciling -ConnectionReady -SourceReady -RuntimeReady";
+    check(both, expected, SinkState::Created);
+}
+
+/// A Sink for which this is missing, by subject; and what it is told as a warning.
+fn check_missing(about: &str, reason: Reason, change: impl FnOnce(&mut SinkView), expected: &str, warned: bool) {
+    let mut view = well();
+    provides(&mut view, |facts| facts.problems.push((about.to_owned(), problem(reason))));
+    change(&mut view);
+    let status = sink::sink(&orders(), &view, at(100));
+    assert_eq!(in_words(&status.conditions), expected, "{about} {reason}");
+    let warnings: Vec<_> = status.warnings.iter().map(|warning| warning.reason.as_str()).collect();
+    assert_eq!(warnings, if warned { vec![reason.as_str()] } else { vec![] }, "{about} {reason}");
+}
+
+#[test]
+fn who_carries_is_ready_whatever_could_not_be_provided_anew() {
+    let (own, events, shop) = ("sink default/orders", "connection default/events", "source default/shop");
+    let starts = |view: &mut SinkView| says(view, |sink| sink.state = SinkState::Starting);
+    for (about, reason, facet) in [
+        (own, Reason::KafkaNotAuthorized, "TopicReady"),
+        (events, Reason::KafkaNotAuthorized, "TopicReady"),
+        (shop, Reason::PublicationNotOwned, "SourceReady"),
+    ] {
+        check_missing(about, reason, |_| (), "True:Running", true);
+        check_missing(about, reason, starts, &format!("False:{reason} Stalled -{facet}"), false);
+        let held_back = |view: &mut SinkView| {
+            let mut facts = (**view.worker.facts.as_ref().unwrap()).clone();
+            facts.held_back.insert(about.to_owned());
+            view.worker.facts = Some(Arc::new(facts));
+        };
+        check_missing(about, reason, held_back, &format!("False:{reason} Stalled -{facet}"), false);
+    }
+    // Without an authorizer there is no right that it could lack.
+    check_missing(events, Reason::KafkaAuthorizerMissing, |_| (), "True:Running", true);
+    check_missing(events, Reason::KafkaAuthorizerMissing, starts, "False:Starting Reconciling", true);
+    // What is told of others is none of its business.
+    check_missing("connection default/other", Reason::KafkaNotAuthorized, |_| (), "True:Running", false);
+    check_missing("source default/other", Reason::PublicationNotOwned, starts, "False:Starting Reconciling", false);
+}
+
+#[test]
+fn warnings_are_those_of_the_sink_its_connection_and_its_source() {
+    let mut view = well();
+    let warnings =
+        ["sink default/orders", "sink default/other", "connection default/events", "connection default/other"];
+    provides(&mut view, |facts| {
+        facts.warnings = warnings.map(|about| (about.to_owned(), Reason::TopicDiffers.problem(about, ""))).into();
+    });
+    let told = sink::sink(&orders(), &view, at(100)).warnings;
+    let told: Vec<_> = told.iter().map(|warning| warning.message.as_str()).collect();
+    assert_eq!(told, ["sink default/orders", "connection default/events"]);
+}
+
+#[test]
+fn figures_are_told_where_there_are_any() {
+    let status = sink::sink(&orders(), &well(), at(100));
+    assert_eq!((status.retained_bytes, status.keys_repeated, status.truncations), (None, None, None));
+    let mut view = well();
+    says(&mut view, |report| {
+        (report.retained_bytes, report.keys_repeated, report.truncations) = (Some(4096), 2, 1);
+    });
+    let status = sink::sink(&orders(), &view, at(100));
+    assert_eq!((status.retained_bytes, status.keys_repeated, status.truncations), (Some(4096), Some(2), Some(1)));
 }
 
 #[test]
@@ -338,6 +432,25 @@ fn a_connection_is_ready_when_it_answers() {
     check(invalid, "False:ManifestInvalid Stalled");
     let deletion = Some("Sink default/a uses it".to_owned());
     check(ConnectionFacts { deletion, ..answer(Ok(())) }, "False:Deleting Reconciling");
+}
+
+#[test]
+fn a_connection_tells_what_cannot_be_provided_with_it() {
+    let facts = |provided| ConnectionFacts { answer: Some(Ok(())), provided, ..ConnectionFacts::default() };
+    let told = |before: &ConnectionStatus, generation, provided, now| {
+        connection::connection(before, Some(generation), &facts(provided), at(now))
+    };
+    let missing = || Provided::Known(Some(problem(Reason::KafkaAuthorizerMissing)));
+    let first = told(&ConnectionStatus::default(), 1, missing(), 100);
+    assert_eq!(in_words(&first.conditions), "False:KafkaAuthorizerMissing Stalled");
+    // Who begins anew leaves that as it is until it knows better, or the connection is another.
+    assert_eq!(told(&first, 1, Provided::Unknown, 200), first);
+    assert_eq!(in_words(&told(&first, 2, Provided::Unknown, 200).conditions), "True:Connected");
+    assert_eq!(in_words(&told(&first, 1, Provided::Known(None), 200).conditions), "True:Connected");
+    // That it does not answer says more.
+    let answer = Some(Err(problem(Reason::KafkaUnreachable)));
+    let status = connection::connection(&first, Some(1), &ConnectionFacts { answer, ..facts(missing()) }, at(200));
+    assert_eq!(in_words(&status.conditions), "False:KafkaUnreachable Reconciling");
 }
 
 #[test]

@@ -30,7 +30,11 @@ fn a_source_is_what_its_workers_are() {
     check(asked(Err(problem(Reason::SourceAuthenticationFailed))), vec![], refused);
     let bulk = || WorkerFacts { name: WorkerName { pool: "bulk".to_owned(), ..worker_name() }, ..worker(|_| ()) };
     let other = WorkerView { pod: None, report: None, facts: Some(Arc::new(bulk())), ..fine() };
-    check(SourceFacts::default(), vec![fine(), other], "False:Starting Reconciling -SourceReady -RuntimeReady");
+    check(SourceFacts::default(), vec![fine(), other.clone()], "False:Starting Reconciling -SourceReady -RuntimeReady");
+    let refusal = Some(problem(Reason::WorkerNotStarted));
+    let not_made = WorkerView { refusal, pod: None, report: None, facts: Some(Arc::new(bulk())), ..fine() };
+    let expected = "False:WorkerNotStarted Reconciling -SourceReady -RuntimeReady";
+    check(SourceFacts::default(), vec![fine(), other.clone(), not_made.clone()], expected);
     let refused = WorkerFacts {
         plan_hash: None,
         problems: vec![("source default/shop/bulk".to_owned(), problem(Reason::SourceUnreachable))],
