@@ -1,6 +1,6 @@
 //! What programs in pods say of themselves at `/metrics`.
 
-use super::Namespace;
+use super::{Namespace, OPERATOR};
 use crate::http;
 
 impl Namespace {
@@ -10,6 +10,12 @@ impl Namespace {
         let address = pods.first()?.status.as_ref()?.pod_ip.clone()?;
         let (_, text) = http::request("GET", &format!("http://{address}:8080/metrics"), "").await?;
         Some(text)
+    }
+
+    /// The value of a series of the operator that runs here: `name{label="value"}`.
+    pub async fn series(&self, series: &str) -> Option<u64> {
+        let text = self.metrics(OPERATOR).await?;
+        text.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' ')?.parse().ok())
     }
 
     /// The sum of a counter of theirs, over those of its labels that hold this.

@@ -166,16 +166,6 @@ impl Operated {
     }
 }
 
-impl Namespace {
-    /// The value of a series of the operator that runs here, as its metrics have it: `name{label="value"}`.
-    pub async fn metric(&self, series: &str) -> Option<u64> {
-        let pods = self.pods(OPERATOR).await;
-        let address = pods.first()?.status.as_ref()?.pod_ip.clone()?;
-        let (_, text) = http::request("GET", &format!("http://{address}:8080/metrics"), "").await?;
-        text.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' ')?.parse().ok())
-    }
-}
-
 /// What a worker's pods are found by.
 pub fn labels(source: &str) -> String {
     format!("afterbay.dev/source={source},app.kubernetes.io/component=worker")

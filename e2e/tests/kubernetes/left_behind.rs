@@ -10,7 +10,7 @@ const PASSWORD: &str = "a-password";
 
 /// How many deleted resources of a kind the operator has told of.
 async fn counted(operator: &Namespace, kind: &str) -> Option<u64> {
-    operator.metric(&format!("afterbay_operator_left_behind_total{{kind=\"{kind}\"}}")).await
+    operator.series(&format!("afterbay_operator_left_behind_total{{kind=\"{kind}\"}}")).await
 }
 
 /// An operator in a namespace of its own, which looks after the scenario's, too.

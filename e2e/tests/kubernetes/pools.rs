@@ -139,14 +139,14 @@ async fn it_is_kept_for_a_sink_that_was_retained_which_goes_on_there() {
     operated.ready("SourceConnector/shop").await;
     holds(&operated, 1, 1).await;
     let series = format!("afterbay_operator_kept_slots{{source=\"{}/shop\"}}", operated.scenario.unique);
-    assert_eq!(operated.namespace.metric(&series).await, Some(1));
+    assert_eq!(operated.namespace.series(&series).await, Some(1));
 
     operated.apply(&manifests).await;
     operated.ready("Sink/bulk").await;
     carried(&operated, "bulk", &[1, 2]).await;
     let not_kept = |source: &Value| condition(source, "SlotKept").is_none();
     operated.namespace.seen("SourceConnector/shop", "keeps nothing", LONG, not_kept).await;
-    assert_eq!(operated.namespace.metric(&series).await, Some(0));
+    assert_eq!(operated.namespace.series(&series).await, Some(0));
 
     // One whose finalizer goes, with nobody there to give it another one, is one of those.
     let deployment = "Deployment/afterbay";
