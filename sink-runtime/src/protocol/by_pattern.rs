@@ -228,15 +228,15 @@ mod tests {
     }
 
     #[test]
-    fn changes_that_are_left_out_are_for_builds_that_know_of_them() {
-        let text_of = |skip, from| {
-            let start_at = ObeyedStart { asked: "position 0/7".into(), skip };
-            text_with(History::default(), Some(start_at), vec![TableProgress { from, ..table("b") }])
-        };
-        let all = text_of(None, None);
-        assert!(all.starts_with(r#"{"version":4,"#) && all.contains(r#""startAt":{"asked":"position 0/7"},"#), "{all}");
+    fn a_replay_and_what_it_leaves_out_are_for_builds_that_know_of_them() {
+        let text_of =
+            |start_at, from| text_with(History::default(), start_at, vec![TableProgress { from, ..table("b") }]);
+        let obeyed = |skip| Some(ObeyedStart { asked: "position 0/7".into(), skip });
+        assert!(text_of(None, None).starts_with(r#"{"version":4,"#));
+        let all = text_of(obeyed(None), None);
+        assert!(all.starts_with(r#"{"version":5,"#) && all.contains(r#""startAt":{"asked":"position 0/7"},"#), "{all}");
         assert!(text_of(None, Some(Lsn(8))).starts_with(r#"{"version":5,"#));
-        assert!(text_of(Some(Skip { before_us: 7, until: Lsn(8) }), None).starts_with(r#"{"version":5,"#));
+        assert!(text_of(obeyed(Some(Skip { before_us: 7, until: Lsn(8) })), None).starts_with(r#"{"version":5,"#));
     }
 
     #[test]
