@@ -54,19 +54,18 @@ impl Context {
         Ok(true)
     }
 
-    /// Has a resource hold this finalizer no more. Whether it was written.
+    /// Has a resource hold this finalizer no more. Whether it was written: not where it is gone already.
     pub async fn release<K: Object>(&self, resource: &K, finalizer: &str) -> Result<bool, Failure> {
         if !has(resource, finalizer) {
             return Ok(false);
         }
         let mut finalizers = resource.finalizers().to_vec();
         finalizers.retain(|held| held != finalizer);
-        self.set_finalizers(resource, &finalizers).await?;
-        Ok(true)
+        self.set_finalizers(resource, &finalizers).await
     }
 
-    /// By a JSON patch that holds only if nobody else has changed them meanwhile.
-    async fn set_finalizers<K: Object>(&self, resource: &K, finalizers: &[String]) -> Result<(), Failure> {
+    /// By a JSON patch that holds only if nobody else has changed them meanwhile. Whether the resource is still there.
+    async fn set_finalizers<K: Object>(&self, resource: &K, finalizers: &[String]) -> Result<bool, Failure> {
         let (kind, name) = (K::kind(&()), name_of(resource));
         let held = resource.finalizers();
         let path = "/metadata/finalizers";
@@ -83,9 +82,8 @@ impl Context {
         let parameters = PatchParams { field_manager: Some(MANAGER.to_owned()), ..PatchParams::default() };
         let patched = self.api::<K>(&name.namespace).patch(&name.name, &parameters, &Patch::Json::<()>(patch)).await;
         match patched {
-            Ok(_) => Ok(()),
-            // It is gone.
-            Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
+            Ok(_) => Ok(true),
+            Err(kube::Error::Api(status)) if status.code == 404 => Ok(false),
             Err(error) => Err(Failure::api(action(), error)),
         }
     }
