@@ -371,9 +371,9 @@ fn attach(context: &SinkContext, recovered: Recovered, timeout_ms: u64) -> Resul
     }
     context.status.tables(counts(&tables.relations), tables.left_out);
     protocol.step(Event::Attached);
-    // One by pattern begins without its tables: it carries nothing before its next life.
+    // A life that only takes a place carries nothing: the next one does.
     context.status.is(match snapshot || beside.is_some() {
-        _ if fresh && context.plan.by_pattern => SinkState::Starting,
+        _ if fresh && !snapshot => SinkState::Starting,
         true => SinkState::Snapshotting,
         false => SinkState::Running,
     });
