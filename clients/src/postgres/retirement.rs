@@ -13,6 +13,8 @@ use super::{SqlClient, quote, sql};
 /// Drops them; `dropped` is called after each slot. Slots first: a publication that is gone makes whoever reads a slot fail.
 pub async fn retire(source: &RetiredSource, dropped: impl Fn()) -> Result<(), Problem> {
     let client = sql::connect(&source.connection).await.map_err(|error| error.problem())?;
+    // Whoever gives up a try is to leave no statement behind that waits, and drops what somebody has made anew meanwhile.
+    client.execute("SET statement_timeout = '15s'").await.map_err(|error| error.problem())?;
     for name in &source.slots {
         let found = slot::status(&client, name).await.map_err(|error| error.problem())?;
         let Some(found) = found else { continue };

@@ -324,7 +324,11 @@ impl End<'_, SourceConnector> {
         if is_read && has_time {
             return Ok(None);
         }
-        Ok(match direct::take(self.context, self.resource).await? {
+        let tried = match direct::take(self.context, self.resource).await {
+            Err(failure) if !has_time => return Ok(Some(vec![self.may_stay(&failure.to_string())])),
+            tried => tried?,
+        };
+        Ok(match tried {
             Tried::Done => Some(Vec::new()),
             Tried::NotNow(_) if has_time => None,
             Tried::NotNow(what) => Some(vec![what]),

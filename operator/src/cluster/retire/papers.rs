@@ -9,7 +9,7 @@ use afterbay_crds::names::{DEFAULT_POOL, ResourceName, WorkerName};
 use afterbay_crds::resolve::deleted::RetiredSlots;
 use afterbay_crds::resolve::{ResolveSettings, SecretFile, deleted};
 use afterbay_crds::retirement::{RETIREMENT_VERSION, RetirementPlan};
-use kube::ResourceExt as _;
+use kube::ResourceExt;
 use secrecy::ExposeSecret as _;
 
 use super::retained;
@@ -258,19 +258,25 @@ fn slots(context: &Context, source: &SourceConnector, name: &ResourceName) -> BT
     told.chain(context.recalled.of(source)).filter(|slot| !slot.is_empty()).collect()
 }
 
-/// Pools and slots that the objects of workers tell of, as they are now.
+/// Pools and slots that the objects of workers tell of, as they are now. Those of one that had its name before may be there for a while.
 fn of_objects(context: &Context, source: &SourceConnector, name: &ResourceName) -> Vec<(String, String)> {
     let key = Key::Source(name.clone());
+    let uid = source.uid();
     let base = afterbay_crds::names::slot(source.spec.postgres.slot.name.as_deref(), name);
     let deployments = context.stores.deployments.by(&key);
-    let workers = deployments.iter().filter_map(|object| worker_of(&**object));
+    let workers = deployments.iter().filter(|object| is_owned(&***object, uid.as_deref()));
+    let workers = workers.filter_map(|object| worker_of(&**object));
     let workers = workers.map(|worker| (worker.pool.clone(), worker.slot(&base)));
     let config_maps = context.stores.config_maps.by(&key);
-    let kept = config_maps.iter().filter_map(|object| {
+    let kept = config_maps.iter().filter(|object| is_owned(&***object, uid.as_deref())).filter_map(|object| {
         let slot = object.annotations().get(names::SLOT_ANNOTATION)?;
         Some((object.labels().get(labels::POOL).cloned().unwrap_or_default(), slot.clone()))
     });
     workers.chain(kept).collect()
+}
+
+fn is_owned(object: &impl ResourceExt, owner: Option<&str>) -> bool {
+    object.owner_references().iter().any(|reference| Some(reference.uid.as_str()) == owner)
 }
 
 /// Those of the status, which may be of before.
