@@ -35,17 +35,6 @@ async fn dies_at(point: &str, nth: u32) {
     history.check(&scenario.messages(&topic, Format::Json).await, true).await;
 }
 
-macro_rules! dies {
-    ($($name:ident: $point:literal, $nth:literal;)+) => {
-        mod the_worker_dies { $(
-            #[tokio::test]
-            async fn $name() {
-                super::dies_at($point, $nth).await;
-            }
-        )+ }
-    };
-}
-
 dies! {
     when_the_start_is_committed: "committed", 1;
     when_fenced_for_its_rows: "fenced", 2;

@@ -2,6 +2,18 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+/// A test for each point at which the worker dies: `name: what dies_at of the module takes;`
+macro_rules! dies {
+    ($($name:ident: $($argument:literal),+;)+) => {
+        mod the_worker_dies { $(
+            #[tokio::test]
+            async fn $name() {
+                super::dies_at($($argument),+).await;
+            }
+        )+ }
+    };
+}
+
 mod chunks;
 mod cut_over;
 mod debezium;

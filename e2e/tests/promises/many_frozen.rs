@@ -102,17 +102,6 @@ async fn dies_at(point: &str, nth: u32) {
     }
 }
 
-macro_rules! dies {
-    ($($name:ident: $point:literal, $nth:literal;)+) => {
-        mod the_worker_dies { $(
-            #[tokio::test]
-            async fn $name() {
-                super::dies_at($point, $nth).await;
-            }
-        )+ }
-    };
-}
-
 dies! {
     with_the_first_chunk_of_a_table_at_hand: "chunk", 4;
     with_the_first_row_of_all_staged: "staged", 1;

@@ -386,17 +386,6 @@ async fn dies_at(point: &str, nth: u32) {
     }
 }
 
-macro_rules! dies {
-    ($($name:ident: $point:literal, $nth:literal;)+) => {
-        mod the_worker_dies { $(
-            #[tokio::test]
-            async fn $name() {
-                super::dies_at($point, $nth).await;
-            }
-        )+ }
-    };
-}
-
 dies! {
     when_the_start_is_committed: "committed", 1;
     when_attached_for_its_tables: "attached", 2;

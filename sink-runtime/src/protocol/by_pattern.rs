@@ -54,6 +54,25 @@ pub struct TableProgress {
     pub columns: Option<Arc<[KeptColumn]>>,
 }
 
+impl TableProgress {
+    /// Of a table of which nothing is known but what it is and where it goes.
+    pub fn new(table: TableName, relation: RelationIdentity, topic: String) -> Self {
+        Self {
+            table,
+            relation,
+            topic,
+            topic_id: None,
+            schemas: SchemaIds::default(),
+            snapshot: None,
+            rows: 0,
+            left: false,
+            since: None,
+            from: None,
+            columns: None,
+        }
+    }
+}
+
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
 fn is_zero(rows: &u64) -> bool {
     *rows == 0
@@ -146,18 +165,11 @@ mod tests {
     use crate::protocol::Skip;
 
     fn table(name: &str) -> TableProgress {
+        let table = TableName { schema: "public".into(), name: name.into() };
+        let topic_id = (name == "a").then(|| "dG9waWM".into());
         TableProgress {
-            table: TableName { schema: "public".into(), name: name.into() },
-            relation: RelationIdentity { oid: 7, entry: 8 },
-            topic: format!("shop.{name}"),
-            topic_id: (name == "a").then(|| "dG9waWM".into()),
-            schemas: SchemaIds::default(),
-            snapshot: None,
-            rows: 0,
-            left: false,
-            since: None,
-            from: None,
-            columns: None,
+            topic_id,
+            ..TableProgress::new(table, RelationIdentity { oid: 7, entry: 8 }, format!("shop.{name}"))
         }
     }
 

@@ -14,7 +14,7 @@ use afterbay_crds::report::Problem;
 use super::{SinkContext, problems, tables};
 use crate::change::Change;
 use crate::history::History;
-use crate::protocol::{ObeyedStart, ProgressRecord, RelationIdentity, SchemaIds, Skip, SourceIdentity, TableProgress};
+use crate::protocol::{ObeyedStart, ProgressRecord, RelationIdentity, Skip, SourceIdentity, TableProgress};
 use crate::source::histories::Retained;
 
 const NAME_LATER: &str =
@@ -207,17 +207,9 @@ impl Ask<'_> {
 /// What the record of a Sink that is set back, or started at a place, is told to tell of a relation.
 fn replayed(plan: &RelationPlan, relation: RelationIdentity, begun: Option<&TableProgress>) -> TableProgress {
     TableProgress {
-        table: plan.table.clone(),
-        relation,
-        topic: plan.topic.clone(),
         topic_id: begun.and_then(|begun| begun.topic_id.clone()),
-        schemas: SchemaIds::default(),
-        snapshot: None,
-        rows: 0,
-        left: false,
-        since: None,
-        from: None,
         columns: begun.and_then(|begun| begun.columns.clone()),
+        ..TableProgress::new(plan.table.clone(), relation, plan.topic.clone())
     }
 }
 
@@ -255,18 +247,12 @@ mod tests {
     const KEEP_MS: u64 = 3_600_000;
 
     fn table(name: &str, since: Option<u64>, from: Option<u64>) -> TableProgress {
+        let table = TableName { schema: "public".into(), name: name.into() };
         TableProgress {
-            table: TableName { schema: "public".into(), name: name.into() },
-            relation: RelationIdentity { oid: 7, entry: 8 },
-            topic: name.into(),
-            topic_id: None,
-            schemas: SchemaIds::default(),
-            snapshot: None,
             rows: 5,
-            left: false,
             since: since.map(Lsn),
             from: from.map(Lsn),
-            columns: None,
+            ..TableProgress::new(table, RelationIdentity { oid: 7, entry: 8 }, name.into())
         }
     }
 

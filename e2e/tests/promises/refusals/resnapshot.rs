@@ -92,17 +92,6 @@ async fn dies_at(how: &str, point: &str, nth: u32) {
     }
 }
 
-macro_rules! dies {
-    ($($name:ident: $how:literal, $point:literal, $nth:literal;)+) => {
-        mod the_worker_dies { $(
-            #[tokio::test]
-            async fn $name() {
-                super::dies_at($how, $point, $nth).await;
-            }
-        )+ }
-    };
-}
-
 dies! {
     when_the_slot_is_made_anew: "Consistent", "slot-made", 1;
     with_some_rows_staged: "Consistent", "staged", 30;
