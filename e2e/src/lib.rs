@@ -30,7 +30,7 @@ pub mod waiting;
 
 pub use afterbay::Afterbay;
 pub use cluster::Cluster;
-pub use database::Database;
+pub use database::{Database, Session};
 pub use follower::Follower;
 pub use history::History;
 pub use kubernetes::Namespace;

@@ -90,21 +90,18 @@ struct Account<'a> {
     lacking: BTreeSet<Key>,
 }
 
-/// What the messages of a row say, in the order of their names: a row may move from partition to partition, and readers
-/// see one before the other.
+/// What the messages of a row say, in the order of their names: of two partitions the later one may be read first.
 #[derive(Default)]
 struct Telling {
     names: Vec<Name>,
     found: Vec<Found>,
-    partitions: BTreeSet<i32>,
 }
 
 impl Telling {
-    fn add(&mut self, name: Name, partition: i32, found: Found) {
+    fn add(&mut self, name: Name, found: Found) {
         let place = self.names.partition_point(|known| *known < name);
         self.names.insert(place, name);
         self.found.insert(place, found);
-        self.partitions.insert(partition);
     }
 }
 
@@ -122,10 +119,7 @@ impl<'a> Account<'a> {
         let Topic { table, envelope, start, .. } = self.topic;
         let telling = self.found.get(key);
         let found = telling.map_or(&[][..], |telling| telling.found.as_slice());
-        let verdict = self.stories.get(key)?.verdict(*table, *envelope, *start, found);
-        let moved = telling.is_some_and(|telling| telling.partitions.len() > 1);
-        // What is missing in between may stand in a partition that was read a moment earlier.
-        Some(if moved && verdict == Verdict::Wrong { Verdict::Lacking } else { verdict })
+        Some(self.stories.get(key)?.verdict(*table, *envelope, *start, found))
     }
 
     /// Takes in messages; an error where they can never become right.
@@ -139,7 +133,7 @@ impl<'a> Account<'a> {
                 value: self.comparable(message.value.clone()),
             };
             self.headers_tell(message, &found.value)?;
-            self.found.entry(row.clone()).or_default().add(name, message.partition, found);
+            self.found.entry(row.clone()).or_default().add(name, found);
             touched.insert(row);
         }
         for key in touched {

@@ -28,7 +28,8 @@ pub struct Found {
 pub enum Verdict {
     /// It is that, and no more.
     Whole,
-    /// It is that so far; some is still to come.
+    /// Some of that is missing. It may still come, also in between: a row may move from partition to partition, and
+    /// readers see one before the other.
     Lacking,
     /// It can never become that.
     Wrong,
@@ -187,21 +188,23 @@ fn apply(rows: &mut Vec<Row>, change: &Change) {
 /// Whether what was found is the rows of a snapshot, in any order, and then the messages of the changes.
 fn compare(snapshot: &[Found], changes: &[Change], found: &[Found]) -> Verdict {
     let mut rows = snapshot.to_vec();
-    let mut found = found.iter();
-    while !rows.is_empty() {
-        let Some(message) = found.next() else { return Verdict::Lacking };
+    let mut wanted = changes.iter().flat_map(|change| &change.messages).peekable();
+    let mut verdict = Verdict::Whole;
+    let first_change = found.iter().position(|message| !message.of_snapshot).unwrap_or(found.len());
+    let (found_rows, found_changes) = found.split_at(first_change);
+    for message in found_rows {
         let Some(place) = rows.iter().position(|row| row == message) else { return Verdict::Wrong };
         rows.remove(place);
     }
-    let mut wanted = changes.iter().flat_map(|change| &change.messages);
-    loop {
-        match (wanted.next(), found.next()) {
-            (None, None) => return Verdict::Whole,
-            (Some(_), None) => return Verdict::Lacking,
-            (Some(wanted), Some(found)) if wanted == found => {}
-            _ => return Verdict::Wrong,
+    for message in found_changes {
+        while wanted.next_if(|wanted| *wanted != message).is_some() {
+            verdict = Verdict::Lacking;
+        }
+        if wanted.next().is_none() {
+            return Verdict::Wrong;
         }
     }
+    if rows.is_empty() && wanted.next().is_none() { verdict } else { Verdict::Lacking }
 }
 
 #[cfg(test)]

@@ -1,15 +1,19 @@
 //! How far a Sink is, and what is not as it was asked for though nothing stops: in the status, in columns, in events.
 
-use afterbay_crds::report::SinkState;
+use afterbay_crds::report::{SinkReport, SinkState};
 use afterbay_e2e::kubernetes::{LONG, Operated, condition};
-use afterbay_e2e::{Format, Sink, await_condition, broker};
+use afterbay_e2e::{Format, Session, Sink, await_condition, broker};
 use serde_json::{Value, json};
 
 /// How many rows the table has whose snapshot is looked at.
 const ROWS: i64 = 2000;
 
-/// A Sink that tells all there is, and one that is slow: its transactions are small.
-async fn begin() -> Operated {
+/// What opens a transaction that snapshots wait for.
+const OPEN: &str = "BEGIN; INSERT INTO elsewhere VALUES (1)";
+
+/// A Sink that tells all there is, and one that is slow: its transactions are small. No snapshot begins before the
+/// session's transaction ends.
+async fn begin() -> (Operated, Session) {
     let operated = Operated::begin("figures").await;
     let scenario = &operated.scenario;
     let tables = format!(
@@ -28,30 +32,38 @@ async fn begin() -> Operated {
         .set("Sink/parts", "spec.retainHistory", "1h")
         .with(Sink::new("late", "public.late", &scenario.topic("late")).key(&["id"]).format(Format::Avro))
         .set("Sink/late", "spec.kafka.commit", json!({"records": 3}));
+    let open = scenario.database.session().await;
+    open.run(OPEN).await;
     operated.apply(&manifests).await;
-    operated
+    (operated, open)
 }
 
 #[tokio::test]
 async fn what_a_sink_has_done_and_what_is_not_as_asked_for_is_told() {
-    let operated = begin().await;
-    a_snapshot_tells_how_far_it_is(&operated).await;
+    let (operated, open) = begin().await;
+    a_snapshot_tells_how_far_it_is(&operated, open).await;
     what_is_not_as_asked_for_is_told_and_stops_nothing(&operated).await;
     a_lag_grows_and_ends(&operated).await;
     what_is_committed_is_counted(&operated).await;
     columns_are_what_people_look_for(&operated).await;
 }
 
-/// Every chunk waits for the transactions that are open when it begins; the Sink that is on its way stands still so.
-async fn a_snapshot_tells_how_far_it_is(operated: &Operated) {
-    let holding = operated.scenario.database.session().await;
+/// Every chunk waits for the transactions that are open when it begins. Of two sessions one always has one open, so
+/// that the Sink comes on by a chunk with each that ends, and stands still when none does.
+async fn a_snapshot_tells_how_far_it_is(operated: &Operated, mut open: Session) {
+    let mut next = operated.scenario.database.session().await;
     await_condition("the snapshot has begun", LONG, async || {
-        let report = operated.report("shop").await?;
-        let sink = report.sinks.into_iter().find(|sink| sink.table == "public.parts")?;
-        (sink.state == SinkState::Snapshotting && sink.snapshot_rows > 0).then_some(())
+        let sinks = operated.report("shop").await.map(|report| report.sinks).unwrap_or_default();
+        let is_on_its_way = |sink: &&SinkReport| sink.state == SinkState::Snapshotting && sink.snapshot_rows > 0;
+        if sinks.iter().filter(is_on_its_way).any(|sink| sink.table == "public.parts") {
+            return Some(());
+        }
+        next.run(OPEN).await;
+        open.run("COMMIT").await;
+        std::mem::swap(&mut open, &mut next);
+        None
     })
     .await;
-    holding.run("BEGIN; INSERT INTO elsewhere VALUES (1)").await;
     let is_on_its_way = |sink: &Value| {
         let (status, snapshot) = (&sink["status"], &sink["status"]["snapshot"]);
         status["state"] == "snapshotting"
@@ -61,7 +73,7 @@ async fn a_snapshot_tells_how_far_it_is(operated: &Operated) {
     let sink = operated.namespace.seen("Sink/parts", "tells of its snapshot", LONG, is_on_its_way).await;
     let ready = condition(&sink, "Ready").expect("it has conditions");
     assert_eq!((&ready["status"], &ready["reason"]), (&json!("True"), &json!("Snapshotting")), "{ready}");
-    holding.run("COMMIT").await;
+    open.run("COMMIT").await;
     let is_through = |sink: &Value| sink["status"]["state"] == "running" && sink["status"]["snapshot"]["rows"] == ROWS;
     operated.namespace.seen("Sink/parts", "is through with its snapshot", LONG, is_through).await;
 }
