@@ -29,7 +29,7 @@ impl Release {
     pub async fn try_install(&self, values: &Value) -> Result<String, Refused> {
         let chart = repository().join("charts/afterbay");
         let chart = chart.to_str().expect("the path is text");
-        let arguments = ["upgrade", "--install", &self.name, chart, "--values", "-", "--wait", "--timeout", "90s"];
+        let arguments = ["upgrade", "--install", &self.name, chart, "--values", "-", "--wait", "--timeout", "300s"];
         self.run(&arguments, &values.to_string()).await
     }
 
@@ -41,7 +41,7 @@ impl Release {
 
     /// Takes the release away, and waits until it is gone.
     pub async fn uninstall(&self) -> String {
-        let gone = self.run(&["uninstall", &self.name, "--wait", "--timeout", "90s"], "").await;
+        let gone = self.run(&["uninstall", &self.name, "--wait", "--timeout", "300s"], "").await;
         gone.unwrap_or_else(|refused| panic!("helm uninstall {}: {}", self.name, refused.0))
     }
 

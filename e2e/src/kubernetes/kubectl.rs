@@ -1,6 +1,7 @@
 //! `kubectl`, as users call it.
 
-use super::{Said, run};
+use super::{PATIENCE, Said, run};
+use crate::waiting::within;
 
 /// What `kubectl` said when it ended with a failure.
 #[derive(Clone, Debug)]
@@ -49,11 +50,17 @@ impl Kubectl {
         self.try_run(&[&APPLY[..], &["--dry-run=server"]].concat(), manifests).await
     }
 
-    /// What applying manifests again, as [`Kubectl::apply`] does, would change: as `diff` tells it, empty if nothing.
-    pub async fn diff(&self, manifests: &str) -> String {
-        let said = self.said(&["diff", "--server-side", "--force-conflicts", "-f", "-"], manifests).await;
-        assert!(said.success || !said.output.is_empty(), "kubectl diff: {}\n{manifests}", said.errors);
-        said.output
+    /// Waits until applying manifests again, as [`Kubectl::apply`] does, would change nothing, as `kubectl diff` sees it:
+    /// a status that is written between its two looks is a difference, too.
+    pub async fn differs_in_nothing(&self, manifests: &str) {
+        let mut differs = String::new();
+        let same = within(PATIENCE, async || {
+            let said = self.said(&["diff", "--server-side", "--force-conflicts", "-f", "-"], manifests).await;
+            assert!(said.success || !said.output.is_empty(), "kubectl diff: {}\n{manifests}", said.errors);
+            differs = said.output;
+            said.success.then_some(())
+        });
+        assert!(same.await.is_some(), "{differs}");
     }
 
     async fn said(&self, arguments: &[&str], input: &str) -> Said {

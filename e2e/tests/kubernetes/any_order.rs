@@ -106,7 +106,7 @@ async fn it_is_deleted_in_any_order_and_starts_afresh() {
             // As one would, and kubectl waits.
             _ => {
                 for resource in ALL {
-                    kubectl.run(&["delete", resource, "--timeout=90s"]).await;
+                    kubectl.run(&["delete", resource, "--timeout=360s"]).await;
                 }
             }
         }

@@ -135,7 +135,7 @@ fn older_chart(installed: &Installed) -> String {
 impl Installed {
     /// A command of helm, until all of it is ready.
     async fn helm(&self, arguments: &[&str]) {
-        let done = self.release.run(&[arguments, &["--wait", "--timeout", "90s"]].concat(), "").await;
+        let done = self.release.run(&[arguments, &["--wait", "--timeout", "300s"]].concat(), "").await;
         done.unwrap_or_else(|refused| panic!("helm {}: {}", arguments.join(" "), refused.0));
     }
 
@@ -181,7 +181,7 @@ impl Installed {
         let arguments = ["template", "afterbay", &chart(), "--kube-version", "1.34.0", "--skip-tests"];
         let made = self.release.run(&arguments, "").await.expect("the chart can be rendered");
         assert!(made.contains("kind: CustomResourceDefinition"), "{made}");
-        assert_eq!(Kubectl::anywhere().diff(&made).await, "");
+        Kubectl::anywhere().differs_in_nothing(&made).await;
     }
 
     /// One order more in each shop, of so many in all.
@@ -228,7 +228,7 @@ impl Installed {
 
     async fn is_installed_plainly(&self) {
         Kubectl::anywhere().run(&["apply", "--server-side", "-k", &plain()]).await;
-        Kubectl::anywhere().run(&["rollout", "status", "-n", SYSTEM, "deployment/afterbay", "--timeout=90s"]).await;
+        Kubectl::anywhere().run(&["rollout", "status", "-n", SYSTEM, "deployment/afterbay", "--timeout=300s"]).await;
     }
 
     /// What is declared is deleted first, since the operator is what ends its deletion; then that, and the definitions.

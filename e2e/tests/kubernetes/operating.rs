@@ -29,7 +29,7 @@ async fn a_sink_is_paused_and_goes_on_and_one_that_is_wrong_says_why() {
 
     let patch = |state: &str| format!("{{\"spec\":{{\"state\":\"{state}\"}}}}");
     kubectl.run(&["patch", "sink", "t", "--type=merge", "-p", &patch("paused")]).await;
-    kubectl.run(&["wait", "--for=jsonpath={.status.state}=paused", "sink/t", "--timeout=90s"]).await;
+    kubectl.run(&["wait", "--for=jsonpath={.status.state}=paused", "sink/t", "--timeout=300s"]).await;
     operated.event("Sink/t", "Paused").await;
     // It is so on purpose.
     operated.ready("Sink/t").await;
@@ -79,11 +79,11 @@ async fn a_sink_whose_finalizer_is_taken_away_keeps_its_place_and_gets_another()
     for _ in 0..3 {
         kubectl.run(&["patch", "sink", "a", "--type=merge", "-p", "{\"metadata\":{\"finalizers\":null}}"]).await;
         let finalizer = "--for=jsonpath={.metadata.finalizers[0]}=afterbay.dev/sink";
-        kubectl.run(&["wait", finalizer, "sink/a", "--timeout=90s"]).await;
+        kubectl.run(&["wait", finalizer, "sink/a", "--timeout=300s"]).await;
     }
     // Whatever the operator does about them, it has done when the next change of theirs has come about.
     let patch = "{\"spec\":{\"state\":\"paused\"}}";
     kubectl.run(&["patch", "sink", "b", "--type=merge", "-p", patch]).await;
-    kubectl.run(&["wait", "--for=jsonpath={.status.state}=paused", "sink/b", "--timeout=90s"]).await;
+    kubectl.run(&["wait", "--for=jsonpath={.status.state}=paused", "sink/b", "--timeout=300s"]).await;
     assert_eq!(generation().await, before + 1, "the pause made the one other plan");
 }

@@ -59,7 +59,7 @@ async fn the_worker_is_killed_again_and_again_and_goes_on_behind_its_last_chunk(
     let writers = [history.writer().await, history.writer().await];
     let afterbay = scenario.run(&manifests(&scenario, &topic, 50));
     for round in 1..=5_u64 {
-        let seen = afterbay.sink("goes on", "ledger", |sink| sink.snapshot_rows >= round * 400).await;
+        let seen = afterbay.sink("goes on", "ledger", |sink| sink.snapshot_rows >= round * 200).await;
         assert!(seen.snapshot_rows < 3_900, "the snapshot was through before the worker could be killed");
         afterbay.kill_worker().await;
     }
@@ -92,8 +92,9 @@ async fn rows_that_cross_the_cursor_are_neither_lost_nor_repeated() {
     let database = &scenario.database;
     let history = History::begin(database, 2_000).await;
     let topic = scenario.topic("ledger");
-    let afterbay = scenario.run(&manifests(&scenario, &topic, 25));
-    afterbay.sink("is under way", "ledger", |sink| sink.snapshot_rows >= 50).await;
+    let holds = Options::default().holds_at(&scenario, "chunk-begun", 3);
+    let afterbay = scenario.run_with(&manifests(&scenario, &topic, 25), &holds);
+    afterbay.worker_stands_still().await;
     let long = database.session().await;
     long.run(
         "BEGIN; UPDATE ledger SET n = nextval('numbers') WHERE id IN (2, 1990); \
@@ -101,6 +102,8 @@ async fn rows_that_cross_the_cursor_are_neither_lost_nor_repeated() {
          UPDATE ledger SET id = -4, n = nextval('numbers') WHERE id = 1980",
     )
     .await;
+    // The chunk after this one waits.
+    scenario.lets_go();
     let rows = stands(&afterbay).await;
     assert!(rows < 1_900, "the snapshot is through already");
     let before = afterbay.report().await.expect("the worker answers").sinks[0].messages_committed;
@@ -223,9 +226,10 @@ async fn a_primary_key_that_is_changed_under_way_stalls() {
     database.run(sql).await;
     let topic = scenario.topic("t");
     let manifests = in_chunks(scenario.manifests().with(Sink::new("t", "public.t", &topic).key(&["a", "b"])), 20);
-    let afterbay = scenario.run(&manifests);
+    let afterbay = scenario.run_with(&manifests, &Options::default().holds_at(&scenario, "chunk-begun", 4));
+    afterbay.worker_stands_still().await;
     afterbay.sink("is under way", "t", |sink| sink.messages_committed >= 40).await;
-    afterbay.stop().await;
+    afterbay.kill().await;
     database.run("ALTER TABLE t DROP CONSTRAINT t_pkey, ADD PRIMARY KEY (b, a)").await;
     let afterbay = scenario.run(&manifests);
     let (message, hint) = afterbay.stalled("t", "SchemaChanged").await;

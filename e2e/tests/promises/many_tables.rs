@@ -354,7 +354,7 @@ async fn the_worker_is_killed_again_and_again_in_the_snapshots_of_several_tables
     let writer = Writer::begin(&scenario.database, "a,b,c,d").await;
     let mut worker = Worker::new(&scenario, true, &["a", "b", "c", "d"]).run();
     for round in 1..=5_u64 {
-        let seen = worker.until("goes on", |report| report.snapshot_rows >= round * 300).await;
+        let seen = worker.until("goes on", |report| report.snapshot_rows >= round * 150).await;
         assert!(seen.snapshot_rows < 2_000, "the snapshots were through before the worker could be killed");
         worker.kill();
         worker.begin();

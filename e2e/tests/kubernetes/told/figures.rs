@@ -1,5 +1,7 @@
 //! How far a Sink is, and what is not as it was asked for though nothing stops: in the status, in columns, in events.
 
+use std::time::Duration;
+
 use afterbay_crds::report::{SinkReport, SinkState};
 use afterbay_e2e::kubernetes::{LONG, Operated, condition};
 use afterbay_e2e::{Format, Session, Sink, await_condition, broker};
@@ -7,6 +9,9 @@ use serde_json::{Value, json};
 
 /// How many rows the table has whose snapshot is looked at.
 const ROWS: i64 = 2000;
+
+/// Some seconds of Kafka's small transactions, in bytes of the database's log.
+const FAR_BEHIND: u64 = 8 << 20;
 
 /// What opens a transaction that snapshots wait for.
 const OPEN: &str = "BEGIN; INSERT INTO elsewhere VALUES (1)";
@@ -18,7 +23,7 @@ async fn begin() -> (Operated, Session) {
     let scenario = &operated.scenario;
     let tables = format!(
         "CREATE TABLE parts (id int PRIMARY KEY, n int); INSERT INTO parts SELECT i, i FROM generate_series(1, {ROWS}) i;
-         ANALYZE parts; CREATE TABLE late (id int PRIMARY KEY, words text); ALTER TABLE late REPLICA IDENTITY FULL; CREATE TABLE elsewhere (id int)"
+         ANALYZE parts; CREATE TABLE late (id serial PRIMARY KEY, words text); ALTER TABLE late REPLICA IDENTITY FULL; CREATE TABLE elsewhere (id int)"
     );
     scenario.database.run(&tables).await;
     let topic = scenario.topic("parts");
@@ -111,27 +116,46 @@ async fn what_is_not_as_asked_for_is_told_and_stops_nothing(operated: &Operated)
     assert_eq!(operated.worker_uid("shop").await, worker, "it had no reason to go");
 }
 
-/// What is written at once goes out in thousands of Kafka's transactions.
+/// What is written at once goes out in thousands of Kafka's transactions. Figures are told now and then: more is written
+/// until it is told how far behind the Sink is.
 async fn a_lag_grows_and_ends(operated: &Operated) {
     let namespace = &operated.namespace;
     let bytes = |sink: &Value| sink["status"]["lagBytes"].as_i64();
     let is_at_rest =
         |sink: &Value| sink["status"]["state"] == "running" && bytes(sink).is_some_and(|lag| lag < 1 << 20);
     namespace.seen("Sink/late", "is at rest", LONG, is_at_rest).await;
-    let rows = "DO $$ BEGIN FOR n IN 0..99 LOOP \
-                INSERT INTO late SELECT 100 * n + i, repeat(md5(i::text), 8) FROM generate_series(1, 100) i; COMMIT; \
-                END LOOP; END $$";
-    operated.scenario.database.run(rows).await;
     let is_behind = |sink: &Value| {
         let (lag, seconds) = (sink["status"]["lag"].as_str(), sink["status"]["lagSeconds"].as_f64());
         bytes(sink).is_some_and(|lag| lag >= 1 << 20)
             && seconds.is_some_and(|seconds| seconds >= 5.0)
             && lag.is_some_and(|lag| lag.contains("s, ") && lag.ends_with("Mi"))
     };
-    namespace.seen("Sink/late", "is behind", LONG, is_behind).await;
+    tokio::select! {
+        () = keep_behind(operated) => unreachable!("it ends with the other"),
+        _ = namespace.seen("Sink/late", "is behind", LONG, is_behind) => {}
+    }
     operated.ready("Sink/late").await;
-    let is_through = |sink: &Value| sink["status"]["messages"]["committed"] == 10_000 && is_at_rest(sink);
+    let rows = operated.scenario.database.number("SELECT count(*) FROM late").await;
+    let is_through = |sink: &Value| sink["status"]["messages"]["committed"] == rows && is_at_rest(sink);
     namespace.seen("Sink/late", "has caught up", LONG, is_through).await;
+}
+
+/// Writes for as long as the Sink is not far behind.
+async fn keep_behind(operated: &Operated) {
+    let database = &operated.scenario.database;
+    let lag = async || {
+        let sink = operated.report("shop").await?.sinks.into_iter().find(|sink| sink.table == "public.late")?;
+        sink.lag_bytes
+    };
+    loop {
+        if lag().await.is_some_and(|lag| lag < FAR_BEHIND) {
+            let rows = "DO $$ BEGIN FOR n IN 1..10 LOOP \
+                        INSERT INTO late (words) SELECT repeat(md5(i::text), 8) FROM generate_series(1, 100) i; COMMIT; \
+                        END LOOP; END $$";
+            database.run(rows).await;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
 }
 
 async fn what_is_committed_is_counted(operated: &Operated) {

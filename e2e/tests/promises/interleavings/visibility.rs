@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use afterbay_e2e::afterbay::PATIENCE;
+use afterbay_e2e::afterbay::{Options, PATIENCE};
 use afterbay_e2e::{
     Afterbay, Cluster, Database, Format, History, Manifests, Message, Scenario, Sink, await_condition, processes,
 };
@@ -201,9 +201,12 @@ async fn case_01_a_commit_that_nobody_sees_yet_and_the_rows_of_a_chunk() {
     let database = &scenario.database;
     let history = History::begin(database, 2_000).await;
     let topic = scenario.topic("ledger");
-    let afterbay = scenario.run(&in_chunks(scenario.manifests().with(ledger(&topic)), 25));
-    afterbay.sink("is under way", "ledger", |sink| sink.snapshot_rows >= 50).await;
+    let holds = Options::default().holds_at(&scenario, "chunk-begun", 3);
+    let afterbay = scenario.run_with(&in_chunks(scenario.manifests().with(ledger(&topic)), 25), &holds);
+    afterbay.worker_stands_still().await;
     let first = Open::begin(database).await;
+    // The chunk after this one waits.
+    scenario.lets_go();
     let rows = stands(&afterbay).await;
     assert!(rows < 1_900, "the snapshot is through already");
     // Of rows that are sent, of the next chunk's first and others, of later ones; and across the cursor.

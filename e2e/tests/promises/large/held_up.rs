@@ -12,7 +12,7 @@ use super::PATIENCE;
 
 /// How long others may wait in all for a Sink that is held up: ten seconds until that is noticed, and a machine that does
 /// much else. Its broker would be waited for more than half a minute.
-const WAIT_MAX: Duration = Duration::from_secs(20);
+const WAIT_MAX: Duration = Duration::from_secs(28);
 /// How long the broker hangs.
 const HUNG: Duration = Duration::from_secs(30);
 
