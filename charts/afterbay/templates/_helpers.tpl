@@ -79,6 +79,7 @@ capabilities: {drop: [ALL]}
   resources: [kafkaconnections/status, schemaregistryconnections/status, sourceconnectors/status, sinks/status]
   verbs: [patch]
 # Credentials that users' resources name are read; copies of what each worker needs are made.
+# RBAC knows no labels, and no names beforehand: so it is every Secret, not only those.
 - apiGroups: [""]
   resources: [secrets]
   verbs: [get, list, watch, create, delete]
