@@ -104,7 +104,7 @@ impl RegistryClient {
         level.map_err(|error| error.about(subject))
     }
 
-    /// Whether the registry answers, and lets us in.
+    /// Whether a registry answers, and lets us in.
     pub async fn check(&self) -> Result<(), RegistryError> {
         let url = self.url(&["subjects"]);
         retrying(|| self.check_once(&url)).await
@@ -151,7 +151,17 @@ impl RegistryClient {
     }
 
     async fn check_once(&self, url: &Url) -> Result<(), RegistryError> {
-        self.send(self.request(Method::GET, url.clone())?).await.map(drop)
+        let mut answer = self.send(self.request(Method::GET, url.clone())?).await?;
+        // Many a server has a page for any path. A list of many subjects is long, and its begin says enough.
+        while let Some(bytes) = answer.chunk().await.map_err(|error| self.transport(&error))? {
+            match bytes.trim_ascii_start().first() {
+                Some(b'[') => return Ok(()),
+                Some(_) => break,
+                None => {}
+            }
+        }
+        let words = "the answer is no list of subjects; is this a schema registry?";
+        Err(self.error(RegistryErrorKind::Failed, words))
     }
 
     fn request(&self, method: Method, url: Url) -> Result<RequestBuilder, RegistryError> {

@@ -158,3 +158,18 @@ fn futures_can_move_between_threads() {
     assert_send(client.register("s", "{}"));
     assert_send(client.check());
 }
+
+#[tokio::test]
+async fn only_who_lists_subjects_is_taken_for_a_registry() {
+    for list in ["[]", " [\"a-value\", \"b-key\"]"] {
+        let (url, asked) = server(vec![(200, list)]).await;
+        RegistryClient::new(&plan(&url)).unwrap().check().await.unwrap();
+        assert_eq!(asked.lock().unwrap()[0].0, "GET /apis/ccompat/v7/subjects HTTP/1.1");
+    }
+    for other in ["", "<!DOCTYPE html><p>[sign in]</p>", "{\"status\": \"ok\"}"] {
+        let (url, _) = server(vec![(200, other)]).await;
+        let error = RegistryClient::new(&plan(&url)).unwrap().check().await.unwrap_err();
+        assert_eq!(error.kind, RegistryErrorKind::Failed, "{other}");
+        assert!(error.to_string().contains("is this a schema registry?"), "{error}");
+    }
+}
