@@ -148,6 +148,9 @@ pub struct OperatorArguments {
     /// Name of this pod
     #[arg(long, hide = true, env = "POD_NAME")]
     pub pod_name: Option<String>,
+    /// Which pod of that name this is
+    #[arg(long, hide = true, env = "POD_UID")]
+    pub pod_uid: Option<String>,
 }
 
 /// The image of this version.

@@ -1,6 +1,5 @@
 //! Kubernetes events: what is told of a resource when its state changes, beside its status.
 
-use afterbay_crds::names::ResourceName;
 use k8s_openapi::api::core::v1::ObjectReference;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::runtime::events::{Event, EventType, Reporter};
@@ -9,6 +8,7 @@ use kube::{Client, Resource};
 use super::context::Context;
 use super::labels::MANAGER;
 use super::recorders::Recorders;
+use super::settings::OwnPod;
 use super::stores::name_of;
 
 /// How long a note may be, in bytes (the API server's limit is 1 kB).
@@ -23,16 +23,9 @@ pub struct Events {
 
 impl Events {
     /// Tells as this operator, which runs in this pod.
-    pub fn new(client: Client, identity: &str, pod: Option<&ResourceName>) -> Self {
+    pub fn new(client: Client, identity: &str, pod: Option<&OwnPod>) -> Self {
         let reporter = Reporter { controller: MANAGER.to_owned(), instance: Some(identity.to_owned()) };
-        let own = pod.map(|pod| ObjectReference {
-            api_version: Some("v1".to_owned()),
-            kind: Some("Pod".to_owned()),
-            namespace: Some(pod.namespace.clone()),
-            name: Some(pod.name.clone()),
-            ..ObjectReference::default()
-        });
-        Self { recorder: Recorders::new(client, reporter), own }
+        Self { recorder: Recorders::new(client, reporter), own: pod.map(of_pod) }
     }
 
     /// Something went as it should: `action` is what was done, in a word (`Retire`, `Carry`).
@@ -60,9 +53,9 @@ impl Events {
         let own = event(EventType::Warning, reason, action, note.to_owned());
         let Err(error) = self.publish(of, &own).await else { return };
         let (reference, name) = (of.object_ref(&()), named(of));
-        let of_pod = event(EventType::Warning, reason, action, format!("{name}: {note}"));
+        let of_own = event(EventType::Warning, reason, action, format!("{name}: {note}"));
         let told = match &self.own {
-            Some(pod) => self.recorder.publish(&Event { secondary: Some(reference), ..of_pod }, pod).await,
+            Some(pod) => self.recorder.publish(&Event { secondary: Some(reference), ..of_own }, pod).await,
             None => Err(error),
         };
         if let Err(error) = told {
@@ -90,6 +83,17 @@ impl Events {
             EventType::Warning => tracing::warn!(resource = %named(of), reason = event.reason, "{note}"),
         }
         self.recorder.publish(event, &of.object_ref(&())).await
+    }
+}
+
+fn of_pod(pod: &OwnPod) -> ObjectReference {
+    ObjectReference {
+        api_version: Some("v1".to_owned()),
+        kind: Some("Pod".to_owned()),
+        namespace: Some(pod.name.namespace.clone()),
+        name: Some(pod.name.name.clone()),
+        uid: pod.uid.clone(),
+        ..ObjectReference::default()
     }
 }
 
@@ -134,7 +138,16 @@ fn cut(mut note: String) -> String {
 
 #[cfg(test)]
 mod tests {
+    use afterbay_crds::names::ResourceName;
+
     use super::*;
+
+    #[test]
+    fn what_is_told_of_the_own_pod_is_found_by_its_uid() {
+        let name = ResourceName::new("afterbay-system", "afterbay-1");
+        let reference = of_pod(&OwnPod { name, uid: Some("a".to_owned()) });
+        assert_eq!((reference.kind.as_deref(), reference.uid.as_deref()), (Some("Pod"), Some("a")));
+    }
 
     #[test]
     fn notes_are_as_long_as_the_api_server_takes() {

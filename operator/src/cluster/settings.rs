@@ -27,7 +27,16 @@ pub struct Settings {
     /// Who it is in events and in the Lease.
     pub identity: String,
     /// Its own pod, if it runs in one.
-    pub own_pod: Option<ResourceName>,
+    pub own_pod: Option<OwnPod>,
+}
+
+/// The pod that the operator runs in.
+#[derive(Clone, Debug)]
+pub struct OwnPod {
+    /// Its name.
+    pub name: ResourceName,
+    /// Which of that name, if it was told: by it events of a pod are found.
+    pub uid: Option<String>,
 }
 
 /// What workers run from.
@@ -60,7 +69,10 @@ impl Settings {
         namespaces.sort();
         namespaces.dedup();
         let own_pod = arguments.pod_namespace.as_ref().zip(arguments.pod_name.as_ref());
-        let own_pod = own_pod.map(|(namespace, name)| ResourceName::new(namespace, name));
+        let own_pod = own_pod.map(|(namespace, name)| OwnPod {
+            name: ResourceName::new(namespace, name),
+            uid: arguments.pod_uid.filter(|uid| !uid.is_empty()),
+        });
         let identity = arguments.pod_name.unwrap_or_else(|| format!("afterbay-{}", std::process::id()));
         Self {
             instance: arguments.instance,
