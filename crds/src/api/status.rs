@@ -37,7 +37,7 @@ pub struct SourceConnectorStatus {
     /// How many Sinks it has.
     #[serde(default)]
     pub sinks: i32,
-    /// Its workers, one for each pool that has Sinks.
+    /// Its workers, one for each pool that has Sinks; once it is deleted, those that it had then.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["pool"]))]
     pub workers: Vec<WorkerStatus>,

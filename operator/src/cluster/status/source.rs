@@ -8,6 +8,7 @@ use super::facet::is_of_whole_source;
 use super::sink::runtime;
 use super::{Verdict, conditions, invalid, kept, warning, worst};
 use crate::cluster::board::{SourceView, WorkerView};
+use crate::cluster::finalize::is_going;
 
 /// True while a slot is kept though no Sink reads it; says nothing against `Ready`.
 pub const SLOT_KEPT: &str = "SlotKept";
@@ -79,8 +80,25 @@ pub fn source(source: &SourceConnector, view: &SourceView, sinks: ItsSinks, now:
         conditions,
         begun,
         sinks: count,
-        workers: workers.iter().filter_map(|worker| status_of(worker)).collect(),
+        workers: workers_of(source, &before.workers, &workers),
     }
+}
+
+/// What is said of the workers. Of a SourceConnector at its end those stay that there were: an operator that begins anew may find nothing
+/// else that tells of their slots.
+fn workers_of(source: &SourceConnector, before: &[WorkerStatus], workers: &[&WorkerView]) -> Vec<WorkerStatus> {
+    let mut told: Vec<_> = workers.iter().filter_map(|worker| status_of(worker)).collect();
+    if is_going(source) {
+        let gone = before.iter().filter(|before| workers.iter().all(|worker| pool_of(worker) != Some(&before.pool)));
+        let gone: Vec<_> = gone.map(|gone| WorkerStatus { connected: false, ..gone.clone() }).collect();
+        told.extend(gone);
+        told.sort_by(|one, other| one.pool.cmp(&other.pool));
+    }
+    told
+}
+
+fn pool_of(worker: &WorkerView) -> Option<&String> {
+    worker.facts.as_ref().map(|facts| &facts.name.pool)
 }
 
 /// What is to be said of several: what is worst, or of all that is good the first.

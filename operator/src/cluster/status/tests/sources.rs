@@ -115,3 +115,29 @@ fn a_slot_that_is_kept_is_told_beside_what_there_is_else() {
     source.status = Some(status.clone());
     assert_eq!(source::source(&source, &view, ItsSinks::default(), at(200)), status);
 }
+
+#[test]
+fn of_a_source_that_is_deleted_it_stays_which_workers_there_were() {
+    let bulk = || WorkerFacts { name: WorkerName { pool: "bulk".to_owned(), ..worker_name() }, ..worker(|_| ()) };
+    let bulk = WorkerView { facts: Some(Arc::new(bulk())), ..well().worker };
+    let facts = || Some(SourceFacts { deletion: Some("it goes".to_owned()), ..SourceFacts::default() });
+    let pools = |source: &SourceConnector, workers| {
+        let view = SourceView { facts: facts(), workers };
+        let status = source::source(source, &view, ItsSinks::default(), at(100));
+        let told = status.workers.iter().map(|worker| (worker.pool.clone(), worker.connected));
+        (told.collect::<Vec<_>>(), status)
+    };
+    let told = |of: &[(&str, bool)]| of.iter().map(|(pool, is)| ((*pool).to_owned(), *is)).collect::<Vec<_>>();
+    let mut source = shop();
+    let (both, status) = pools(&source, vec![bulk.clone(), well().worker]);
+    assert_eq!(both, told(&[("bulk", true), ("default", true)]));
+    source.status = Some(status);
+    assert_eq!(pools(&source, vec![bulk.clone()]).0, told(&[("bulk", true)]), "it is there");
+    let since = serde_json::from_value(json!("2026-01-01T00:00:00Z")).unwrap();
+    source.metadata.deletion_timestamp = Some(since);
+    assert_eq!(pools(&source, vec![bulk]).0, told(&[("bulk", true), ("default", false)]));
+    let (none, status) = pools(&source, vec![]);
+    assert_eq!(none, told(&[("bulk", false), ("default", false)]));
+    source.status = Some(status.clone());
+    assert_eq!(pools(&source, vec![]).1, status, "nothing is written once more");
+}
