@@ -149,7 +149,8 @@ pub async fn reconcile(context: &Context, name: &ResourceName) -> Result<Next, F
 async fn end(context: &Context, name: &ResourceName, source: &Arc<SourceConnector>) -> Result<Next, Failure> {
     prepare_end(context, source).await?;
     for worker in pools(context, name) {
-        rollout::remove(context, &worker).await?;
+        // Its Secret stays: what is taken away without a Job may need the credentials, which users may have deleted.
+        rollout::lay_down(context, &worker).await?;
     }
     if is_dropping(context, name, source).await {
         let deletion = Some("the slots of its pools are being dropped".to_owned());
@@ -159,6 +160,10 @@ async fn end(context: &Context, name: &ResourceName, source: &Arc<SourceConnecto
     let next = retire::source(context, source).await?;
     if next == Next::Never {
         forget(context, name);
+        // They go with their owner, unless somebody has asked that what is owned stays.
+        for worker in pools(context, name) {
+            rollout::forget_secrets(context, &worker).await?;
+        }
     }
     Ok(next)
 }

@@ -117,15 +117,12 @@ pub async fn lay_down(context: &Context, name: &WorkerName) -> Result<(), Failur
 /// Removes what is left of a worker whose slot is gone; the list that tells of it last, and with it what the Job that dropped the slot has
 /// read.
 pub async fn forget(context: &Context, name: &WorkerName, begun: &ConfigMap) -> Result<(), Failure> {
-    for secret in of_worker(&context.stores.secrets.shelf, name) {
-        context.delete::<Secret>(&*secret).await?;
-    }
+    forget_secrets(context, name).await?;
     context.delete::<ConfigMap>(begun).await
 }
 
-/// Removes a worker whose SourceConnector has what it is to be retired by.
-pub async fn remove(context: &Context, name: &WorkerName) -> Result<(), Failure> {
-    lay_down(context, name).await?;
+/// Removes the credentials of a worker that nothing needs any more, not even the end of its SourceConnector.
+pub async fn forget_secrets(context: &Context, name: &WorkerName) -> Result<(), Failure> {
     for secret in of_worker(&context.stores.secrets.shelf, name) {
         context.delete::<Secret>(&*secret).await?;
     }
