@@ -119,6 +119,14 @@ async fn a_connection_that_is_used_says_by_whom_it_is_held() {
     let (operated, manifests, _) = begin("held").await;
     operated.apply(&manifests).await;
     operated.ready("Sink/t").await;
+    // One that has the publication as well, and never ends by itself.
+    let publication = operated.scenario.database.text("SELECT pubname FROM pg_publication").await;
+    let heir = Manifests::default()
+        .with(operated.scenario.source("heir", &format!("{}_heir", operated.scenario.slot())))
+        .set("SourceConnector/heir", "spec.postgres.publication", json!({"name": publication}))
+        .set("SourceConnector/heir", "metadata.finalizers", json!(["test.afterbay.dev/held"]));
+    operated.apply(&heir).await;
+    operated.ready("SourceConnector/heir").await;
     operated.namespace.delete("KafkaConnection/events").await;
     operated.namespace.delete("SourceConnector/shop").await;
     for resource in ["KafkaConnection/events", "SourceConnector/shop"] {
@@ -128,10 +136,15 @@ async fn a_connection_that_is_used_says_by_whom_it_is_held() {
     // Meanwhile it is carried on.
     operated.scenario.database.run("INSERT INTO t VALUES (2)").await;
     operated.caught_up("shop", 1).await;
+    // Who is at its end as well inherits nothing, though it has done so when the other one was deleted.
+    operated.namespace.delete("SourceConnector/heir").await;
     operated.namespace.delete("Sink/t").await;
     for resource in ["KafkaConnection/events", "SourceConnector/shop"] {
         operated.namespace.gone(resource, LONG).await;
     }
+    assert_eq!(operated.held().await, (0, 0), "nobody needs it any more");
+    operated.namespace.patch("SourceConnector/heir", &json!({"metadata": {"finalizers": null}})).await;
+    operated.namespace.gone("SourceConnector/heir", PATIENCE).await;
 }
 
 /// Where the brokers do not answer, a deletion ends all the same, once somebody asks to give up what cannot be taken away.

@@ -1,9 +1,9 @@
 //! What cannot be taken away with what is deleted: the deletion ends all the same, and what stays is told.
 
-use afterbay_e2e::kubernetes::{LONG, Namespace, Operated, PATIENCE, Release, condition, definitions};
+use afterbay_e2e::kubernetes::{LONG, Namespace, OPERATOR, Operated, PATIENCE, Release, condition, definitions};
 use afterbay_e2e::proxy::{Network, Proxy};
 use afterbay_e2e::secure;
-use afterbay_e2e::{Format, Scenario, Sink, await_condition};
+use afterbay_e2e::{Format, Manifests, Scenario, Sink, await_condition};
 use serde_json::{Value, json};
 
 const PASSWORD: &str = "a-password";
@@ -99,6 +99,8 @@ async fn with_a_namespace_go_slots_and_rights_and_the_records_that_stay_are_told
     let message = told["message"].as_str().unwrap_or_default();
     let expected = format!("Sink {user}/plain: its progress record in KafkaConnection {user}/events may stay behind");
     assert!(message.starts_with(&expected), "{message}");
+    let operator = home.ready_pod(OPERATOR).await;
+    assert_eq!(told["involvedObject"]["uid"], json!(operator.metadata.uid), "else nobody finds it with the pod");
     assert_eq!((counted(&home, "Sink").await, counted(&home, "SourceConnector").await), (Some(1), Some(0)));
 }
 
@@ -163,14 +165,50 @@ async fn where_no_job_is_let_in_a_deletion_ends_all_the_same() {
         (quota["status"]["hard"]["count/jobs.batch"] == "0").then_some(())
     })
     .await;
-    operated.namespace.delete("SourceConnector/shop").await;
-    operated.namespace.delete("Sink/t").await;
+    for resource in ["Secret/shop-db", "SourceConnector/shop", "Sink/t"] {
+        operated.namespace.delete(resource).await;
+    }
     let message = operated.not_ready("Sink/t", "Deleting").await;
     assert!(message.contains("afterbay.dev/abandon"), "{message}");
     operated.namespace.gone("Sink/t", LONG).await;
+    // The credentials that are left are those that its worker was given.
+    await_condition("the worker has gone", LONG, async || {
+        operated.namespace.list("Deployment", "afterbay.dev/source=shop").await.is_empty().then_some(())
+    })
+    .await;
+    let forgotten = begun_anew_behind_a_deletion(&operated).await;
     operated.namespace.gone("SourceConnector/shop", LONG).await;
     let told = operated.event("Sink/t", "LeftBehind").await;
     assert!(told.contains("its progress record") && told.contains("exceeded quota: no-jobs"), "{told}");
     assert!(operated.has_progress("t").await, "as was told");
-    assert_eq!(operated.held().await, (0, 0), "slot and publication need no Job");
+    assert_eq!(operated.held().await, (1, 0), "slot and publication need no Job");
+    operated.namespace.gone("SourceConnector/forgotten", LONG).await;
+    let told = operated.event("SourceConnector/forgotten", "LeftBehind").await;
+    assert!(told.contains(&format!("The database has {forgotten}: drop what nobody needs")), "{told}");
+}
+
+/// Another operator begins. Meanwhile a SourceConnector is deleted, and nothing tells of its slot any more; gives that.
+async fn begun_anew_behind_a_deletion(operated: &Operated) -> String {
+    let (scenario, namespace) = (&operated.scenario, &operated.namespace);
+    namespace.patch("Deployment/afterbay", &json!({"spec": {"replicas": 0}})).await;
+    await_condition("the operator ends", LONG, async || namespace.list("Pod", OPERATOR).await.is_empty().then_some(()))
+        .await;
+    let base = format!("{}_forgotten", scenario.slot());
+    let slot = format!("{base}_bulk");
+    let password = "spec.postgres.authentication.passwordSecret.secretName";
+    let forgotten = Manifests::default()
+        .with_secret("forgotten-db", &[("password", &scenario.database.password)])
+        .with(scenario.source("forgotten", &base))
+        .set("SourceConnector/forgotten", password, "forgotten-db")
+        .set("SourceConnector/forgotten", "metadata.finalizers", json!(["afterbay.dev/source"]));
+    operated.apply(&forgotten).await;
+    let status = r#"{"status": {"begun": true}}"#;
+    namespace
+        .kubectl
+        .run(&["patch", "sourceconnector", "forgotten", "--subresource=status", "--type=merge", "--patch", status])
+        .await;
+    namespace.delete("SourceConnector/forgotten").await;
+    scenario.database.run(&format!("SELECT pg_create_logical_replication_slot('{slot}', 'pgoutput')")).await;
+    namespace.patch("Deployment/afterbay", &json!({"spec": {"replicas": 1}})).await;
+    slot
 }

@@ -63,6 +63,20 @@ pub async fn status(client: &SqlClient, name: &str) -> Result<Option<SlotStatus>
     }))
 }
 
+/// The slots of this database that have this name, or begin with it and an underscore: those that a SourceConnector with this slot, and its
+/// pools, may have made.
+pub async fn named(client: &SqlClient, base: &str) -> Result<Vec<String>, PostgresError> {
+    let rows = client
+        .query(
+            "SELECT slot_name::text FROM pg_replication_slots \
+             WHERE plugin = 'pgoutput' AND database = current_database() AND NOT temporary \
+                AND (slot_name = $1::text OR left(slot_name, length($1::text) + 1) = $1::text || '_') ORDER BY slot_name",
+            &[&base],
+        )
+        .await?;
+    Ok(rows.iter().map(|row| row.get(0)).collect())
+}
+
 /// Ends the server process that reads a slot; whether there was one that could be told. It leaves a moment later.
 ///
 /// The role must be the one that the process runs under, a member of it, or of `pg_signal_backend`.

@@ -5,10 +5,15 @@
 
 use std::time::Duration;
 
-use afterbay_clients::postgres::retirement;
+use afterbay_clients::postgres::catalogue::slot;
+use afterbay_clients::postgres::{retirement, sql};
 use afterbay_crds::api::SourceConnector;
+use afterbay_crds::names::{self, ResourceName};
 use afterbay_crds::reason::Reason;
+use afterbay_crds::report::Problem;
+use afterbay_crds::retirement::RetiredSource;
 
+use super::outcome::in_words;
 use super::papers::{self, Found};
 use crate::cluster::context::{Context, Failure};
 use crate::cluster::stores::name_of;
@@ -35,13 +40,14 @@ pub async fn take(context: &Context, source: &SourceConnector) -> Result<Tried, 
         Found::Nothing => return Ok(Tried::Done),
         Found::Impossible(why) => return Ok(Tried::Never(why)),
         Found::Own(own) => own,
+        Found::Unclear(own) => {
+            scratch.keep(&own.secrets)?;
+            return look(context, source, &name, &own.plan).await;
+        }
     };
     scratch.keep(&own.secrets)?;
     let tried = tokio::time::timeout(TRY, retirement::retire(&own.plan, || ())).await;
-    let tried = tried.unwrap_or_else(|_| {
-        Err(Reason::LeftBehind
-            .problem(format!("it took more than {} s", TRY.as_secs()), "see whether the database answers"))
-    });
+    let tried = tried.unwrap_or_else(|_| Err(late()));
     match tried {
         Ok(()) => {
             tracing::info!(source = %name, "its namespace takes no Job: {} dropped without one", own.plan.in_words());
@@ -55,4 +61,39 @@ pub async fn take(context: &Context, source: &SourceConnector) -> Result<Tried, 
             problem.hint
         ))),
     }
+}
+
+/// Asks the database for slots of whose makers nothing tells any more. None is dropped: one of such a name may be somebody else's, as where
+/// resources have moved to another cluster.
+async fn look(
+    context: &Context,
+    source: &SourceConnector,
+    name: &ResourceName,
+    own: &RetiredSource,
+) -> Result<Tried, Failure> {
+    let base = names::slot(source.spec.postgres.slot.name.as_deref(), name);
+    let asked = async {
+        let client = sql::connect(&own.connection).await?;
+        slot::named(&client, &base).await
+    };
+    let asked = tokio::time::timeout(TRY, asked).await.map_err(|_| late());
+    let found = match asked.and_then(|found| found.map_err(|error| error.problem())) {
+        Ok(found) => papers::not_inherited(context, source, name, found.into_iter().collect()).await?,
+        Err(problem) => {
+            return Ok(Tried::NotNow(format!("{} may stay behind: {}", own.in_words(), in_words(&problem))));
+        }
+    };
+    if found.is_empty() {
+        return Ok(Tried::Done);
+    }
+    Ok(Tried::Never(format!(
+        "the operator was begun anew when it was deleted already, and nothing tells any more which slots it has had. The database has {}: \
+         drop what nobody needs by SELECT pg_drop_replication_slot(…)",
+        found.join(", ")
+    )))
+}
+
+fn late() -> Problem {
+    let message = format!("it took more than {} s", TRY.as_secs());
+    Reason::LeftBehind.problem(message, "see whether the database answers")
 }

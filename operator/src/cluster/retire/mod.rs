@@ -10,6 +10,7 @@ mod progress;
 mod recalled;
 pub mod retained;
 pub mod rights;
+mod slots;
 mod topics;
 
 use std::sync::Arc;
@@ -33,9 +34,9 @@ use super::{finalize, labels};
 use direct::Tried;
 use outcome::Outcome;
 use papers::Papers;
-pub use papers::recall;
 pub use recalled::Recalled;
 pub use rights::Returned;
+pub use slots::recall;
 
 /// How soon it is looked again whether a worker has let go of a Sink, or a Job is through; what changes is told of before.
 const LOOK: Duration = Duration::from_secs(5);
@@ -67,7 +68,7 @@ enum Step {
     Wait(Duration),
     /// It is over; what stays behind.
     Over(Vec<String>),
-    /// Its namespace takes no Job: why.
+    /// There can be no Job: why.
     NoJob(String),
 }
 
@@ -229,6 +230,7 @@ impl<K: Object + Resource<DynamicType = ()>> End<'_, K> {
             // What another one has need not go.
             Some(Ok(Papers::Needless | Papers::Inherited(_))) => Ok(Some(Step::Over(Vec::new()))),
             Some(Ok(Papers::Impossible(why))) => Ok(Some(self.over(&why))),
+            Some(Ok(Papers::Unclear)) => Ok(Some(Step::NoJob("nothing tells any more what it has".to_owned()))),
             Some(Err(failure)) => self.refused(failure).map(Some),
         }
     }

@@ -4,21 +4,21 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use afterbay_crds::api::{Sink, SourceConnector};
-use afterbay_crds::manifest::Manifests;
 use afterbay_crds::names::{DEFAULT_POOL, ResourceName, WorkerName};
 use afterbay_crds::resolve::deleted::RetiredSlots;
 use afterbay_crds::resolve::{ResolveSettings, SecretFile, deleted};
 use afterbay_crds::retirement::{RETIREMENT_VERSION, RetirementPlan};
-use kube::ResourceExt;
+use k8s_openapi::api::core::v1::ConfigMap;
+use kube::ResourceExt as _;
 use secrecy::ExposeSecret as _;
 
-use super::retained;
+use super::{retained, slots};
 use crate::cluster::context::{Context, Failure};
 use crate::cluster::labels;
 use crate::cluster::objects::retirement::Retired;
 use crate::cluster::objects::{names, plan};
 use crate::cluster::source::{current_workers, secret_files};
-use crate::cluster::stores::{Key, name_of, worker_of};
+use crate::cluster::stores::{Key, name_of};
 
 /// What there is for a Job to read.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,6 +31,8 @@ pub enum Papers {
     Impossible(String),
     /// There is nothing that may be taken away: this SourceConnector has it.
     Inherited(ResourceName),
+    /// It is not known what there is: none can be made before somebody has looked.
+    Unclear,
 }
 
 /// Makes those of a Sink, if they are not there.
@@ -83,7 +85,7 @@ pub async fn of_pool(
     if let Some(why) = is_unclear(context) {
         return Ok(Papers::Impossible(why));
     }
-    let manifests = gather_source(context, source).await?;
+    let manifests = slots::gather(context, source).await?;
     let slots = [slot.to_owned()].into();
     let Some(own) = deleted::slots(&manifests, &settings(context), retired.name, slots, is_last) else {
         return Ok(Papers::Impossible(format!("SourceConnector {} is not there any more", retired.name)));
@@ -111,20 +113,55 @@ pub enum Found {
     Impossible(String),
     /// This.
     Own(Box<RetiredSlots>),
+    /// It has had workers, and nothing tells of their slots any more. With this its database can be asked for them.
+    Unclear(Box<RetiredSlots>),
 }
 
-/// Makes those of a SourceConnector, if they are not there.
+/// Makes those of a SourceConnector, if they are not there, or if others have, or need, by now what they did not.
 pub async fn of_source(context: &Context, source: &SourceConnector, retired: &Retired<'_>) -> Result<Papers, Failure> {
-    if is_there(context, retired) {
-        return Ok(is_unclear(context).map_or(Papers::There, Papers::Impossible));
-    }
-    let own = match find(context, source, retired.name, Path::new(plan::SECRETS_DIR)).await? {
-        Found::Nothing => return Ok(Papers::Needless),
-        Found::Impossible(why) => return Ok(Papers::Impossible(why)),
-        Found::Own(own) => own,
+    let name = retired.name.sibling(&retired.job_name());
+    let Some(kept) = context.stores.config_maps.get(&name) else {
+        let own = match find(context, source, retired.name, Path::new(plan::SECRETS_DIR)).await? {
+            Found::Nothing => return Ok(Papers::Needless),
+            Found::Impossible(why) => return Ok(Papers::Impossible(why)),
+            Found::Unclear(_) => return Ok(Papers::Unclear),
+            Found::Own(own) => own,
+        };
+        let plan = RetirementPlan { version: RETIREMENT_VERSION, sinks: Vec::new(), sources: vec![own.plan] };
+        return write(context, retired, &plan, &own.secrets).await;
     };
-    let plan = RetirementPlan { version: RETIREMENT_VERSION, sinks: Vec::new(), sources: vec![own.plan] };
-    write(context, retired, &plan, &own.secrets).await
+    if let Some(why) = is_unclear(context) {
+        return Ok(Papers::Impossible(why));
+    }
+    if context.stores.jobs.get(&name).is_none() {
+        correct(context, source, retired, &kept).await?;
+    }
+    Ok(Papers::There)
+}
+
+/// Has papers say what is to be taken away as things are now: they may be of long before. How that is done stays as it was when there was
+/// all that it takes.
+async fn correct(
+    context: &Context,
+    source: &SourceConnector,
+    retired: &Retired<'_>,
+    kept: &ConfigMap,
+) -> Result<(), Failure> {
+    let Some(mut plan) = slots::plan_of(kept) else { return Ok(()) };
+    let slots = slots::of(context, source, retired.name);
+    let manifests = slots::gather_end(context, source).await?;
+    let own = deleted::source(&manifests, &settings(context), retired.name, slots);
+    let ([kept_source], Some(RetiredSlots { plan: own, .. })) = (&mut plan.sources[..], own) else { return Ok(()) };
+    if kept_source.slots == own.slots && kept_source.publication == own.publication {
+        return Ok(());
+    }
+    (kept_source.slots, kept_source.publication) = (own.slots, own.publication);
+    if let Ok(papers) = retired.papers(&plan, &[]) {
+        tracing::info!(source = %retired.name, "what goes with it has changed since it was deleted");
+        context.delete::<ConfigMap>(kept).await?;
+        context.create(false, &papers.plan).await?;
+    }
+    Ok(())
 }
 
 /// What there is of a SourceConnector, with its files below this directory.
@@ -134,15 +171,16 @@ pub async fn find(
     name: &ResourceName,
     secrets_dir: &Path,
 ) -> Result<Found, Failure> {
-    let slots = slots(context, source, name);
+    let slots = slots::of(context, source, name);
+    let is_known = !slots.is_empty();
     // Nobody has made a slot or a publication.
-    if slots.is_empty() {
+    if !is_known && !slots::may_be_forgotten(context, source) {
         return Ok(Found::Nothing);
     }
     if let Some(why) = is_unclear(context) {
         return Ok(Found::Impossible(why));
     }
-    let manifests = gather_source(context, source).await?;
+    let manifests = slots::gather_end(context, source).await?;
     let settings = ResolveSettings { secrets_dir: secrets_dir.to_owned(), ..settings(context) };
     let Some(mut own) = deleted::source(&manifests, &settings, name, slots) else { return Ok(Found::Nothing) };
     for (slot, heir) in &own.inherited {
@@ -153,15 +191,24 @@ pub async fn find(
     let worker = workers.into_iter().next().map(|current| current.name);
     // Its own files are the same in each of its workers' Secrets.
     let worker = worker.unwrap_or_else(|| of_default_pool(name));
-    Ok(match complete(context, &mut own.secrets, &worker, hash).await? {
+    let papers = slots::papers_of(source, name);
+    Ok(match complete(context, &mut own.secrets, &worker, hash, &papers).await? {
         Some(missing) => Found::Impossible(missing),
-        None => Found::Own(Box::new(own)),
+        None if is_known => Found::Own(Box::new(own)),
+        None => Found::Unclear(Box::new(own)),
     })
 }
 
-/// Has the cluster's memory of a SourceConnector's slots outlive what tells of them.
-pub fn recall(context: &Context, source: &SourceConnector) {
-    context.recalled.learn(source, of_objects(context, source, &name_of(source)), of_status(source));
+/// Of slots those that no other SourceConnector has.
+pub async fn not_inherited(
+    context: &Context,
+    source: &SourceConnector,
+    name: &ResourceName,
+    slots: BTreeSet<String>,
+) -> Result<Vec<String>, Failure> {
+    let manifests = slots::gather_end(context, source).await?;
+    let own = deleted::slots(&manifests, &settings(context), name, slots, false);
+    Ok(own.map(|own| own.plan.slots).unwrap_or_default())
 }
 
 /// Any SourceConnector, wherever it is, may have the slot: while one cannot be read, none is dropped.
@@ -180,38 +227,39 @@ async fn make(
     worker: &WorkerName,
     secrets_hash: Option<String>,
 ) -> Result<Papers, Failure> {
-    match complete(context, &mut files, worker, secrets_hash).await? {
+    match complete(context, &mut files, worker, secrets_hash, &retired.job_name()).await? {
         Some(missing) => Ok(Papers::Impossible(missing)),
         None => write(context, retired, plan, &files).await,
     }
 }
 
-/// Gives files what the worker's own Secret has of them, where users' Secrets are not known any more; what is missing still, in words.
+/// Gives files what the worker's own Secret has of them, or that of `papers`, where users' Secrets are not known any more; what is missing
+/// still, in words.
 async fn complete(
     context: &Context,
     files: &mut [SecretFile],
     worker: &WorkerName,
     secrets_hash: Option<String>,
+    papers: &str,
 ) -> Result<Option<String>, Failure> {
-    if files.iter().any(is_empty) {
-        // The users' Secret has gone before: the worker's own has what it was given.
-        let secret = secrets_hash.filter(|hash| !hash.is_empty()).map(|hash| names::secrets(worker, &hash));
-        let secret = secret.or_else(|| any_secret(context, worker));
-        let kept = match secret {
-            Some(secret) => secret_files(context, &worker.source.sibling(&secret), worker).await?,
-            None => Vec::new(),
-        };
+    let current = secrets_hash.filter(|hash| !hash.is_empty()).map(|hash| names::secrets(worker, &hash));
+    let secrets = [current, any_secret(context, worker), Some(papers.to_owned())];
+    for secret in secrets.into_iter().flatten() {
+        if !files.iter().any(is_empty) {
+            break;
+        }
+        // The users' Secret has gone before: these have what it was given.
+        let kept = secret_files(context, &worker.source.sibling(&secret), worker).await?;
         for file in files.iter_mut().filter(|file| is_empty(file)) {
             if let Some(kept) = kept.iter().find(|kept| kept.path.file_name() == file.path.file_name()) {
                 file.contents = kept.contents.clone();
             }
         }
-        if let Some(missing) = files.iter().find(|file| is_empty(file)) {
-            let file = missing.path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-            return Ok(Some(format!("the Secret of {file} is not there any more")));
-        }
     }
-    Ok(None)
+    Ok(files.iter().find(|file| is_empty(file)).map(|missing| {
+        let file = missing.path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        format!("the Secret of {file} is not there any more")
+    }))
 }
 
 async fn write(
@@ -252,59 +300,15 @@ pub fn files(context: &Context, retired: &Retired<'_>, worker: &WorkerName) -> O
     Some(Files { directory: plan.is_some_and(|plan| plan.contains(&directory)).then_some(directory) })
 }
 
-/// The slots of all workers that a SourceConnector has had, as far as the cluster remembers, or this operator.
-fn slots(context: &Context, source: &SourceConnector, name: &ResourceName) -> BTreeSet<String> {
-    let told = of_objects(context, source, name).into_iter().chain(of_status(source)).map(|(_, slot)| slot);
-    told.chain(context.recalled.of(source)).filter(|slot| !slot.is_empty()).collect()
-}
-
-/// Pools and slots that the objects of workers tell of, as they are now. Those of one that had its name before may be there for a while.
-fn of_objects(context: &Context, source: &SourceConnector, name: &ResourceName) -> Vec<(String, String)> {
-    let key = Key::Source(name.clone());
-    let uid = source.uid();
-    let base = afterbay_crds::names::slot(source.spec.postgres.slot.name.as_deref(), name);
-    let deployments = context.stores.deployments.by(&key);
-    let workers = deployments.iter().filter(|object| is_owned(&***object, uid.as_deref()));
-    let workers = workers.filter_map(|object| worker_of(&**object));
-    let workers = workers.map(|worker| (worker.pool.clone(), worker.slot(&base)));
-    let config_maps = context.stores.config_maps.by(&key);
-    let kept = config_maps.iter().filter(|object| is_owned(&***object, uid.as_deref())).filter_map(|object| {
-        let slot = object.annotations().get(names::SLOT_ANNOTATION)?;
-        Some((object.labels().get(labels::POOL).cloned().unwrap_or_default(), slot.clone()))
-    });
-    workers.chain(kept).collect()
-}
-
-fn is_owned(object: &impl ResourceExt, owner: Option<&str>) -> bool {
-    object.owner_references().iter().any(|reference| Some(reference.uid.as_str()) == owner)
-}
-
-/// Those of the status, which may be of before.
-fn of_status(source: &SourceConnector) -> Vec<(String, String)> {
-    let workers = source.status.iter().flat_map(|status| &status.workers);
-    workers.map(|worker| (worker.pool.clone(), worker.slot.clone())).collect()
-}
-
-/// A Secret of a worker whose Deployment has gone.
+/// A Secret of a worker whose Deployment has gone: the youngest, as there may be some of before.
 fn any_secret(context: &Context, worker: &WorkerName) -> Option<String> {
     let secrets = context.stores.secrets.shelf.by(&Key::Source(worker.source.clone()));
-    let own = secrets.iter().find(|secret| secret.labels().contains_key(labels::POOL))?;
-    Some(own.name_any())
+    let own = secrets.iter().filter(|secret| secret.labels().contains_key(labels::POOL));
+    let youngest = own.max_by_key(|secret| secret.metadata.creation_timestamp.as_ref().map(|made| made.0))?;
+    Some(youngest.name_any())
 }
 
-/// A SourceConnector with all others of its database, any of which may have its slot or publication.
-async fn gather_source(context: &Context, source: &SourceConnector) -> Result<Manifests, Failure> {
-    let name = name_of(source);
-    context.stores.secrets.load(&context.client, &context.stores.secrets_for_source(&name)).await?;
-    let mut manifests = context.stores.gather_database(source);
-    for other in manifests.sources.keys().filter(|other| **other != name) {
-        if let Some(found) = context.stores.sources.get(other) {
-            manifests.slots.insert(other.clone(), slots(context, &found, other));
-        }
-    }
-    Ok(manifests)
-}
-
+/// What papers are resolved with.
 pub(super) fn settings(context: &Context) -> ResolveSettings {
     ResolveSettings {
         instance: context.settings.instance.clone(),

@@ -129,7 +129,7 @@ impl Left {
     ) -> Result<Begun, Failure> {
         match papers::of_pool(context, source, retired, &self.slot, is_last).await? {
             Papers::There => {}
-            Papers::Needless => return Ok(Begun::NotNow),
+            Papers::Needless | Papers::Unclear => return Ok(Begun::NotNow),
             Papers::Impossible(why) => return self.kept(context, Why::NotDropped(why)).await,
             Papers::Inherited(heir) => return self.kept(context, Why::Inherited(heir)).await,
         }

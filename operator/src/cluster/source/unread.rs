@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use afterbay_crds::names::WorkerName;
 use afterbay_crds::plan::DeletionPolicy;
+use kube::ResourceExt as _;
 
 use super::kept::Found;
 use super::memory::Memory;
@@ -177,7 +178,7 @@ impl Look<'_> {
     async fn forget_pool(&self, left: &Left, memory: &mut Memory) -> Result<(), Failure> {
         rollout::forget(self.context, &left.worker, &left.begun).await?;
         memory.jobs.retain(|job| !left.has_job(job));
-        self.context.recalled.dropped(self.name, &left.slot);
+        self.context.recalled.dropped(&left.worker, &left.slot, left.begun.uid());
         tracing::debug!(begun = %name_of(&*left.begun), "nothing is left of its pool");
         Ok(())
     }
