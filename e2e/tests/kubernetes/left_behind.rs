@@ -171,7 +171,6 @@ async fn where_no_job_is_let_in_a_deletion_ends_all_the_same() {
     let message = operated.not_ready("Sink/t", "Deleting").await;
     assert!(message.contains("afterbay.dev/abandon"), "{message}");
     operated.namespace.gone("Sink/t", LONG).await;
-    // The credentials that are left are those that its worker was given.
     await_condition("the worker has gone", LONG, async || {
         operated.namespace.list("Deployment", "afterbay.dev/source=shop").await.is_empty().then_some(())
     })
@@ -187,12 +186,15 @@ async fn where_no_job_is_let_in_a_deletion_ends_all_the_same() {
     assert!(told.contains(&format!("The database has {forgotten}: drop what nobody needs")), "{told}");
 }
 
-/// Another operator begins. Meanwhile a SourceConnector is deleted, and nothing tells of its slot any more; gives that.
+/// Another operator begins. Meanwhile what the Job of `shop` was to read goes, so that the credentials are left which its worker was given;
+/// and another SourceConnector is deleted, of whose slot nothing tells any more: gives that.
 async fn begun_anew_behind_a_deletion(operated: &Operated) -> String {
     let (scenario, namespace) = (&operated.scenario, &operated.namespace);
     namespace.patch("Deployment/afterbay", &json!({"spec": {"replicas": 0}})).await;
     await_condition("the operator ends", LONG, async || namespace.list("Pod", OPERATOR).await.is_empty().then_some(()))
         .await;
+    let papers = "afterbay.dev/source=shop,app.kubernetes.io/component=retirement";
+    namespace.kubectl.run(&["delete", "configmaps,secrets", "--selector", papers]).await;
     let base = format!("{}_forgotten", scenario.slot());
     let slot = format!("{base}_bulk");
     let password = "spec.postgres.authentication.passwordSecret.secretName";
