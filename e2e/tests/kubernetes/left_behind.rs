@@ -13,6 +13,12 @@ async fn counted(operator: &Namespace, kind: &str) -> Option<u64> {
     operator.series(&format!("afterbay_operator_left_behind_total{{kind=\"{kind}\"}}")).await
 }
 
+/// Waits until the operator has counted: it tells first, and lets the resource go.
+async fn is_counted(operator: &Namespace, kind: &str) {
+    let has = async || counted(operator, kind).await.filter(|count| *count > 0).map(drop);
+    await_condition("it is counted", PATIENCE, has).await;
+}
+
 /// An operator in a namespace of its own, which looks after the scenario's, too.
 async fn from_elsewhere(test: &str) -> (Namespace, Operated) {
     definitions().await;
@@ -101,6 +107,7 @@ async fn with_a_namespace_go_slots_and_rights_and_the_records_that_stay_are_told
     assert!(message.starts_with(&expected), "{message}");
     let operator = home.ready_pod(OPERATOR).await;
     assert_eq!(told["involvedObject"]["uid"], json!(operator.metadata.uid), "else nobody finds it with the pod");
+    is_counted(&home, "Sink").await;
     assert_eq!((counted(&home, "Sink").await, counted(&home, "SourceConnector").await), (Some(1), Some(0)));
 }
 
@@ -141,6 +148,7 @@ async fn with_the_database_gone_a_deletion_can_be_given_up_and_names_the_slot_th
     operated.namespace.gone("SourceConnector/shop", PATIENCE).await;
     let told = operated.event("SourceConnector/shop", "LeftBehind").await;
     assert!(told.contains(&format!("replication slot {slot}")) && told.contains("keep its log"), "{told}");
+    is_counted(&operated.namespace, "SourceConnector").await;
     assert_eq!(counted(&operated.namespace, "SourceConnector").await, Some(1));
     assert_eq!(operated.held().await, (1, 1), "as was told");
 }

@@ -65,7 +65,7 @@ impl Candidate {
         Ok(())
     }
 
-    /// Gives the lead back, so that another one need not wait.
+    /// Gives the lead back: who looks at it next may take it at once.
     pub async fn resign(&self) {
         if let Ok(Err(error)) = tokio::time::timeout(FAREWELL, self.0.release()).await {
             tracing::warn!("the Lease could not be given back: {error}");
