@@ -1,11 +1,11 @@
-//! What connections, registries and databases say that cannot be entered: a table, without a worker.
+//! What connections, registries and databases say that cannot be entered: a table, without a worker. Who mends it is let in.
 
 use afterbay_e2e::kubernetes::Operated;
 use afterbay_e2e::manifests::resource;
 use afterbay_e2e::{Manifests, Scenario, secure};
 use serde_json::{Value, json};
 
-use super::is_told;
+use super::{is_told, let_in};
 
 /// A name that there never is (RFC 6761).
 const NOWHERE: &str = "nowhere.invalid";
@@ -201,4 +201,5 @@ async fn who_is_not_let_in_says_so_in_the_words_of_the_other_side() {
     for resource in ["KafkaConnection/password", "SchemaRegistryConnection/other", "SourceConnector/database"] {
         operated.ready(resource).await;
     }
+    let_in::carries(&operated).await;
 }

@@ -2,6 +2,7 @@
 
 mod figures;
 mod handshakes;
+mod let_in;
 mod not_started;
 
 use afterbay_e2e::await_condition;
