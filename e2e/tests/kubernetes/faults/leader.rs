@@ -1,11 +1,16 @@
 //! Two operators, of which one leads and is taken away.
 
+use std::time::{Duration, Instant};
+
 use afterbay_e2e::kubernetes::carrying::SOURCE;
 use afterbay_e2e::kubernetes::{Carrying, LONG, Operated};
 use afterbay_e2e::{Format, Manifests, Scenario, Sink, await_condition};
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::Pod;
 use serde_json::json;
+
+/// Within how long another one leads, by docs/kubernetes.md ("High availability"): twice that, as machines are slow.
+const TAKEN_OVER: Duration = Duration::from_secs(2 * 15);
 
 /// The Lease is named as the release.
 const LEASE: &str = "afterbay";
@@ -23,12 +28,14 @@ async fn the_other_takes_over() {
     let faults = async {
         let leader = holder(operated).await.expect("somebody leads");
         let pod: Pod = operated.namespace.typed(&leader).await;
+        let gone = Instant::now();
         // It cannot give the Lease back.
         operated.namespace.signal(&pod, "afterbay", "KILL");
         operated.namespace.force_delete(&leader).await;
         // Nobody leads, and nobody knows it yet.
         operated.apply(&late(&operated.scenario, &topic)).await;
         await_condition("the other leads", LONG, async || holder(operated).await.filter(|next| *next != leader)).await;
+        assert!(gone.elapsed() < TAKEN_OVER, "the other leads only after {:?}", gone.elapsed());
         operated.ready("Sink/late").await;
         operated.caught_up("later", 1).await;
     };
