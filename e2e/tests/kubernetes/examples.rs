@@ -98,3 +98,31 @@ async fn what_the_documentation_shows_whole_is_taken() {
     }
     assert!(taken >= 7 && foreign == 1, "{taken} are taken, and {foreign} are of others");
 }
+
+/// When Argo CD applies a resource, of those that are applied together.
+fn wave(resource: &Value) -> i32 {
+    let wave = &resource["metadata"]["annotations"]["argocd.argoproj.io/sync-wave"];
+    let wave = wave.as_str().and_then(|wave| wave.parse().ok());
+    wave.unwrap_or_else(|| panic!("it has no sync wave: {resource}"))
+}
+
+/// What comes first to what needs it.
+const WAVES: [&[&str]; 3] =
+    [&["Secret", "KafkaConnection", "SchemaRegistryConnection"], &["SourceConnector"], &["Sink"]];
+
+#[test]
+fn what_is_needed_has_an_earlier_wave() {
+    let examples = files(&repository().join("examples"), "yaml");
+    let texts = examples.iter().map(|example| std::fs::read_to_string(example).expect("the example is there"));
+    let resources: Vec<_> = texts.flat_map(|text| documents(&text)).collect();
+    let kinds = |kind: &Value| WAVES.concat().iter().any(|known| kind == known);
+    assert!(resources.iter().all(|resource| kinds(&resource["kind"])), "{resources:?}");
+    // Of one repository some may apply several of the examples together.
+    let waves = WAVES.map(|kinds| {
+        let own = resources.iter().filter(|resource| kinds.iter().any(|kind| resource["kind"] == *kind));
+        own.map(wave).collect::<Vec<_>>()
+    });
+    for pair in waves.windows(2) {
+        assert!(pair[0].iter().max() < pair[1].iter().min(), "{waves:?}");
+    }
+}
