@@ -23,3 +23,4 @@ mod rights;
 mod rotation;
 mod rules;
 mod told;
+mod worker_pod;

@@ -9,6 +9,7 @@ use afterbay_e2e::{Format, Manifests, Message, await_condition};
 use serde_json::{Value, json};
 
 use crate::examples::quickstart;
+use crate::worker_pod;
 
 /// The shop, with a customer and two orders.
 pub const TABLES: &str = "
@@ -37,6 +38,8 @@ async fn it_is_installed_carries_is_upgraded_and_goes() {
     carries(&operated).await;
     nobody_else_declares_anything(&operated, &manifests).await;
     alerts_and_dashboard_ask_for_what_is_told(&operated).await;
+    what_is_logged_is_structured(&operated).await;
+    worker_pod::may_do_nothing(&operated.worker("shop").await);
     let tested = operated.release.test().await;
     assert!(tested.contains("/readyz: 200 OK"), "{tested}");
     upgrades_leave_workers_alone_that_they_do_not_concern(&operated).await;
@@ -107,6 +110,24 @@ async fn alerts_and_dashboard_ask_for_what_is_told(operated: &Operated) {
         let asked: BTreeSet<_> = words.filter(|word| word.starts_with("afterbay_")).collect();
         let unknown: Vec<_> = asked.difference(&told).collect();
         assert!(!asked.is_empty() && unknown.is_empty(), "{file} asks for {unknown:?}, and there are {told:?}");
+    }
+}
+
+/// Machines read it: each line is an object of its own, also of what nobody thought of.
+async fn what_is_logged_is_structured(operated: &Operated) {
+    for pods in [OPERATOR, &labels("shop")] {
+        let pod = operated.namespace.ready_pod(pods).await.metadata.name.expect("a pod has a name");
+        let log = operated.namespace.kubectl.run(&["logs", &pod]).await;
+        assert!(!log.is_empty(), "{pod} says nothing");
+        for line in log.lines() {
+            let said: Value = serde_json::from_str(line).unwrap_or_else(|error| panic!("{pod}: {error}: {line}"));
+            let is_level = |level| ["ERROR", "WARN", "INFO", "DEBUG", "TRACE"].contains(&level);
+            assert!(said["level"].as_str().is_some_and(is_level), "{pod}: {line}");
+            // As RFC 3339 has it, in UTC: 2026-01-31T12:00:00.000000Z.
+            let is_time = |time: &str| time.len() >= 20 && time.as_bytes()[10] == b'T' && time.ends_with('Z');
+            assert!(said["timestamp"].as_str().is_some_and(is_time), "{pod}: {line}");
+            assert!(said["fields"]["message"].as_str().is_some_and(|words| !words.is_empty()), "{pod}: {line}");
+        }
     }
 }
 

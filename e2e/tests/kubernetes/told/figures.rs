@@ -7,6 +7,8 @@ use afterbay_e2e::kubernetes::{LONG, Operated, condition};
 use afterbay_e2e::{Format, Session, Sink, await_condition, broker};
 use serde_json::{Value, json};
 
+use crate::worker_pod;
+
 /// How many rows the table has whose snapshot is looked at.
 const ROWS: i64 = 2000;
 
@@ -31,6 +33,7 @@ async fn begin() -> (Operated, Session) {
     let manifests = scenario
         .manifests()
         .set("SourceConnector/shop", "spec.postgres.snapshot", json!({"chunkRows": 20}))
+        .set("SourceConnector/shop", "spec.worker", worker_pod::asked())
         // The rig's plain broker has no authorizer.
         .set("KafkaConnection/events", "spec.acls", json!({"manage": true, "principal": "User:afterbay"}))
         .with(Sink::new("parts", "public.parts", &topic).key(&["id"]).partitions(4))
@@ -48,6 +51,7 @@ async fn what_a_sink_has_done_and_what_is_not_as_asked_for_is_told() {
     let (operated, open) = begin().await;
     a_snapshot_tells_how_far_it_is(&operated, open).await;
     what_is_not_as_asked_for_is_told_and_stops_nothing(&operated).await;
+    worker_pod::is_as_asked(&operated.worker("shop").await);
     a_lag_grows_and_ends(&operated).await;
     what_is_committed_is_counted(&operated).await;
     columns_are_what_people_look_for(&operated).await;
