@@ -12,7 +12,7 @@ use tokio::process::Command;
 const FOREIGN: [&str; 2] = ["PodMonitor", "PrometheusRule"];
 
 /// What the chart makes of values, as documents.
-async fn rendered(namespace: &str, values: &Value) -> Vec<Value> {
+pub async fn rendered(namespace: &str, values: &Value) -> Vec<Value> {
     let chart = repository().join("charts/afterbay");
     let chart = chart.to_str().expect("the path is text");
     let arguments = ["template", "shop", chart, "--kube-version", "1.34.0", "--values", "-"];

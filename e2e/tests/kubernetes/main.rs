@@ -16,6 +16,7 @@ mod monitoring;
 mod operating;
 mod patterns;
 mod pools;
+mod promql;
 mod quickstart;
 mod quiet;
 mod rig;

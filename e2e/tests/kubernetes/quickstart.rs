@@ -4,12 +4,11 @@
 use std::collections::BTreeSet;
 
 use afterbay_e2e::kubernetes::{OPERATOR, Operated, PATIENCE, bring_image, labels};
-use afterbay_e2e::programs::repository;
 use afterbay_e2e::{Format, Manifests, Message, await_condition};
 use serde_json::{Value, json};
 
 use crate::examples::quickstart;
-use crate::worker_pod;
+use crate::{promql, worker_pod};
 
 /// The shop, with a customer and two orders.
 pub const TABLES: &str = "
@@ -37,7 +36,7 @@ async fn it_is_installed_carries_is_upgraded_and_goes() {
     operated.apply(&manifests).await;
     carries(&operated).await;
     nobody_else_declares_anything(&operated, &manifests).await;
-    alerts_and_dashboard_ask_for_what_is_told(&operated).await;
+    promql::check(&operated).await;
     what_is_logged_is_structured(&operated).await;
     worker_pod::may_do_nothing(&operated.worker("shop").await);
     let tested = operated.release.test().await;
@@ -94,22 +93,6 @@ async fn nobody_else_declares_anything(operated: &Operated, manifests: &Manifest
         let of_spec: BTreeSet<_> = of_spec.filter_map(|each| each["manager"].as_str()).collect();
         assert_eq!(of_spec, BTreeSet::from(["kubectl"]), "{resource}");
         assert!(managers.iter().any(|each| each["manager"] == "afterbay"), "it has said how it is: {managers:?}");
-    }
-}
-
-async fn alerts_and_dashboard_ask_for_what_is_told(operated: &Operated) {
-    let mut told = String::new();
-    for pods in [OPERATOR, &labels("shop")] {
-        operated.namespace.ready_pod(pods).await;
-        told.push_str(&operated.namespace.metrics(pods).await.expect("it answers"));
-    }
-    let told: BTreeSet<_> = told.lines().filter_map(|line| line.split([' ', '{']).next()).collect();
-    for file in ["templates/prometheusrule.yaml", "files/dashboard.json"] {
-        let asks = std::fs::read_to_string(repository().join("charts/afterbay").join(file)).expect("the chart has it");
-        let words = asks.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
-        let asked: BTreeSet<_> = words.filter(|word| word.starts_with("afterbay_")).collect();
-        let unknown: Vec<_> = asked.difference(&told).collect();
-        assert!(!asked.is_empty() && unknown.is_empty(), "{file} asks for {unknown:?}, and there are {told:?}");
     }
 }
 
