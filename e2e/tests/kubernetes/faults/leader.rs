@@ -9,8 +9,9 @@ use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::Pod;
 use serde_json::json;
 
-/// Within how long another one leads, by docs/kubernetes.md ("High availability"): twice that, as machines are slow.
-const TAKEN_OVER: Duration = Duration::from_secs(2 * 15);
+/// Within how long another one leads, by docs/kubernetes.md ("High availability"): when the Lease has run out, which is not renewed
+/// any more, and a second after that. Twice that, as machines are slow.
+const TAKEN_OVER: Duration = Duration::from_secs(2 * (15 + 1));
 
 /// The Lease is named as the release.
 const LEASE: &str = "afterbay";
