@@ -16,10 +16,13 @@ export AFTERBAY_RIG_REGISTRY_PORT=${AFTERBAY_RIG_REGISTRY_PORT:-24081}
 export AFTERBAY_FIRE_ROUNDS=${1:-300}
 export AFTERBAY_FIRE_RESULTS=${AFTERBAY_FIRE_RESULTS:-target/fire/rounds.jsonl}
 export AFTERBAY_FIRE_PAGE=${AFTERBAY_FIRE_PAGE:-docs/reliability.md}
+# Who has the programs has them of the workspace's build, to which the test then belongs.
+select=(-p afterbay-e2e)
+[[ -z ${AFTERBAY_E2E_BIN:-} ]] || select=(--workspace --features sink-runtime/fault-points)
 failed=0
 {
     e2e/rig/rig up postgres broker registry &&
-        cargo test -p afterbay-e2e --test fire -- --nocapture every_change_stands_once
+        cargo test "${select[@]}" --test fire -- --nocapture every_change_stands_once
 } || failed=$?
 [[ -n ${KEEP:-} ]] || e2e/rig/rig fresh postgres broker registry || failed=$?
 exit "$failed"
