@@ -38,7 +38,9 @@ def main():
         look.line(f"database {shop.DATABASE}: {counts[0]} customers, {counts[1]} orders")
 
         look.heading("helm install")
-        show(INSTALL)
+        # Tests that ran in this cluster have left definitions that no release owns.
+        are_there = call(["kubectl", "get", "crd", "sinks.afterbay.dev", "--ignore-not-found", "-o", "name"])
+        show([*INSTALL, *(["--take-ownership"] if are_there else [])])
         look.heading("kubectl apply")
         show(["kubectl", "apply", "-f", os.path.relpath(program.manifests(), topics.REPOSITORY)])
         started = time.monotonic()
