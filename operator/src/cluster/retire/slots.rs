@@ -105,13 +105,13 @@ pub async fn gather_end(context: &Context, source: &SourceConnector) -> Result<M
     let mut manifests = gather(context, source).await?;
     let stores = &context.stores;
     let own = name_of(source);
-    let is_over = |name: &ResourceName| stores.sources.get(name).is_some_and(|other| is_over(stores, &other));
-    manifests.sources.retain(|name, _| *name == own || !is_over(name));
+    let at_its_end = |name: &ResourceName| stores.sources.get(name).is_some_and(|other| needs_nothing(stores, &other));
+    manifests.sources.retain(|name, _| *name == own || !at_its_end(name));
     Ok(manifests)
 }
 
 /// Whether a SourceConnector needs nothing any more that it has: it is deleted with all that, and has no Sinks which hold it.
-fn is_over(stores: &Stores, source: &SourceConnector) -> bool {
+fn needs_nothing(stores: &Stores, source: &SourceConnector) -> bool {
     let name = name_of(source);
     is_going(source)
         && source.spec.deletion_policy == DeletionPolicy::Delete
@@ -153,7 +153,7 @@ mod tests {
             for sink in sinks {
                 stores.sinks.take_in(&None, Event::Apply(sink));
             }
-            assert_eq!(is_over(&stores, source), expected, "{source:?}");
+            assert_eq!(needs_nothing(&stores, source), expected, "{source:?}");
         };
         check(&source(|_| ()), vec![], true);
         check(&source(|_| ()), vec![sink("us", "shop"), sink("eu", "other")], true);
@@ -162,6 +162,6 @@ mod tests {
         check(&source(|source| source["metadata"]["deletionTimestamp"] = Value::Null), vec![], false);
         let stores = Stores::new(&[None]);
         stores.sinks.take_in_unreadable(&None, ResourceName::new("eu", "a"));
-        assert!(!is_over(&stores, &source(|_| ())), "a Sink that cannot be read may be its own");
+        assert!(!needs_nothing(&stores, &source(|_| ())), "a Sink that cannot be read may be its own");
     }
 }
