@@ -7,6 +7,7 @@ use rdkafka::admin::{
     AdminClient, AdminOptions, AlterConfig, NewPartitions, NewTopic, ResourceSpecifier, TopicReplication,
 };
 use rdkafka::client::DefaultClientContext;
+use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer as _, ThreadedProducer};
 
 use crate::Rig;
@@ -58,8 +59,21 @@ pub fn has_topic(rig: &Rig, name: &str) -> bool {
 
 /// Records that the partition was ever given, committed or not, and the marks of transactions.
 pub fn end(rig: &Rig, topic: &str, partition: i32) -> i64 {
-    let ends = admin(rig).inner().fetch_watermarks(topic, partition, TIMEOUT);
-    ends.expect("the broker answers").1
+    end_as(rig, topic, partition, "read_uncommitted")
+}
+
+/// Up to where no transaction is open any more: the end, where none is.
+pub fn stable_end(rig: &Rig, topic: &str, partition: i32) -> i64 {
+    end_as(rig, topic, partition, "read_committed")
+}
+
+/// The end as a consumer of this isolation level sees it.
+fn end_as(rig: &Rig, topic: &str, partition: i32, isolation_level: &str) -> i64 {
+    let consumer: BaseConsumer = configuration(rig)
+        .set("isolation.level", isolation_level)
+        .create()
+        .expect("librdkafka takes the configuration");
+    consumer.fetch_watermarks(topic, partition, TIMEOUT).expect("the broker answers").1
 }
 
 /// Sets one setting of a topic, and takes back all others.
