@@ -2,6 +2,7 @@
 //!
 //! Each error here knows whether trying again can help, and how to tell a user about itself ([`afterbay_crds::report::Problem`]).
 
+pub mod fault;
 pub mod kafka;
 pub mod postgres;
 pub mod registry;

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use afterbay_clients::fault;
 use afterbay_clients::kafka::KafkaError;
 use afterbay_clients::kafka::admin::{Admin, TopicCreation, TopicMetadata};
 use afterbay_clients::postgres::catalogue::publication::{self, Publication};
@@ -54,6 +55,7 @@ impl Outcome {
     fn wrote(&mut self, kind: &'static str, count: usize) {
         if count > 0 {
             *self.writes.entry(kind).or_default() += count as u64;
+            fault::point("effect");
         }
     }
 
@@ -128,6 +130,7 @@ async fn topic(admin: &Admin, spec: &TopicSpec, as_workers: bool) -> Result<(Fit
     let is_new = found.is_none();
     if is_new {
         admin.create_topic(&creation(spec)).await.map_err(told)?;
+        fault::point("effect");
         // Made as it was wanted; but of the progress topic more is wanted than the manifest can say.
         if spec.kind == TopicKind::Progress {
             found = admin.describe_topic(&spec.name).await.map_err(told)?;

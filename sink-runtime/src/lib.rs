@@ -5,7 +5,6 @@
 
 pub mod begun;
 pub mod change;
-pub mod fault;
 pub mod feed;
 pub mod history;
 pub mod kept_columns;

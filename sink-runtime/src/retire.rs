@@ -13,8 +13,8 @@ use afterbay_crds::retirement::{LeftBehind, RetiredSink, Retirement, RetirementP
 use serde::Deserialize;
 use tokio::time::Instant;
 
-use crate::fault;
 use crate::sink::begin::KAFKA_TIMEOUT;
+use afterbay_clients::fault;
 
 /// How often something is tried before it is told that it stays behind.
 const TRIES: u32 = 3;

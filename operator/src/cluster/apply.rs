@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Mutex, PoisonError};
 
+use afterbay_clients::fault;
 use afterbay_crds::names::ResourceName;
 use kube::api::{DeleteParams, Patch, PatchParams, PostParams, Preconditions};
 use kube::{Resource, ResourceExt as _};
@@ -43,6 +44,14 @@ impl Memory {
 }
 
 impl Context {
+    /// Waits for a request that writes to the API server, counted as one of this kind.
+    pub async fn write<T>(&self, kind: &str, request: impl Future<Output = kube::Result<T>>) -> kube::Result<T> {
+        self.metrics.api_write(kind);
+        let written = request.await?;
+        fault::point("effect");
+        Ok(written)
+    }
+
     /// Has an object be as it is desired, if the store holds another one or none. Whether it was written.
     pub async fn apply<K: Object>(&self, shelf: &Shelf<K>, desired: &K) -> Result<bool, Failure> {
         let (kind, name) = (K::kind(&()), name_of(desired));
@@ -60,8 +69,7 @@ impl Context {
         }
         let parameters = PatchParams::apply(MANAGER).force();
         let api = self.api::<K>(&name.namespace);
-        self.metrics.api_write(&kind);
-        let applied = api.patch(&name.name, &parameters, &Patch::Apply(&value)).await;
+        let applied = self.write(&kind, api.patch(&name.name, &parameters, &Patch::Apply(&value))).await;
         let applied = applied.map_err(|error| Failure::api(action(), error))?;
         let meta = applied.meta();
         let kept = Applied { uid: meta.uid.clone(), generation: meta.generation, desired: hash };
@@ -75,9 +83,8 @@ impl Context {
             return Ok(false);
         }
         let (kind, name) = (K::kind(&()), name_of(desired));
-        self.metrics.api_write(&kind);
         let parameters = PostParams { field_manager: Some(MANAGER.to_owned()), ..PostParams::default() };
-        match self.api::<K>(&name.namespace).create(&parameters, desired).await {
+        match self.write(&kind, self.api::<K>(&name.namespace).create(&parameters, desired)).await {
             Ok(_) => Ok(true),
             // The store has not heard of it yet.
             Err(kube::Error::Api(status)) if status.code == 409 => Ok(false),
@@ -93,9 +100,9 @@ impl Context {
     ) -> Result<bool, Failure> {
         let kind = K::kind(&());
         let patch = json!({"metadata": {"annotations": annotations}});
-        self.metrics.api_write(&kind);
         let parameters = PatchParams { field_manager: Some(MANAGER.to_owned()), ..PatchParams::default() };
-        match self.api::<K>(&name.namespace).patch(&name.name, &parameters, &Patch::Merge(&patch)).await {
+        let api = self.api::<K>(&name.namespace);
+        match self.write(&kind, api.patch(&name.name, &parameters, &Patch::Merge(&patch))).await {
             Ok(_) => Ok(true),
             Err(kube::Error::Api(status)) if status.code == 404 => Ok(false),
             Err(error) => Err(Failure::api(format!("annotate {kind} {name}"), error)),
@@ -108,12 +115,11 @@ impl Context {
         if object.meta().deletion_timestamp.is_some() {
             return Ok(());
         }
-        self.metrics.api_write(&kind);
         self.applied.keep(&kind, &name, None);
         // Not another one of its name.
         let preconditions = object.uid().map(|uid| Preconditions { uid: Some(uid), resource_version: None });
         let parameters = DeleteParams { preconditions, ..DeleteParams::background() };
-        match self.api::<K>(&name.namespace).delete(&name.name, &parameters).await {
+        match self.write(&kind, self.api::<K>(&name.namespace).delete(&name.name, &parameters)).await {
             Ok(_) => Ok(()),
             Err(kube::Error::Api(status)) if status.code == 404 || status.code == 409 => Ok(()),
             Err(error) => Err(Failure::api(format!("delete {kind} {name}"), error)),
@@ -137,9 +143,9 @@ impl Context {
             "metadata": {"name": name.name, "namespace": name.namespace, "uid": resource.meta().uid},
             "status": status,
         });
-        self.metrics.api_write(&kind);
         let parameters = PatchParams::apply(MANAGER).force();
-        match self.api::<K>(&name.namespace).patch_status(&name.name, &parameters, &Patch::Apply(&patch)).await {
+        let api = self.api::<K>(&name.namespace);
+        match self.write(&kind, api.patch_status(&name.name, &parameters, &Patch::Apply(&patch))).await {
             Ok(_) => Ok(true),
             // It has been deleted meanwhile.
             Err(kube::Error::Api(status)) if status.code == 404 => Ok(false),

@@ -78,10 +78,9 @@ impl Context {
         let action = || format!("change the finalizers of {kind} {name}");
         let patch =
             serde_json::from_value(patch).map_err(|error| Failure::api(action(), kube::Error::SerdeError(error)))?;
-        self.metrics.api_write(&kind);
         let parameters = PatchParams { field_manager: Some(MANAGER.to_owned()), ..PatchParams::default() };
-        let patched = self.api::<K>(&name.namespace).patch(&name.name, &parameters, &Patch::Json::<()>(patch)).await;
-        match patched {
+        let api = self.api::<K>(&name.namespace);
+        match self.write(&kind, api.patch(&name.name, &parameters, &Patch::Json::<()>(patch))).await {
             Ok(_) => Ok(true),
             Err(kube::Error::Api(status)) if status.code == 404 => Ok(false),
             Err(error) => Err(Failure::api(action(), error)),

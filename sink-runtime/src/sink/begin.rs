@@ -14,7 +14,6 @@ use super::snapshot::Snapshot;
 use super::start_at::{self, Replay};
 use super::tables::{self, Tables};
 use super::{SinkContext, keeping, problems};
-use crate::fault;
 use crate::history::History;
 use crate::position::Position;
 use crate::protocol::{
@@ -24,6 +23,7 @@ use crate::source::claim::Grant;
 use crate::source::histories::{RetainedTable, SinkHistory};
 use crate::source::loss::Refusal;
 use crate::source::{Attached, Origin};
+use afterbay_clients::fault;
 
 /// How long Kafka may take to answer a call that begins a life.
 pub const KAFKA_TIMEOUT: Duration = Duration::from_secs(30);

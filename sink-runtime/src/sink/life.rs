@@ -14,11 +14,11 @@ use super::snapshot::Snapshot;
 use super::transaction::Transaction;
 use super::{SinkContext, problems};
 use crate::change::{Change, ChangeBatch, Item, RowSpan, Shape};
-use crate::fault;
 use crate::feed::{Delivery, Feed, Nothing};
 use crate::history::History;
 use crate::protocol::{Action, End, Event, ObeyedStart, Protocol, SourceIdentity, TableProgress};
 use crate::source::{Attached, checks};
+use afterbay_clients::fault;
 
 mod chunks;
 mod commit;

@@ -18,9 +18,9 @@ use super::session::Context;
 use super::turns::Reader;
 use super::{SourceError, checks, describe, snapshot};
 use crate::change::Shape;
-use crate::fault;
 use crate::feed::{Delivered, Delivery, Feed, feed};
 use crate::protocol::{RelationIdentity, SourceIdentity};
+use afterbay_clients::fault;
 
 /// A Sink's wish for the next rows.
 #[derive(Clone, Debug)]

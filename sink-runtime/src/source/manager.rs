@@ -25,10 +25,10 @@ use super::session::{self, Context, Queues, Session};
 use super::turns::KEEP;
 use super::watch::Watch;
 use super::{Attached, Origin, Request, SourceError, catch_up, checks, own_thread, start};
-use crate::fault;
 use crate::feed::{Delivered, FeedSender, feed};
 use crate::position::Position;
 use crate::protocol::SourceIdentity;
+use afterbay_clients::fault;
 
 /// How long a session waits for the next of the Sinks that have not asked yet, and how long for all of them, with something
 /// for each; they can catch up later, one or two at a time, at a higher price.

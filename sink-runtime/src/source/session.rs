@@ -22,8 +22,8 @@ use super::status::SourceStatus;
 use super::turns::{Question, Turns};
 use super::watch::{Seen, Watch};
 use super::{JoinRequest, Request, SourceError};
-use crate::fault;
 use crate::feed::{Delivered, Delivery, FeedSender, HELD_UP, Left, Unfed, feed};
+use afterbay_clients::fault;
 
 /// How often the source hears what is committed, also while a full queue holds the reader.
 const STATUS_INTERVAL: Duration = Duration::from_secs(1);

@@ -23,9 +23,9 @@ use super::session::Context;
 use super::snapshot::temporary_name;
 use super::turns::Reader;
 use super::{AttachRequest, Attached, SourceError, checks, describe, snapshot};
-use crate::fault;
 use crate::feed::{Delivered, Delivery, FeedSender, feed};
 use crate::protocol::{RelationIdentity, SourceIdentity};
+use afterbay_clients::fault;
 
 /// Serves one request for a fresh start, on connections of its own. `slot` keeps two starts from making the slot at
 /// once.

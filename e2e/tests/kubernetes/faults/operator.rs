@@ -86,6 +86,54 @@ async fn what_it_had_begun_is_finished_by_the_next() {
     cluster.has(Counts::default()).await;
 }
 
+/// Each life of the operator ends behind the first thing that it changes at the API server, the broker or the database: whatever it does, it
+/// is killed between that and all that follows, in each phase.
+#[tokio::test]
+async fn one_effect_of_each_life_is_enough() {
+    definitions().await;
+    let scenario = Scenario::new("operator-effects").await;
+    let cluster = Cluster { namespace: Namespace::of(&scenario).await, scenario: &scenario };
+    let history = History::begin(&scenario.database, ROWS).await;
+    scenario.database.run("CREATE TABLE late (id int PRIMARY KEY); INSERT INTO late VALUES (1)").await;
+    let topic = scenario.topic("ledger");
+    let first = carrying::manifests(&scenario, &topic);
+    let both = first.clone().with(Sink::new("late", "public.late", &scenario.topic("late")).key(&["id"]));
+
+    cluster.namespace.apply(&first).await;
+    let lives = cluster.lives_until("the Sink is ready", async || cluster.is_ready("Sink/ledger").await).await;
+    assert!(lives > 10, "{lives} lives: it cannot have ended behind each of its effects");
+    cluster.has(ONE).await;
+    history.work(20).await;
+
+    cluster.namespace.apply(&both).await;
+    let settled = async || cluster.is_ready("Sink/late").await && cluster.plans().await == 1;
+    cluster.lives_until("the next Sink is ready, and the plan before is gone", settled).await;
+    cluster.caught_up(2).await;
+    cluster.has(ONE).await;
+    history.work(20).await;
+
+    cluster.namespace.delete("Sink/late").await;
+    let gone = async || cluster.namespace.get("Sink/late").await.is_none() && cluster.plans().await == 1;
+    cluster.lives_until("the Sink is gone", gone).await;
+    cluster.caught_up(1).await;
+    cluster.has(ONE).await;
+    carrying::check(&scenario, &topic).await;
+
+    cluster.namespace.delete("Sink/ledger").await;
+    cluster.namespace.delete("SourceConnector/shop").await;
+    let gone = async || {
+        let names = ["Sink/ledger", "SourceConnector/shop"];
+        for name in names {
+            if cluster.namespace.get(name).await.is_some() {
+                return false;
+            }
+        }
+        true
+    };
+    cluster.lives_until("the last Sink and its SourceConnector are gone", gone).await;
+    cluster.has(Counts::default()).await;
+}
+
 /// How much there is of what there must be one of at most.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Counts {
@@ -107,6 +155,10 @@ struct Cluster<'a> {
 impl Cluster<'_> {
     /// Starts an operator; it is killed when what comes back is dropped.
     fn operator(&self) -> Child {
+        self.operator_command().spawn().expect("the operator can be started")
+    }
+
+    fn operator_command(&self) -> Command {
         let namespace = format!("--watch-namespace={}", self.namespace.name);
         let image = format!("--worker-image={IMAGE}");
         let mut command = Command::new(folder().join("afterbay"));
@@ -117,7 +169,25 @@ impl Cluster<'_> {
             .arg(self.scenario.folder())
             .stdin(Stdio::null())
             .kill_on_drop(true);
-        command.spawn().expect("the operator can be started")
+        command
+    }
+
+    /// Starts operators, each of which ends behind its first effect, until this is so; how many there were.
+    async fn lives_until(&self, what: &str, mut so: impl AsyncFnMut() -> bool) -> usize {
+        let mut lives = 1;
+        let begin =
+            || self.operator_command().env("AFTERBAY_FAULT", "effect").spawn().expect("the operator can be started");
+        let mut operator = begin();
+        await_condition(what, LONG, async || {
+            if operator.try_wait().expect("the operator can be waited for").is_some() {
+                operator = begin();
+                lives += 1;
+            }
+            so().await.then_some(())
+        })
+        .await;
+        operator.kill().await.expect("the operator can be killed");
+        lives
     }
 
     /// Starts an operator, and kills it when this is so.
@@ -129,6 +199,14 @@ impl Cluster<'_> {
 
     async fn ready(&self, resource: &str) {
         self.namespace.condition(resource, "Ready", "True", LONG).await;
+    }
+
+    async fn is_ready(&self, resource: &str) -> bool {
+        let object = self.namespace.get(resource).await.unwrap_or_default();
+        let generation = &object["metadata"]["generation"];
+        let conditions = object["status"]["conditions"].as_array().cloned().unwrap_or_default();
+        let is_ready = |condition: &Value| condition["type"] == "Ready" && condition["status"] == "True";
+        conditions.iter().any(|condition| is_ready(condition) && condition["observedGeneration"] == *generation)
     }
 
     /// Whether a resource has a finalizer.

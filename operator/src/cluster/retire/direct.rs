@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use afterbay_clients::fault;
 use afterbay_clients::postgres::catalogue::slot;
 use afterbay_clients::postgres::{retirement, sql};
 use afterbay_crds::api::SourceConnector;
@@ -46,7 +47,7 @@ pub async fn take(context: &Context, source: &SourceConnector) -> Result<Tried, 
         }
     };
     scratch.keep(&own.secrets)?;
-    let tried = tokio::time::timeout(TRY, retirement::retire(&own.plan, || ())).await;
+    let tried = tokio::time::timeout(TRY, retirement::retire(&own.plan, || fault::point("effect"))).await;
     let tried = tried.unwrap_or_else(|_| Err(late()));
     match tried {
         Ok(()) => {

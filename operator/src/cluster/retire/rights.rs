@@ -4,6 +4,7 @@ use std::collections::{BTreeSet, HashSet};
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
+use afterbay_clients::fault;
 use afterbay_clients::kafka::acls::Acl;
 use afterbay_clients::kafka::admin::Admin;
 use afterbay_crds::api::Sink;
@@ -114,6 +115,7 @@ async fn take_spare(
     scratch.keep(&own.secrets)?;
     let Err(problem) = take(own, spare).await else {
         context.metrics.broker_write("acl");
+        fault::point("effect");
         return Ok(Vec::new());
     };
     let spare: Vec<_> = spare.iter().map(ToString::to_string).collect();

@@ -7,7 +7,6 @@ use afterbay_clients::postgres::Lsn;
 
 use super::{Arrived, Ending, IDLE, Life};
 use crate::change::{Change, ChangeBatch, Item, Shape};
-use crate::fault;
 use crate::feed::{Delivery, Nothing};
 use crate::kept_columns::KeptColumns;
 use crate::protocol::Event;
@@ -17,6 +16,7 @@ use crate::sink::snapshot::{Snapshot, Strange, Turn};
 use crate::sink::tables::next_to_begin;
 use crate::sink::{keeping, problems};
 use crate::source::chunks::{ChunkRequest, key_changed};
+use afterbay_clients::fault;
 
 /// How long a change waits for a chunk.
 const LONGEST_WAIT: Duration = Duration::from_secs(10);

@@ -7,12 +7,12 @@ use afterbay_crds::reason::Reason;
 use afterbay_crds::report::Problem;
 
 use super::{Arrived, Ending, Life, MANY_MESSAGES, MARKERS};
-use crate::fault;
 use crate::position::Position;
 use crate::protocol::{OneTable, ProgressRecord, Tables};
 use crate::sink::begin::KAFKA_TIMEOUT;
 use crate::sink::problems;
 use crate::sink::transaction::Transaction;
+use afterbay_clients::fault;
 
 impl Life<'_> {
     pub(super) fn stage_progress(&mut self, position: Position) -> Result<(), Ending> {
