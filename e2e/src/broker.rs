@@ -8,9 +8,10 @@ use rdkafka::admin::{
 };
 use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use rdkafka::error::RDKafkaErrorCode;
 use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer as _, ThreadedProducer};
 
-use crate::Rig;
+use crate::{Rig, await_condition};
 
 const TIMEOUT: Duration = Duration::from_secs(20);
 
@@ -34,8 +35,16 @@ pub async fn create_topic(rig: &Rig, name: &str, partitions: i32, config: &[(&st
     for (key, value) in config {
         topic = topic.set(key, value);
     }
-    let made = admin(rig).create_topics([&topic], &options()).await.expect("the broker answers");
-    assert!(made.iter().all(Result::is_ok), "{made:?}");
+    await_condition("the topic is made", TIMEOUT, async || {
+        let made = admin(rig).create_topics([&topic], &options()).await.expect("the broker answers").pop()?;
+        match made {
+            Ok(_) | Err((_, RDKafkaErrorCode::TopicAlreadyExists)) => Some(()),
+            // The one broker is fenced for a moment where it had to wait for its machine.
+            Err((_, RDKafkaErrorCode::InvalidReplicationFactor)) => None,
+            Err(error) => panic!("{error:?}"),
+        }
+    })
+    .await;
 }
 
 /// Gives a topic more partitions, so many in all.

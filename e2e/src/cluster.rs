@@ -6,7 +6,8 @@ use std::net::TcpListener;
 use std::os::unix::fs::{MetadataExt as _, chown};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{self, Child, Command, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
 use tempfile::TempDir;
@@ -15,6 +16,8 @@ use tokio_postgres::{Config, NoTls};
 use crate::{Rig, await_condition, processes};
 
 const HOST: &str = "127.0.0.1";
+const FIRST_PORT: u16 = 10_000;
+const PORTS: u16 = 9_000;
 const COMING_UP: Duration = Duration::from_mins(1);
 
 /// Settings that hold for all. Nothing here outlives the machine, so nothing is flushed.
@@ -232,7 +235,17 @@ fn server_user() -> Option<(u32, u32)> {
     Some((fields.next().expect("a user's id"), fields.next().expect("a group's id")))
 }
 
+/// A port that nobody has; and below those that the system gives away, since a server is often down.
 fn free_port() -> u16 {
-    let listener = TcpListener::bind((HOST, 0)).expect("a port is free");
-    listener.local_addr().expect("it has an address").port()
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    // Tests are several processes.
+    let first = process::id().wrapping_mul(97) % u32::from(PORTS);
+    loop {
+        let next = u32::from(NEXT.fetch_add(1, Ordering::Relaxed));
+        let port =
+            FIRST_PORT + u16::try_from((first + next) % u32::from(PORTS)).expect("less than the ports there are");
+        if TcpListener::bind((HOST, port)).is_ok() {
+            return port;
+        }
+    }
 }

@@ -9,9 +9,9 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::afterbay::{Afterbay, Finished, Options};
+use crate::afterbay::{Afterbay, Finished, Options, PATIENCE};
 use crate::manifests::resource;
-use crate::{Cluster, Database, Format, Manifests, Message, Rig, broker, reference};
+use crate::{Cluster, Database, Format, Manifests, Message, Rig, await_condition, broker, reference};
 
 /// A database, a namespace, topics and a folder of a test's own, on the plain parts of the rig.
 pub struct Scenario {
@@ -71,6 +71,28 @@ impl Scenario {
     /// The replication slot of the source `shop`, as the manifests of [`Scenario::manifests`] name it.
     pub fn slot(&self) -> String {
         format!("{}_slot", self.database.name)
+    }
+
+    /// Drops the slot, as somebody may.
+    pub async fn drop_slot(&self) {
+        self.slot_is_free().await;
+        self.database.run_as_superuser(&format!("SELECT pg_drop_replication_slot('{}')", self.slot())).await;
+    }
+
+    /// Moves the slot on to the end of the log, as somebody may who reads from it.
+    pub async fn advance_slot(&self) {
+        self.slot_is_free().await;
+        let advance = format!("SELECT pg_replication_slot_advance('{}', pg_current_wal_lsn())", self.slot());
+        self.database.run_as_superuser(&advance).await;
+    }
+
+    /// Waits until nobody reads from the slot: the server notices the end of a worker a moment after it.
+    async fn slot_is_free(&self) {
+        let reads = format!("SELECT count(*) FROM pg_replication_slots WHERE slot_name = '{}' AND active", self.slot());
+        await_condition("nobody reads from the slot", PATIENCE, async || {
+            (self.database.number(&reads).await == 0).then_some(())
+        })
+        .await;
     }
 
     /// The source `shop`, the Kafka connection `events`, the registry connection `schemas`, and the Secret of the

@@ -6,8 +6,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::sync::LazyLock;
-use std::time::Duration;
 
+use afterbay_e2e::afterbay::PATIENCE;
 use afterbay_e2e::{Afterbay, Format, History, Manifests, Rig, Scenario, Sink, await_condition, broker};
 use serde_json::json;
 use tokio::sync::{Mutex, MutexGuard};
@@ -45,7 +45,7 @@ fn manifests(scenario: &Scenario, topic: &str) -> Manifests {
 /// What every subject that was told of was told: so many outages, each as one problem and its end.
 async fn told_once_each(afterbay: &Afterbay, outages: &[&str]) {
     let expected: Vec<_> = outages.iter().flat_map(|reason| [*reason, "solved"]).collect();
-    await_condition("each outage is told, and that it is over", Duration::from_secs(20), async || {
+    await_condition("each outage is told, and that it is over", PATIENCE, async || {
         let tellings = afterbay.tellings();
         (!tellings.is_empty() && tellings.values().all(|told| told.len() >= expected.len())).then_some(())
     })
@@ -57,7 +57,7 @@ async fn told_once_each(afterbay: &Afterbay, outages: &[&str]) {
 
 /// Waits until this Sink's problem is told as the last thing of so many.
 async fn told_of_it(afterbay: &Afterbay, outage: usize) {
-    await_condition("the outage is told", Duration::from_mins(1), async || {
+    await_condition("the outage is told", PATIENCE, async || {
         let tellings = afterbay.tellings();
         tellings
             .iter()

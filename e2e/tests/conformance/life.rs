@@ -64,7 +64,7 @@ async fn a_paused_sink_whose_log_is_lost_holds_up_nobody() {
         .with(Sink::new("t", "public.t", &scenario.topic("t")).key(&["id"]))
         .with(Sink::new("u", "public.u", &scenario.topic("u")).key(&["id"]));
     scenario.carry(&manifests).await;
-    database.run_as_superuser(&format!("SELECT pg_drop_replication_slot('{}')", scenario.slot())).await;
+    scenario.drop_slot().await;
     database.run("INSERT INTO t VALUES (1); INSERT INTO u VALUES (1)").await;
     let afterbay = scenario.run(&manifests.set("Sink/t", "spec.state", "paused"));
     afterbay.sink_caught_up(&scenario, "u").await;

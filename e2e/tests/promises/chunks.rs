@@ -58,11 +58,13 @@ async fn the_worker_is_killed_again_and_again_and_goes_on_behind_its_last_chunk(
     let topic = scenario.topic("ledger");
     let writers = [history.writer().await, history.writer().await];
     let afterbay = scenario.run(&manifests(&scenario, &topic, 50));
+    let mut within = 0;
     for round in 1..=5_u64 {
         let seen = afterbay.sink("goes on", "ledger", |sink| sink.snapshot_rows >= round * 200).await;
-        assert!(seen.snapshot_rows < 3_900, "the snapshot was through before the worker could be killed");
+        within += u64::from(seen.snapshot_rows < 3_900);
         afterbay.kill_worker().await;
     }
+    assert!(within > 1, "the snapshot was through before the worker could be killed");
     afterbay.sink("is through", "ledger", |sink| sink.messages_committed > 1_500).await;
     for writer in writers {
         writer.stop().await;
@@ -102,8 +104,9 @@ async fn rows_that_cross_the_cursor_are_neither_lost_nor_repeated() {
          UPDATE ledger SET id = -4, n = nextval('numbers') WHERE id = 1980",
     )
     .await;
-    // The chunk after this one waits.
+    // The chunk after this one, the third, waits.
     scenario.lets_go();
+    afterbay.sink("has the chunk that was held", "ledger", |sink| sink.snapshot_rows >= 75).await;
     let rows = stands(&afterbay).await;
     assert!(rows < 1_900, "the snapshot is through already");
     let before = afterbay.report().await.expect("the worker answers").sinks[0].messages_committed;

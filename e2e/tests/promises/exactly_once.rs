@@ -1,7 +1,5 @@
 //! Whatever dies, and whenever: every change stands once, in order per key.
 
-use std::time::Duration;
-
 use afterbay_e2e::afterbay::{Options, PATIENCE};
 use afterbay_e2e::{Afterbay, Format, History, Manifests, Scenario, Sink, await_condition};
 use serde_json::json;
@@ -180,7 +178,7 @@ async fn the_worker_ends_after_its_parent_without_losing_a_change() {
 
 /// Waits until the worker has committed so many messages, or has begun to stage them: a moment like any other.
 async fn carries(afterbay: &Afterbay, messages: u64) {
-    await_condition("messages are carried", Duration::from_mins(1), async || {
+    await_condition("messages are carried", PATIENCE, async || {
         let report = afterbay.report().await?;
         report.sinks.iter().any(|sink| sink.messages_staged >= messages).then_some(())
     })

@@ -321,13 +321,12 @@ impl Writer {
 #[tokio::test]
 async fn a_source_transaction_over_two_tables_is_one_kafka_transaction() {
     let scenario = scenario("many-whole", &[("a", 0), ("b", 0)], &["a", "b"]).await;
-    // The start is committed first.
-    let worker = Worker::new(&scenario, false, &["a", "b"]).holds_at("flushed", 2).run();
+    let worker = Worker::new(&scenario, false, &["a", "b"]).holds_at("staged", 3).run();
     worker.until("streams", |report| report.state == SinkState::Running && report.begun).await;
     let both = "INSERT INTO a VALUES (1, 1); INSERT INTO b VALUES (2, 1); INSERT INTO a VALUES (3, 1)";
     scenario.database.run(&format!("BEGIN; {both}; COMMIT")).await;
     let is_held = || std::fs::metadata(scenario.brake()).is_ok_and(|brake| brake.len() > 0);
-    await_condition("the worker is about to commit", PATIENCE, async || is_held().then_some(())).await;
+    await_condition("the worker has staged all", PATIENCE, async || is_held().then_some(())).await;
     let report = worker.report().await.expect("its status is served by another thread");
     assert_eq!((report.messages_staged, report.messages_committed), (3, 0), "all of them are handed over");
     for table in ["a", "b"] {
@@ -353,12 +352,14 @@ async fn the_worker_is_killed_again_and_again_in_the_snapshots_of_several_tables
     let scenario = scenario("many-killed", &tables, &["a", "b", "c", "d"]).await;
     let writer = Writer::begin(&scenario.database, "a,b,c,d").await;
     let mut worker = Worker::new(&scenario, true, &["a", "b", "c", "d"]).run();
+    let mut within = 0;
     for round in 1..=5_u64 {
         let seen = worker.until("goes on", |report| report.snapshot_rows >= round * 150).await;
-        assert!(seen.snapshot_rows < 2_000, "the snapshots were through before the worker could be killed");
+        within += u64::from(seen.snapshot_rows < 2_000);
         worker.kill();
         worker.begin();
     }
+    assert!(within > 1, "the snapshots were through before the worker could be killed");
     let through = |report: &SinkReport| report.tables.as_ref().is_some_and(|it| (it.carried, it.in_snapshot) == (4, 0));
     worker.until("is through", through).await;
     writer.stop().await;

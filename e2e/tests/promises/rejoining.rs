@@ -1,6 +1,6 @@
 //! Sinks whose session ends come back one by one, each from where it was.
 
-use afterbay_e2e::{Format, History, Scenario, Sink, broker};
+use afterbay_e2e::{Cluster, Format, History, Scenario, Sink, broker};
 
 const WALSENDERS: &str = "SELECT count(pg_terminate_backend(active_pid)) FROM pg_replication_slots WHERE active";
 
@@ -8,7 +8,9 @@ const WALSENDERS: &str = "SELECT count(pg_terminate_backend(active_pid)) FROM pg
 /// of the way only that it is on it. A Sink that stands before that beginning must not be let in meanwhile.
 #[tokio::test]
 async fn a_sink_behind_the_others_is_not_let_in_before_it_has_caught_up() {
-    let scenario = Scenario::new("rejoin").await;
+    // A server of its own: here all sessions end, and a transaction stays open for which slots of others would wait.
+    let server = Cluster::new(&[]).await;
+    let scenario = Scenario::on("rejoin", &[&server]).await;
     let history = History::begin(&scenario.database, 50).await;
     let sink = |name: &str, topic: &str| Sink::new(name, "public.ledger", topic).key(&["id"]);
     let (well, ailing) = (scenario.topic("well"), scenario.topic("ailing"));

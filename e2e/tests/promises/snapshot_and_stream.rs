@@ -16,7 +16,8 @@ async fn a_sink_that_starts_while_others_write_misses_and_repeats_nothing() {
     let afterbay = scenario.run(&scenario.manifests().with(sink));
     // The slot waits for the transactions that were open when it was asked for.
     await_condition("the worker asks for its slot", PATIENCE, async || {
-        let sql = "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'walsender'";
+        let sql =
+            "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'walsender' AND datname = current_database()";
         (scenario.database.number(sql).await > 0).then_some(())
     })
     .await;

@@ -1,7 +1,5 @@
 //! Topics that are there are used as they are, and what is not as wanted is told.
 
-use std::time::Duration;
-
 use afterbay_crds::report::SinkState;
 use afterbay_e2e::afterbay::{self, PATIENCE};
 use afterbay_e2e::{Format, Manifests, Scenario, Sink, await_condition, broker, reference};
@@ -94,7 +92,7 @@ async fn a_topic_that_is_made_again_under_a_running_sink_is_seen() {
         let report = afterbay.report().await?;
         (report.sinks[0].state == SinkState::Stalled).then_some(())
     };
-    await_condition("the Sink sees that its topic is another one", Duration::from_mins(2), is_stalled).await;
+    await_condition("the Sink sees that its topic is another one", PATIENCE, is_stalled).await;
     afterbay.stalled("t", "TopicReplaced").await;
 }
 

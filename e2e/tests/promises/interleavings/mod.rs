@@ -43,7 +43,8 @@ impl Open {
     /// Waits until somebody waits for its end: who makes a slot.
     async fn is_waited_for(&self, scenario: &Scenario) {
         let waits = format!(
-            "SELECT count(*) FROM pg_locks WHERE locktype = 'transactionid' AND NOT granted AND transactionid = '{}'",
+            "SELECT count(*) FROM pg_locks JOIN pg_stat_activity USING (pid) WHERE datname = current_database() \
+             AND locktype = 'transactionid' AND NOT granted AND transactionid = '{}'",
             self.xid
         );
         await_condition("somebody waits for the transaction", PATIENCE, async || {

@@ -1,9 +1,10 @@
 //! Whose record counts, and whose transaction.
 
-use afterbay_e2e::afterbay::{Options, PATIENCE};
+use afterbay_crds::report::SinkState;
+use afterbay_e2e::afterbay::{Afterbay, Options, PATIENCE};
 use afterbay_e2e::manifests::resource;
 use afterbay_e2e::{Format, History, Manifests, Message, Scenario, Sink, await_condition, broker, processes};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::ledger;
 use crate::one_table::{TABLE, scenario};
@@ -27,11 +28,19 @@ async fn open_transactions_end(scenario: &Scenario, topic: &str) {
     .await;
 }
 
-/// Waits until what a worker has staged is at the broker: it may have waited for a batch. That the topic grows does not tell
-/// it: a transaction before may have been committed meanwhile, and its mark came.
-async fn arrives(scenario: &Scenario, topic: &str) {
+/// Where the topic ends when a Sink runs: the broker has marked the transactions of the life before then, as it lets the
+/// Sink's producer in behind them only.
+async fn end_at_start(afterbay: &Afterbay, scenario: &Scenario, sink: &str, topic: &str) -> i64 {
+    afterbay.sink("runs", sink, |sink| sink.state == SinkState::Running).await;
+    broker::end(scenario.rig, topic, 0)
+}
+
+/// Waits until what a worker has staged is at the broker: it may have waited for a batch. The broker may have ended the
+/// transaction meanwhile.
+async fn arrives(scenario: &Scenario, topic: &str, before: i64) {
     await_condition("what is staged is at the broker", PATIENCE, async || {
-        (broker::stable_end(scenario.rig, topic, 0) < broker::end(scenario.rig, topic, 0)).then_some(())
+        let (stable, end) = (broker::stable_end(scenario.rig, topic, 0), broker::end(scenario.rig, topic, 0));
+        (stable < end || end > before).then_some(())
     })
     .await;
 }
@@ -68,10 +77,11 @@ async fn case_13_the_broker_ends_the_transaction_of_a_worker_that_lives() {
     let manifests = ends_soon(scenario.manifests().with(ledger(&topic)), "ledger");
     scenario.carry(&manifests).await;
     let afterbay = scenario.run_with(&manifests, &Options::default().holds_at(&scenario, "staged", 1));
+    let before = end_at_start(&afterbay, &scenario, "ledger", &topic).await;
     let worker = afterbay.worker().await;
     history.work(50).await;
     afterbay.worker_stands_still().await;
-    arrives(&scenario, &topic).await;
+    arrives(&scenario, &topic, before).await;
     open_transactions_end(&scenario, &topic).await;
     scenario.lets_go();
     // It goes on at once, so that who asks for its state may not come upon it.
@@ -97,7 +107,13 @@ async fn case_13_a_worker_comes_back_with_its_commit_when_another_has_gone_on() 
     history.work(50).await;
     second.caught_up(&scenario).await;
     scenario.lets_go();
-    let (message, _) = first.problem("Fenced").await;
+    // The Sink may be heard of it before the worker has left.
+    let is_of_the_worker = |event: &Value| {
+        let subject = event["subject"].as_str().unwrap_or_default();
+        event["event"] == "problem" && event["reason"] == "Fenced" && subject.starts_with("worker ")
+    };
+    let told = first.event("the worker left, as it is fenced", is_of_the_worker).await;
+    let message = told["message"].as_str().unwrap_or_default();
     assert!(message.contains("another producer has its transactional ids"), "{message}");
     assert!(first.stop().await.success());
     history.work(50).await;
@@ -119,9 +135,10 @@ async fn case_16_a_crashed_transaction_of_another_sink_holds_a_start_up_for_its_
     let only_gone = both.clone().without("Sink/well").without("SourceConnector/shop");
     let afterbay = scenario.run_with(&only_gone, &Options::default().holds_at(&scenario, "progress-staged", 1));
     let progress = scenario.progress_topic();
+    let before = end_at_start(&afterbay, &scenario, "gone", &progress).await;
     history.work(20).await;
     afterbay.worker_stands_still().await;
-    arrives(&scenario, &progress).await;
+    arrives(&scenario, &progress, before).await;
     let worker = afterbay.worker().await;
     processes::signal(afterbay.pid(), "STOP");
     processes::signal(worker, "KILL");

@@ -205,8 +205,9 @@ async fn case_01_a_commit_that_nobody_sees_yet_and_the_rows_of_a_chunk() {
     let afterbay = scenario.run_with(&in_chunks(scenario.manifests().with(ledger(&topic)), 25), &holds);
     afterbay.worker_stands_still().await;
     let first = Open::begin(database).await;
-    // The chunk after this one waits.
+    // The chunk after this one, the third, waits.
     scenario.lets_go();
+    afterbay.sink("has the chunk that was held", "ledger", |sink| sink.snapshot_rows >= 75).await;
     let rows = stands(&afterbay).await;
     assert!(rows < 1_900, "the snapshot is through already");
     // Of rows that are sent, of the next chunk's first and others, of later ones; and across the cursor.

@@ -11,10 +11,6 @@ use super::{resnapshot, scenario_on, told};
 use crate::one_table::{TABLE, scenario};
 use crate::telling::check;
 
-async fn drop_slot(scenario: &Scenario) {
-    scenario.database.run_as_superuser(&format!("SELECT pg_drop_replication_slot('{}')", scenario.slot())).await;
-}
-
 fn mode(manifests: Manifests, mode: &str, rows: u32) -> Manifests {
     manifests.set("SourceConnector/shop", "spec.postgres.snapshot", json!({"mode": mode, "chunkRows": rows}))
 }
@@ -25,7 +21,7 @@ async fn all_rows_come_again(how: &str) {
     let database = &scenario.database;
     database.run("INSERT INTO t VALUES (2, 2), (3, 3)").await;
     scenario.carry(&manifests).await;
-    drop_slot(&scenario).await;
+    scenario.drop_slot().await;
     database.run("UPDATE t SET n = 11 WHERE id = 1; DELETE FROM t WHERE id = 2; INSERT INTO t VALUES (4, 4)").await;
     let afterbay = scenario.run(&manifests);
     let line = afterbay
@@ -75,7 +71,7 @@ async fn dies_at(how: &str, point: &str, nth: u32) {
         history.check(&messages, true).await;
         before.push(messages.len());
     }
-    drop_slot(&scenario).await;
+    scenario.drop_slot().await;
     history.work(300).await;
     let writer = history.writer().await;
     let afterbay = scenario.run_with(&manifests, &Options::default().dies_at(&scenario, point, nth));
@@ -156,9 +152,9 @@ async fn a_slot_that_a_stalled_sink_has_cost() {
 
 /// Lets the log grow beyond what the server keeps for slots.
 async fn outgrow(scenario: &Scenario) {
-    for _ in 0..8 {
-        scenario.database.run("SELECT pg_logical_emit_message(false, 'fill', repeat('x', 1000000))").await;
-    }
+    // At once: a checkpoint in between takes the slot, and what is made in its place is not to be taken as well.
+    let fill = "SELECT pg_logical_emit_message(false, 'fill', repeat('x', 1000000)) FROM generate_series(1, 8)";
+    scenario.database.run(fill).await;
     scenario.database.run_as_superuser("CHECKPOINT").await;
 }
 
@@ -169,8 +165,7 @@ async fn a_slot_that_was_moved_on() {
     let manifests = resnapshot(manifests);
     scenario.carry(&manifests).await;
     scenario.database.run("UPDATE t SET n = 2").await;
-    let advance = format!("SELECT pg_replication_slot_advance('{}', pg_current_wal_lsn())", scenario.slot());
-    scenario.database.run_as_superuser(&advance).await;
+    scenario.advance_slot().await;
     scenario.carry(&manifests).await;
     assert_eq!(told(&scenario, &topic).await, ["s1=1", "s1=2"]);
 }
@@ -185,7 +180,7 @@ async fn a_sink_that_takes_no_snapshot_has_nothing_to_begin_anew_with() {
     scenario.carry(&without).await;
     scenario.database.run("UPDATE t SET n = 2").await;
     scenario.carry(&without).await;
-    drop_slot(&scenario).await;
+    scenario.drop_slot().await;
     scenario.database.run("UPDATE t SET n = 3").await;
     let afterbay = scenario.run(&without);
     let (message, hint) = afterbay.stalled("t", "SlotLost").await;
