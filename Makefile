@@ -24,6 +24,7 @@ test: ## everything, against real parts and in a real cluster (KEEP=1 leaves the
 	e2e/rig/kubernetes/build.sh begin
 	$(MAKE) lint
 	cargo build --workspace --all-targets $(fault_points)
+	e2e/rig/kubernetes/build.sh
 	@failed=0; set -x; \
 	{ e2e/rig/rig up && cargo test --workspace $(fault_points) --no-fail-fast -- --test-threads=4; } || failed=$$?; \
 	e2e/versions.sh --workspace $(fault_points) || failed=$$?; \

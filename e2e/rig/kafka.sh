@@ -136,7 +136,7 @@ kafka_up() {
     fi
     spawn "$name" "$java" "-Xms$(heap "$roles")" "-Xmx$(heap "$roles")" -XX:+UseSerialGC -XX:TieredStopAtLevel=1 \
         "-Dlog4j2.configurationFile=$here/log4j2.yaml" -cp "$installed/kafka/*" kafka.Kafka "$settings"
-    await "$name" 60 grep -q 'Kafka Server started' "$state/log/$name.log"
+    await "$name" 180 grep -q 'Kafka Server started' "$state/log/$name.log"
     await "$name" 30 listens "$port"
 }
 

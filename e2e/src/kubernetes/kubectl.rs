@@ -1,11 +1,25 @@
 //! `kubectl`, as users call it.
 
+use std::time::{Duration, Instant};
+
 use super::{PATIENCE, Said, run};
 use crate::waiting::within;
 
 /// What `kubectl` said when it ended with a failure.
 #[derive(Clone, Debug)]
 pub struct Refused(pub String);
+
+impl Refused {
+    /// Whether the API server did not get to answer, as where the machine stood still for a while.
+    pub fn is_of_the_way(&self) -> bool {
+        const WORDS: [&str; 6] =
+            ["TLS handshake timeout", "Unable to connect", "connection refused", "i/o timeout", "etcdserver:", "EOF"];
+        WORDS.iter().any(|words| self.0.contains(words))
+    }
+}
+
+/// How long to wait for an API server that did not answer.
+const PAUSE: Duration = Duration::from_secs(1);
 
 /// `kubectl` in a namespace, or in none.
 #[derive(Clone, Debug)]
@@ -69,7 +83,12 @@ impl Kubectl {
     }
 
     async fn expect(&self, arguments: &[&str], input: &str) -> String {
-        let said = self.try_run(arguments, input).await;
+        let mut said = self.try_run(arguments, input).await;
+        let end = Instant::now() + PATIENCE;
+        while said.as_ref().is_err_and(Refused::is_of_the_way) && Instant::now() < end {
+            tokio::time::sleep(PAUSE).await;
+            said = self.try_run(arguments, input).await;
+        }
         said.unwrap_or_else(|refused| panic!("kubectl {}: {}\n{input}", arguments.join(" "), refused.0))
     }
 }

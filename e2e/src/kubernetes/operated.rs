@@ -149,10 +149,10 @@ impl Operated {
         .await
     }
 
-    /// How many replication slots of the database there are, and publications.
+    /// How many replication slots of the database there are, those of chunks under way apart, and publications.
     pub async fn held(&self) -> (i64, i64) {
         let database = &self.scenario.database;
-        let slots = "SELECT count(*) FROM pg_replication_slots WHERE database = current_database()";
+        let slots = "SELECT count(*) FROM pg_replication_slots WHERE database = current_database() AND NOT temporary";
         (database.number(slots).await, database.number("SELECT count(*) FROM pg_publication").await)
     }
 

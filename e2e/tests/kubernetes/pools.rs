@@ -162,6 +162,8 @@ async fn it_is_kept_for_a_sink_that_was_retained_which_goes_on_there() {
     holds(&operated, 1, 1).await;
 
     // Who has dropped it by hand hears no more of it: an operator that begins anew asks at once.
+    let reads = format!("SELECT count(*) FROM pg_replication_slots WHERE slot_name = '{slot}' AND active");
+    await_condition("nobody reads from it", LONG, async || (database.number(&reads).await == 0).then_some(())).await;
     database.run_as_superuser(&format!("SELECT pg_drop_replication_slot('{slot}')")).await;
     for pod in operated.namespace.pods(OPERATOR).await {
         operated.namespace.force_delete(&pod.metadata.name.expect("a pod has a name")).await;

@@ -35,6 +35,9 @@ async fn a_program_in_a_pod_can_be_killed() {
     let pod =
         PodRun::new("carry", &arguments).secret("manifests", "/manifests").scratch("/tmp").start(&namespace).await;
 
+    // A container runs before its program does.
+    let runs = async || (namespace.processes(&pod, "/afterbay").len() == 1).then_some(());
+    await_condition("the program runs", PATIENCE, runs).await;
     assert_eq!(namespace.signal(&pod, "/afterbay", "KILL"), 1);
 
     let restarted = |pod: &Value| pod["status"]["containerStatuses"][0]["restartCount"] == 1;

@@ -5,7 +5,7 @@ use afterbay_crds::report::SinkReport;
 use afterbay_e2e::kubernetes::carrying::SOURCE;
 use afterbay_e2e::kubernetes::{Component, LONG, Operated, is_ready, labels};
 use afterbay_e2e::proxy::{Network, Proxy};
-use afterbay_e2e::{Format, Namespace, Sink, await_condition, broker, processes};
+use afterbay_e2e::{Format, Namespace, Scenario, Sink, await_condition, broker, processes};
 use futures::StreamExt as _;
 use k8s_openapi::api::core::v1::{ContainerStateTerminated, Pod};
 use kube::api::{WatchEvent, WatchParams};
@@ -28,6 +28,8 @@ async fn what_it_holds_is_committed_and_it_is_gone_in_seconds() {
     let (host, port) = scenario.rig.broker().rsplit_once(':').expect("host:port");
     let port: u16 = port.parse().expect("a port is a number");
     let (brokers, address) = Proxy::start(&format!("{host}:{}", port + 3), format!("{host}:{}", port + 2)).await;
+    // The database is behind a slow network when the worker is told to end: so it is met in the midst of a transaction.
+    let (database, slow) = Proxy::start(&format!("{host}:0"), postgres(scenario)).await;
     let topic = scenario.topic("t");
     // Only the end of what comes, or of the worker, is the end of a transaction.
     let commit = json!({"interval": "30s", "timeout": "60s", "bytes": "1Gi", "records": 10_000_000});
@@ -36,7 +38,9 @@ async fn what_it_holds_is_committed_and_it_is_gone_in_seconds() {
         .manifests()
         .set("KafkaConnection/events", "spec.bootstrapServers", address.to_string())
         .with(Sink::new("t", "public.t", &topic).key(&["id"]).partitions(1))
-        .set("Sink/t", "spec.kafka.commit", commit);
+        .set("Sink/t", "spec.kafka.commit", commit)
+        .set("SourceConnector/shop", "spec.postgres.host", slow.ip().to_string())
+        .set("SourceConnector/shop", "spec.postgres.port", slow.port());
     operated.apply(&manifests).await;
     operated.ready("Sink/t").await;
     operated.caught_up(SOURCE, 1).await;
@@ -48,9 +52,11 @@ async fn what_it_holds_is_committed_and_it_is_gone_in_seconds() {
     // Nobody makes another pod, which would fence this one.
     let controllers = Component::new(namespace, "kube-controller-manager");
     controllers.pause();
+    database.is(Network::Slow);
     insert(&operated, 1).await;
     within_a_transaction(&operated).await;
     processes::signal(process, "STOP");
+    database.is(Network::Well);
     let ended = evicted(namespace, &pod, async {
         await_condition("the worker is told to end", LONG, async || processes::is_told_to_end(process).then_some(()))
             .await;
@@ -84,6 +90,12 @@ async fn what_it_holds_is_committed_and_it_is_gone_in_seconds() {
     let mut ids: Vec<_> = messages.iter().map(|message| message.key["id"].as_i64().expect("a number")).collect();
     ids.sort_unstable();
     assert!(ids.into_iter().eq(1..=2 * ROWS), "each row stands once");
+}
+
+/// Where the database is.
+fn postgres(scenario: &Scenario) -> String {
+    let (host, port) = scenario.rig.postgres_address();
+    format!("{host}:{port}")
 }
 
 /// Puts rows into the table, in one transaction: those of the first, of the second time …

@@ -68,7 +68,7 @@ async fn its_worker_gives_way_to_the_one_that_is_started_beside_it() {
 
 /// The server process that reads the slot.
 async fn reader(operated: &Operated) -> Option<String> {
-    let reader = "SELECT active_pid FROM pg_replication_slots WHERE database = current_database()";
+    let reader = "SELECT active_pid FROM pg_replication_slots WHERE database = current_database() AND NOT temporary";
     let rows = operated.scenario.database.rows(reader).await;
     let [row] = &rows[..] else { panic!("not one slot: {rows:?}") };
     row[0].clone()

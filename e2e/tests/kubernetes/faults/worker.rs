@@ -52,6 +52,12 @@ async fn its_memory_is_used_up() {
     let pod = carrying.operated.worker(SOURCE).await;
     let faults = async {
         use_up_memory(&carrying.operated, &pod).await;
+        // It is started again at once; the second time the kubelet waits, so that who looks sees it.
+        container(&carrying.operated, &pod, "was started again", |container| {
+            container.restart_count >= 1 && container.state.as_ref().is_some_and(|state| state.running.is_some())
+        })
+        .await;
+        use_up_memory(&carrying.operated, &pod).await;
         container(&carrying.operated, &pod, "was killed for its memory", |container| {
             let ended = container.last_state.as_ref().and_then(|state| state.terminated.as_ref());
             ended.is_some_and(|ended| ended.reason.as_deref() == Some("OOMKilled"))
