@@ -5,7 +5,7 @@
 # shellcheck shell=bash
 
 # After this time without a word from it the controller takes a broker for gone.
-session_seconds=6
+session_seconds=10
 
 kafka_java() {
     java_of 17 || fail 'no java of at least version 17: run e2e/rig/install.sh'

@@ -90,6 +90,14 @@ pub async fn configure_topic(rig: &Rig, name: &str, key: &str, value: &str) {
     let wanted = AlterConfig::new(ResourceSpecifier::Topic(name)).set(key, value);
     let done = admin(rig).alter_configs([&wanted], &options()).await.expect("the broker answers");
     assert!(done.iter().all(Result::is_ok), "{done:?}");
+    // The controller has taken it; the broker learns of it a moment later.
+    await_condition("the broker knows of the setting", TIMEOUT, async || {
+        let asked = [ResourceSpecifier::Topic(name)];
+        let told = admin(rig).describe_configs(&asked, &options()).await.expect("the broker answers").pop()?;
+        let told = told.unwrap_or_else(|error| panic!("{name}: {error}"));
+        told.get(key).is_some_and(|entry| entry.value.as_deref() == Some(value)).then_some(())
+    })
+    .await;
 }
 
 /// Deletes topics, where they are; as good as it can: this is for the end of a test.

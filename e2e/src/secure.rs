@@ -6,6 +6,7 @@ use std::process::Command;
 use afterbay_clients::kafka::acls::{Acl, AclOperation, AclResource};
 use afterbay_clients::kafka::admin::{Admin, TopicCreation};
 use afterbay_crds::plan::{KafkaAuthenticationPlan, KafkaConnectionPlan, KafkaTlsPlan};
+use afterbay_crds::rights::Right;
 use serde_json::{Value, json};
 
 use crate::{Format, Manifests, Message, Rig, Scenario, reference};
@@ -199,7 +200,9 @@ impl Rights {
 
     /// Lets the user do this with that.
     pub async fn allow(&self, operations: &[AclOperation], resource: AclResource) {
-        self.admin.allow(&self.acls(operations, &resource)).await.expect("the broker gives rights");
+        let rights = operations.iter().map(|operation| Right::new(*operation, resource.clone())).collect();
+        // Waits until the brokers know of them.
+        self.admin.provide_rights(&self.principal, &rights).await.expect("the broker gives rights");
     }
 
     /// Lets the user do so no more.

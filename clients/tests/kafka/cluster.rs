@@ -124,9 +124,10 @@ pub async fn topic(plan: &KafkaConnectionPlan, what: &str, partitions: i32, conf
     name
 }
 
-/// A producer that has fenced.
+/// A producer that has fenced. Its transactions may stay open for as long as a test needs.
 pub fn producer(plan: &KafkaConnectionPlan, id: &str) -> TransactionalProducer {
-    let producer = TransactionalProducer::new(plan, &ProducerSettings::new(id)).expect("settings");
+    let settings = ProducerSettings { transaction_timeout_ms: 300_000, ..ProducerSettings::new(id) };
+    let producer = TransactionalProducer::new(plan, &settings).expect("settings");
     producer.init_transactions(TIMEOUT).expect("a coordinator");
     producer
 }

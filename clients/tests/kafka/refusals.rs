@@ -21,14 +21,15 @@ async fn check(plan: &KafkaConnectionPlan, reason: &str, words: &[&str], limit: 
     let mut problems = vec![error.problem()];
     println!("{}: {}\n  {}", problems[0].reason, problems[0].message, problems[0].hint);
 
-    let producer = TransactionalProducer::new(plan, &ProducerSettings::new("afterbay-tests")).unwrap();
-    let error = producer.init_transactions(Duration::from_secs(4)).unwrap_err();
     // What a broker that is ending could do as well is waited for.
     let refused = limit == AT_ONCE;
+    let patience = Duration::from_secs(if refused { 30 } else { 8 });
+    let producer = TransactionalProducer::new(plan, &ProducerSettings::new("afterbay-tests")).unwrap();
+    let error = producer.init_transactions(patience).unwrap_err();
     assert_eq!(error.class == ErrorClass::Misconfigured, refused, "{error:?}");
     problems.push(error.problem());
 
-    let error = read_progress(plan, "t", "g", "k", Duration::from_secs(4)).unwrap_err();
+    let error = read_progress(plan, "t", "g", "k", patience).unwrap_err();
     assert_eq!(error.transient(), !refused, "{error:?}");
     problems.push(error.problem());
     for problem in problems {
@@ -40,8 +41,9 @@ async fn check(plan: &KafkaConnectionPlan, reason: &str, words: &[&str], limit: 
     }
 }
 
-const AT_ONCE: Duration = Duration::from_secs(5);
-const IN_TIME: Duration = Duration::from_secs(20);
+/// Before the ten seconds are over after which there is no answer.
+const AT_ONCE: Duration = Duration::from_secs(9);
+const IN_TIME: Duration = Duration::from_mins(1);
 
 #[tokio::test]
 async fn who_is_let_in_is_told_nothing() {

@@ -5,8 +5,9 @@ use afterbay_clients::kafka::admin::{Admin, TopicCreation, TopicRights};
 use afterbay_clients::kafka::progress::read_progress;
 use afterbay_clients::kafka::{ErrorClass, ProducerSettings, TransactionalProducer};
 use afterbay_crds::report::Problem;
+use afterbay_crds::rights::Right;
 
-use crate::cluster::{TIMEOUT, User, topic, unique};
+use crate::cluster::{TIMEOUT, User, eventually, topic, unique};
 
 /// Rights that are taken again at the end.
 struct Rights {
@@ -17,9 +18,10 @@ struct Rights {
 
 impl Rights {
     async fn give(&mut self, operation: AclOperation, resource: AclResource) {
-        let acl = Acl { principal: self.principal.clone(), operation, resource };
-        self.admin.allow(std::slice::from_ref(&acl)).await.unwrap();
-        self.given.push(acl);
+        // Waits until the brokers know of it.
+        let right = Right::new(operation, resource.clone());
+        self.admin.provide_rights(&self.principal, &[right].into()).await.unwrap();
+        self.given.push(Acl { principal: self.principal.clone(), operation, resource });
     }
 }
 
@@ -93,5 +95,8 @@ async fn each_missing_right_is_named() {
     check(&problem, &["Create", &creation.name]);
 
     rights.admin.disallow(&rights.given).await.unwrap();
-    assert_eq!(fence().err().unwrap().class, ErrorClass::NotAuthorized);
+    eventually("the brokers know that they are taken", || {
+        fence().is_err_and(|error| error.class == ErrorClass::NotAuthorized)
+    })
+    .await;
 }

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use afterbay_clients::kafka::{ErrorClass, ProducerSettings, TransactionalProducer};
 
-use crate::cluster::{TIMEOUT, commit, committed, plain, producer, read, stage, topic, unique};
+use crate::cluster::{TIMEOUT, commit, committed, eventually, plain, producer, read, stage, topic, unique};
 
 #[tokio::test]
 async fn a_transaction_is_seen_when_it_is_committed() {
@@ -147,6 +147,8 @@ async fn who_finds_an_open_transaction_may_leave_it_to_the_next() {
     let second = new();
     second.init_transactions(TIMEOUT).unwrap();
     commit(&second, &topic, &[("k", Some("next"))]);
+    // A broker confirms a commit before it has marked the partitions, and has something to end until then.
+    eventually("the commit is marked", || committed(&plan, &topic) == ["next"]).await;
     let third = new();
     assert!(third.init_transactions_at_once(TIMEOUT).unwrap(), "nothing is open");
     assert_eq!(killed.commit(TIMEOUT).unwrap_err().class, ErrorClass::Fenced);
@@ -166,13 +168,13 @@ async fn a_transaction_that_outlives_its_timeout_is_fenced_by_the_broker() {
     let plan = plain();
     let topic = topic(&plan, "late", 1, &[]).await;
     let id = unique("id");
-    let settings = ProducerSettings { transaction_timeout_ms: 1_000, ..ProducerSettings::new(&id) };
+    let settings = ProducerSettings { transaction_timeout_ms: 10_000, ..ProducerSettings::new(&id) };
     let late = TransactionalProducer::new(&plan, &settings).unwrap();
     late.init_transactions(TIMEOUT).unwrap();
     stage(&late, &topic, &[("k", Some("late"))]);
     late.flush(TIMEOUT).unwrap();
     // The broker looks for such transactions every ten seconds: it has when a read to the end finds nothing open.
-    let deadline = Instant::now() + Duration::from_secs(40);
+    let deadline = Instant::now() + Duration::from_secs(90);
     while afterbay_clients::kafka::progress::read_progress(&plan, &topic, &id, "k", Duration::from_secs(1)).is_err() {
         assert!(Instant::now() < deadline, "the transaction is still open");
     }
@@ -192,7 +194,7 @@ async fn a_dropped_producer_commits_nothing_and_waits_for_nothing() {
     stage(&dropped, &topic, &[("k", Some("dropped"))]);
     let begun = Instant::now();
     drop(dropped);
-    assert!(begun.elapsed() < Duration::from_millis(500), "{:?}", begun.elapsed());
+    assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
     commit(&producer(&plan, &id), &topic, &[("k", Some("next"))]);
     assert_eq!(committed(&plan, &topic), ["next"]);
 }

@@ -67,14 +67,14 @@ async fn drop_database(admin: &SqlClient, name: &str) {
     admin.execute(&format!("DROP DATABASE {name} WITH (FORCE)")).await.expect("the database to be dropped");
 }
 
-/// Waits for a condition, up to ten seconds.
+/// Waits for a condition, up to a minute.
 pub async fn eventually(what: &str, mut condition: impl AsyncFnMut() -> bool) {
     let waiting = async {
         while !condition().await {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };
-    assert!(tokio::time::timeout(Duration::from_secs(10), waiting).await.is_ok(), "waited in vain for {what}");
+    assert!(tokio::time::timeout(Duration::from_mins(1), waiting).await.is_ok(), "waited in vain for {what}");
 }
 
 fn variable(name: &str, default: &str) -> String {

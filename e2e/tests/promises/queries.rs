@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use afterbay_crds::report::{SinkReport, SinkState};
 use afterbay_e2e::afterbay::Options;
+use afterbay_e2e::database::lsn;
 use afterbay_e2e::{Afterbay, Format, History, Manifests, Message, Scenario, Sink, http, programs};
 use serde_json::{Value, json};
 
@@ -515,7 +516,9 @@ async fn a_worker_that_is_killed_under_load_carries_the_query_exactly() {
     let writers = [history.writer().await, history.writer().await];
     let afterbay = scenario.run(&manifests);
     for round in 1..=3_u64 {
-        afterbay.sink("goes on", "t", |sink| sink.snapshot_rows >= round * 400).await;
+        // On a fast machine the snapshot may be through.
+        let goes_on = |sink: &SinkReport| sink.snapshot_rows >= round * 400 || sink.state == SinkState::Running;
+        afterbay.sink("goes on", "t", goes_on).await;
         afterbay.kill_worker().await;
     }
     let committed = async |afterbay: &Afterbay, more: u64| {
@@ -575,8 +578,9 @@ async fn what_is_left_out_moves_the_position_all_the_same() {
     let messages = scenario.messages(&topic, Format::Json).await;
     assert_eq!(pairs(&messages), [(json!({"id": -1}), json!({"id": -1, "n": -1}))]);
     // The log before what was left out is needed no more.
-    let before = afterbay.report().await.expect("the worker answers").sinks[0].position.clone();
+    let place = |position: &Option<String>| position.as_deref().and_then(|it| it.split(':').next()).map(lsn);
+    let before = place(&afterbay.report().await.expect("the worker answers").sinks[0].position);
     history.work(200).await;
-    let moved = afterbay.sink("its position moves", "t", |sink| sink.position > before).await;
+    let moved = afterbay.sink("its position moves", "t", |sink| place(&sink.position) > before).await;
     assert_eq!(moved.messages_committed, 1);
 }

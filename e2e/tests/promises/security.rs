@@ -4,9 +4,10 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use afterbay_clients::kafka::acls::{AclOperation, AclResource};
-use afterbay_e2e::afterbay::plan_file;
+use afterbay_crds::report::SinkReport;
+use afterbay_e2e::afterbay::{PATIENCE, plan_file};
 use afterbay_e2e::secure::{self, Rights};
-use afterbay_e2e::{Format, History, Manifests, Rig, Scenario, Sink, processes};
+use afterbay_e2e::{Format, History, Manifests, Rig, Scenario, Sink, await_condition, processes};
 use serde_json::{Value, json};
 
 use crate::telling::{both_tell, validate_tells};
@@ -171,8 +172,15 @@ async fn a_topic_that_the_user_may_not_write_stops_its_own_sink_only() {
         if round == 0 {
             // It is taken away again, in the middle of the stream.
             rights.disallow(&all[..1], AclResource::Topic(ailing.clone())).await;
-            history.work(20).await;
-            afterbay.stalled("ailing", "KafkaNotAuthorized").await;
+            // The brokers know of it a moment later: there is always one more change for them to refuse.
+            await_condition("the Sink is stalled again", PATIENCE, async || {
+                history.work(1).await;
+                let sinks = afterbay.report().await?.sinks.into_iter();
+                let is_refused =
+                    |sink: &SinkReport| sink.error.as_ref().is_some_and(|it| it.reason == "KafkaNotAuthorized");
+                sinks.filter(|sink| sink.topic == ailing).any(|sink| is_refused(&sink)).then_some(())
+            })
+            .await;
         }
     }
     history.check(&secure::messages(scenario.rig, &well, Format::Json).await, false).await;

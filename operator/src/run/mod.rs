@@ -111,6 +111,7 @@ async fn carry(arguments: RunArguments) -> anyhow::Result<ExitCode> {
         http: reqwest::Client::builder().timeout(Duration::from_secs(2)).build()?,
     });
     shared.keep_status();
+    let asked_to_end = signalled();
     let (stop, stopping) = channel::channel(false);
     let mut running = JoinSet::new();
     let mut caught_up = Vec::new();
@@ -133,7 +134,7 @@ async fn carry(arguments: RunArguments) -> anyhow::Result<ExitCode> {
             }
         }
     }
-    let code = wait(&shared, &arguments, caught_up, &mut running).await;
+    let code = wait(&shared, &arguments, asked_to_end, caught_up, &mut running).await;
     stop.send_replace(true);
     pruning.abort_all();
     let farewell = async { while running.join_next().await.is_some() {} };
@@ -155,6 +156,7 @@ async fn carry(arguments: RunArguments) -> anyhow::Result<ExitCode> {
 async fn wait(
     shared: &Shared,
     arguments: &RunArguments,
+    asked_to_end: impl Future<Output = ()>,
     caught_up: Vec<channel::Receiver<bool>>,
     running: &mut JoinSet<anyhow::Result<()>>,
 ) -> anyhow::Result<u8> {
@@ -166,7 +168,7 @@ async fn wait(
     };
     let patience = arguments.timeout.unwrap_or(Duration::MAX);
     tokio::select! {
-        () = signalled() => Ok(0),
+        () = asked_to_end => Ok(0),
         () = all, if arguments.until_caught_up => {
             shared.teller.say("every Sink has caught up", &json!({"event": "caughtUp"}));
             Ok(0)
@@ -186,15 +188,16 @@ async fn wait(
     }
 }
 
-/// Waits until this process is asked to end.
-pub async fn signalled() {
-    let (Ok(mut terminate), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
-    else {
-        return std::future::pending().await;
-    };
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
+/// Waits until this process is asked to end: from the call on, not only from when it is waited for, as what is begun meanwhile
+/// must not be left behind.
+pub fn signalled() -> impl Future<Output = ()> {
+    let signals = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()));
+    async {
+        let (Ok(mut terminate), Ok(mut interrupt)) = signals else { return std::future::pending().await };
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
     }
 }
 
