@@ -27,7 +27,7 @@ pub mod status;
 pub mod stores;
 pub mod triggers;
 
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Instant;
@@ -58,6 +58,8 @@ const AT_ONCE: usize = 8;
 
 /// Works until it is told to end, or is no leader any more.
 pub async fn operate(arguments: OperatorArguments) -> anyhow::Result<ExitCode> {
+    // One for all that follows: a signal that comes between two waits is heard by the next.
+    let mut asked_to_end = pin!(signalled());
     let settings = Settings::new(arguments);
     let scratch = Scratch::new(&settings.scratch_dir);
     if settings.owns_scratch {
@@ -79,7 +81,7 @@ pub async fn operate(arguments: OperatorArguments) -> anyhow::Result<ExitCode> {
         });
     }
     tokio::select! {
-        () = signalled() => return Ok(ExitCode::SUCCESS),
+        () = &mut asked_to_end => return Ok(ExitCode::SUCCESS),
         () = leader::api_server_answers(&client) => {}
         ended = ended(&mut tasks) => return ended,
     }
@@ -93,7 +95,7 @@ pub async fn operate(arguments: OperatorArguments) -> anyhow::Result<ExitCode> {
     if let Some(candidate) = &candidate {
         leadership.send_replace(Leadership::Other);
         tokio::select! {
-            () = signalled() => return Ok(ExitCode::SUCCESS),
+            () = &mut asked_to_end => return Ok(ExitCode::SUCCESS),
             elected = candidate.elected() => elected.context("cannot stand for the Lease")?,
             ended = ended(&mut tasks) => return ended,
         }
@@ -138,7 +140,7 @@ pub async fn operate(arguments: OperatorArguments) -> anyhow::Result<ExitCode> {
         }
     };
     tokio::select! {
-        () = signalled() => {}
+        () = &mut asked_to_end => {}
         ended = ended(&mut tasks) => return ended,
         deposed = deposed => {
             deposed?;
