@@ -24,6 +24,7 @@ test: ## everything, against real parts and in a real cluster (KEEP=1 leaves the
 	e2e/rig/kubernetes/build.sh begin
 	$(MAKE) lint
 	cargo build --workspace --all-targets $(fault_points)
+# Not beside the tests: some of them tell what is slow from what is stuck.
 	e2e/rig/kubernetes/build.sh
 	@failed=0; set -x; \
 	{ e2e/rig/rig up && cargo test --workspace $(fault_points) --no-fail-fast -- --test-threads=4; } || failed=$$?; \

@@ -38,7 +38,7 @@ pub async fn create_topic(rig: &Rig, name: &str, partitions: i32, config: &[(&st
     await_condition("the topic is made", TIMEOUT, async || {
         let made = admin(rig).create_topics([&topic], &options()).await.expect("the broker answers").pop()?;
         match made {
-            Ok(_) | Err((_, RDKafkaErrorCode::TopicAlreadyExists)) => Some(()),
+            Ok(_) => Some(()),
             // The one broker is fenced for a moment where it had to wait for its machine.
             Err((_, RDKafkaErrorCode::InvalidReplicationFactor)) => None,
             Err(error) => panic!("{error:?}"),

@@ -55,7 +55,6 @@ impl Outcome {
     fn wrote(&mut self, kind: &'static str, count: usize) {
         if count > 0 {
             *self.writes.entry(kind).or_default() += count as u64;
-            fault::point("effect");
         }
     }
 
@@ -96,7 +95,12 @@ pub async fn kafka(provisioning: &KafkaProvisioning, outcome: &mut Outcome) {
     // First, since the topics may be looked at by who is given them.
     if let Some(grants) = &provisioning.grants {
         match admin.provide_rights(&grants.principal, &grants.rights).await {
-            Ok(given) => outcome.wrote("acl", given),
+            Ok(given) => {
+                if given > 0 {
+                    fault::point("effect");
+                }
+                outcome.wrote("acl", given);
+            }
             Err(error) => outcome.problems.push((subject.clone(), error.problem())),
         }
     }
@@ -190,6 +194,9 @@ pub async fn provide_publication(
     let subject = format!("source {source}");
     match managed_publication(connection, spec, sinks).await {
         Ok((pending, changed)) => {
+            if changed {
+                fault::point("effect");
+            }
             outcome.pending |= pending;
             outcome.wrote("publication", usize::from(changed));
         }
@@ -247,6 +254,7 @@ pub async fn publish(
             if let Err(error) = publication::create(client, &spec.name, &[]).await {
                 return Ok(wanted.iter().map(|table| (table.clone(), not_made(spec, &error))).collect());
             }
+            fault::point("effect");
             found = publication::find_with(client, &spec.name, wanted).await?;
         }
         let missing: Vec<_> = match &found {
@@ -292,7 +300,10 @@ async fn add(client: &SqlClient, spec: &PublicationSpec, tables: &[TableName]) -
         (table.clone(), not_made(&alone, error))
     };
     match (publication::add_tables(client, &spec.name, tables, LOCK_TIMEOUT_MS).await, tables) {
-        (Ok(()), _) => return Vec::new(),
+        (Ok(()), _) => {
+            fault::point("effect");
+            return Vec::new();
+        }
         (Err(error), [table]) => return vec![refusal(table, &error)],
         (Err(_), _) => {}
     }
@@ -301,6 +312,8 @@ async fn add(client: &SqlClient, spec: &PublicationSpec, tables: &[TableName]) -
         let alone = std::slice::from_ref(table);
         if let Err(error) = publication::add_tables(client, &spec.name, alone, LOCK_TIMEOUT_MS).await {
             refused.push(refusal(table, &error));
+        } else {
+            fault::point("effect");
         }
     }
     refused

@@ -6,6 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use afterbay_clients::fault;
 use afterbay_clients::kafka::KafkaError;
 use afterbay_clients::kafka::admin::Admin;
 use afterbay_clients::postgres::catalogue::{collation, server, table as catalogue};
@@ -253,7 +254,9 @@ async fn topics(worker: &Worker, sink: usize, new: &[RelationPlan]) -> Result<Ve
     admin.check_connection().await?;
     if let Some(grants) = &cluster.grants {
         let rights = new.iter().map(ByPattern::right).collect();
-        admin.provide_rights(&grants.principal, &rights).await?;
+        if admin.provide_rights(&grants.principal, &rights).await? > 0 {
+            fault::point("effect");
+        }
     }
     let specs: Vec<_> = new.iter().map(|relation| by_pattern.topic(relation)).collect();
     let verdicts = provision::topics(&admin, &specs, cluster.as_workers).await;

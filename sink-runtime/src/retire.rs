@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use afterbay_clients::fault;
 use afterbay_clients::kafka::{ProducerSettings, TransactionalProducer, progress};
 use afterbay_clients::postgres::retirement;
 use afterbay_crds::reason::Reason;
@@ -14,7 +15,6 @@ use serde::Deserialize;
 use tokio::time::Instant;
 
 use crate::sink::begin::KAFKA_TIMEOUT;
-use afterbay_clients::fault;
 
 /// How often something is tried before it is told that it stays behind.
 const TRIES: u32 = 3;

@@ -11,9 +11,9 @@ pub struct Refused(pub String);
 
 impl Refused {
     /// Whether the API server did not get to answer, as where the machine stood still for a while.
-    pub fn is_of_the_way(&self) -> bool {
+    pub fn is_no_answer(&self) -> bool {
         const WORDS: [&str; 6] =
-            ["TLS handshake timeout", "Unable to connect", "connection refused", "i/o timeout", "etcdserver:", "EOF"];
+            ["TLS handshake timeout", "Unable to connect", "connection refused", "i/o timeout", "etcdserver:", ": EOF"];
         WORDS.iter().any(|words| self.0.contains(words))
     }
 }
@@ -85,7 +85,7 @@ impl Kubectl {
     async fn expect(&self, arguments: &[&str], input: &str) -> String {
         let mut said = self.try_run(arguments, input).await;
         let end = Instant::now() + PATIENCE;
-        while said.as_ref().is_err_and(Refused::is_of_the_way) && Instant::now() < end {
+        while said.as_ref().is_err_and(Refused::is_no_answer) && Instant::now() < end {
             tokio::time::sleep(PAUSE).await;
             said = self.try_run(arguments, input).await;
         }

@@ -321,12 +321,13 @@ impl Writer {
 #[tokio::test]
 async fn a_source_transaction_over_two_tables_is_one_kafka_transaction() {
     let scenario = scenario("many-whole", &[("a", 0), ("b", 0)], &["a", "b"]).await;
-    let worker = Worker::new(&scenario, false, &["a", "b"]).holds_at("staged", 3).run();
+    // The start is committed first.
+    let worker = Worker::new(&scenario, false, &["a", "b"]).holds_at("flushed", 2).run();
     worker.until("streams", |report| report.state == SinkState::Running && report.begun).await;
     let both = "INSERT INTO a VALUES (1, 1); INSERT INTO b VALUES (2, 1); INSERT INTO a VALUES (3, 1)";
     scenario.database.run(&format!("BEGIN; {both}; COMMIT")).await;
     let is_held = || std::fs::metadata(scenario.brake()).is_ok_and(|brake| brake.len() > 0);
-    await_condition("the worker has staged all", PATIENCE, async || is_held().then_some(())).await;
+    await_condition("the worker is about to commit", PATIENCE, async || is_held().then_some(())).await;
     let report = worker.report().await.expect("its status is served by another thread");
     assert_eq!((report.messages_staged, report.messages_committed), (3, 0), "all of them are handed over");
     for table in ["a", "b"] {

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use afterbay_clients::fault;
 use afterbay_clients::kafka::{ProducerSettings, TransactionalProducer, admin, progress};
 use afterbay_clients::postgres::Lsn;
 use afterbay_crds::plan::{KafkaConnectionPlan, RelationPlan};
@@ -23,7 +24,6 @@ use crate::source::claim::Grant;
 use crate::source::histories::{RetainedTable, SinkHistory};
 use crate::source::loss::Refusal;
 use crate::source::{Attached, Origin};
-use afterbay_clients::fault;
 
 /// How long Kafka may take to answer a call that begins a life.
 pub const KAFKA_TIMEOUT: Duration = Duration::from_secs(30);

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use afterbay_clients::fault;
 use afterbay_clients::kafka::{ErrorClass, TransactionError, TransactionalProducer};
 use afterbay_clients::postgres::Lsn;
 use afterbay_crds::report::{Problem, SinkState};
@@ -18,7 +19,6 @@ use crate::feed::{Delivery, Feed, Nothing};
 use crate::history::History;
 use crate::protocol::{Action, End, Event, ObeyedStart, Protocol, SourceIdentity, TableProgress};
 use crate::source::{Attached, checks};
-use afterbay_clients::fault;
 
 mod chunks;
 mod commit;

@@ -4,6 +4,7 @@
 
 use std::sync::Arc;
 
+use afterbay_clients::fault;
 use afterbay_clients::postgres::catalogue::{collation, slot, table as tables};
 use afterbay_clients::postgres::{Lsn, SqlClient, quote};
 use afterbay_crds::plan::{RelationPlan, SnapshotMode, TableName};
@@ -20,7 +21,6 @@ use super::{SourceError, checks, describe, snapshot};
 use crate::change::Shape;
 use crate::feed::{Delivered, Delivery, Feed, feed};
 use crate::protocol::{RelationIdentity, SourceIdentity};
-use afterbay_clients::fault;
 
 /// A Sink's wish for the next rows.
 #[derive(Clone, Debug)]

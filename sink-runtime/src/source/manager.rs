@@ -6,6 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use afterbay_clients::fault;
 use afterbay_clients::postgres::catalogue::server::ServerFacts;
 use afterbay_clients::postgres::catalogue::slot::SlotStatus;
 use afterbay_clients::postgres::catalogue::{server, slot};
@@ -28,7 +29,6 @@ use super::{Attached, Origin, Request, SourceError, catch_up, checks, own_thread
 use crate::feed::{Delivered, FeedSender, feed};
 use crate::position::Position;
 use crate::protocol::SourceIdentity;
-use afterbay_clients::fault;
 
 /// How long a session waits for the next of the Sinks that have not asked yet, and how long for all of them, with something
 /// for each; they can catch up later, one or two at a time, at a higher price.

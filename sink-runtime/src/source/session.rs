@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use afterbay_clients::fault;
 use afterbay_clients::postgres::catalogue::server;
 use afterbay_clients::postgres::error::unreachable;
 use afterbay_clients::postgres::wire::{ReplicationMessage, ReplicationReader, StatusWriter};
@@ -23,7 +24,6 @@ use super::turns::{Question, Turns};
 use super::watch::{Seen, Watch};
 use super::{JoinRequest, Request, SourceError};
 use crate::feed::{Delivered, Delivery, FeedSender, HELD_UP, Left, Unfed, feed};
-use afterbay_clients::fault;
 
 /// How often the source hears what is committed, also while a full queue holds the reader.
 const STATUS_INTERVAL: Duration = Duration::from_secs(1);

@@ -7,6 +7,7 @@
 
 use std::sync::Arc;
 
+use afterbay_clients::fault;
 use afterbay_clients::postgres::Lsn;
 use afterbay_clients::postgres::SqlClient;
 use afterbay_clients::postgres::catalogue::{server, slot, table as tables};
@@ -25,7 +26,6 @@ use super::turns::Reader;
 use super::{AttachRequest, Attached, SourceError, checks, describe, snapshot};
 use crate::feed::{Delivered, Delivery, FeedSender, feed};
 use crate::protocol::{RelationIdentity, SourceIdentity};
-use afterbay_clients::fault;
 
 /// Serves one request for a fresh start, on connections of its own. `slot` keeps two starts from making the slot at
 /// once.

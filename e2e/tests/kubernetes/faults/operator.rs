@@ -1,5 +1,6 @@
 //! The operator is killed in the middle of what it does, again and again.
 
+use std::os::unix::process::ExitStatusExt as _;
 use std::process::Stdio;
 
 use afterbay_crds::report::{SinkState, WorkerReport};
@@ -92,7 +93,7 @@ async fn what_it_had_begun_is_finished_by_the_next() {
 }
 
 /// Each life of the operator ends behind one of the first things that it changes at the API server, the broker or the database: whatever it
-/// does, it is killed between that and all that follows, in each phase.
+/// does for Sinks of one table, it is killed between that and all that follows.
 #[tokio::test]
 async fn a_few_effects_of_each_life_are_enough() {
     definitions().await;
@@ -143,6 +144,9 @@ async fn a_few_effects_of_each_life_are_enough() {
 /// then that it does: so some of them are to get further than that.
 const EFFECTS: usize = 4;
 
+/// SIGABRT, by which a fault point ends a process.
+const ABORTED: i32 = 6;
+
 /// How much there is of what there must be one of at most.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Counts {
@@ -191,7 +195,8 @@ impl Cluster<'_> {
         };
         let mut operator = begin(lives);
         await_condition(what, LONG, async || {
-            if operator.try_wait().expect("the operator can be waited for").is_some() {
+            if let Some(status) = operator.try_wait().expect("the operator can be waited for") {
+                assert_eq!(status.signal(), Some(ABORTED), "it has not ended at its fault point: {status}");
                 lives += 1;
                 operator = begin(lives);
             }
@@ -199,6 +204,7 @@ impl Cluster<'_> {
         })
         .await;
         operator.kill().await.expect("the operator can be killed");
+        assert!(lives > 0, "{what}: no life has ended behind an effect");
         lives
     }
 

@@ -60,7 +60,9 @@ async fn its_memory_is_used_up() {
         use_up_memory(&carrying.operated, &pod).await;
         container(&carrying.operated, &pod, "was killed for its memory", |container| {
             let ended = container.last_state.as_ref().and_then(|state| state.terminated.as_ref());
-            ended.is_some_and(|ended| ended.reason.as_deref() == Some("OOMKilled"))
+            let is_again =
+                container.restart_count >= 2 || container.state.as_ref().is_some_and(|it| it.waiting.is_some());
+            is_again && ended.is_some_and(|ended| ended.reason.as_deref() == Some("OOMKilled"))
         })
         .await;
         carrying.goes_on().await;
@@ -75,8 +77,12 @@ async fn its_memory_is_used_up() {
 /// Fills the memory that a pod's container may use, from within its group of processes, until the kernel ends who is in it: first
 /// the worker, which it is told to prefer.
 async fn use_up_memory(operated: &Operated, pod: &Pod) {
-    let worker = operated.namespace.processes(pod, "sink-runtime");
-    let [worker] = worker[..] else { panic!("not one worker: {worker:?}") };
+    // A container runs before its program does.
+    let worker = await_condition("the worker runs", LONG, async || {
+        let [worker] = operated.namespace.processes(pod, "sink-runtime")[..] else { return None };
+        Some(worker)
+    })
+    .await;
     let groups = std::fs::read_to_string(format!("/proc/{worker}/cgroup")).expect("the worker has a group");
     let of_memory = groups.lines().find_map(|line| Some(("/memory", line.split_once(":memory:")?.1)));
     let of_all = || groups.lines().find_map(|line| Some(("", line.strip_prefix("0::")?)));

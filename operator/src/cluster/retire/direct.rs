@@ -51,6 +51,7 @@ pub async fn take(context: &Context, source: &SourceConnector) -> Result<Tried, 
     let tried = tried.unwrap_or_else(|_| Err(late()));
     match tried {
         Ok(()) => {
+            fault::point("effect");
             tracing::info!(source = %name, "its namespace takes no Job: {} dropped without one", own.plan.in_words());
             Ok(Tried::Done)
         }

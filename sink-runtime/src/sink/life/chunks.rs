@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use afterbay_clients::fault;
 use afterbay_clients::postgres::Lsn;
 
 use super::{Arrived, Ending, IDLE, Life};
@@ -16,7 +17,6 @@ use crate::sink::snapshot::{Snapshot, Strange, Turn};
 use crate::sink::tables::next_to_begin;
 use crate::sink::{keeping, problems};
 use crate::source::chunks::{ChunkRequest, key_changed};
-use afterbay_clients::fault;
 
 /// How long a change waits for a chunk.
 const LONGEST_WAIT: Duration = Duration::from_secs(10);

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use afterbay_clients::fault;
 use afterbay_clients::kafka::{DELIVERING, ErrorClass, TransactionError};
 use afterbay_crds::reason::Reason;
 use afterbay_crds::report::Problem;
@@ -12,7 +13,6 @@ use crate::protocol::{OneTable, ProgressRecord, Tables};
 use crate::sink::begin::KAFKA_TIMEOUT;
 use crate::sink::problems;
 use crate::sink::transaction::Transaction;
-use afterbay_clients::fault;
 
 impl Life<'_> {
     pub(super) fn stage_progress(&mut self, position: Position) -> Result<(), Ending> {
