@@ -241,5 +241,5 @@ async fn rig(verb: &'static str, part: &'static str) {
     let done = tokio::task::spawn_blocking(move || Rig::get().run(&[verb, part])).await;
     let words = done.expect("the rig's script can be run");
     // A part that does not stop in time is killed, and that is said: here it is one fault more.
-    eprint!("{words}");
+    assert!(words.lines().all(|line| line.ends_with("it is killed")), "{words}");
 }

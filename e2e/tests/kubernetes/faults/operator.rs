@@ -8,7 +8,7 @@ use afterbay_e2e::database::lsn;
 use afterbay_e2e::kubernetes::carrying::{self, ROWS, SOURCE};
 use afterbay_e2e::kubernetes::{IMAGE, LONG, definitions, labels};
 use afterbay_e2e::programs::folder;
-use afterbay_e2e::{History, Namespace, Scenario, Sink, await_condition, broker, http};
+use afterbay_e2e::{History, Manifests, Namespace, Scenario, Sink, await_condition, broker, http};
 use serde_json::Value;
 use tokio::process::{Child, Command};
 
@@ -18,10 +18,8 @@ async fn what_it_had_begun_is_finished_by_the_next() {
     let scenario = Scenario::new("operator-killed").await;
     let cluster = Cluster { namespace: Namespace::of(&scenario).await, scenario: &scenario };
     let history = History::begin(&scenario.database, ROWS).await;
-    scenario.database.run("CREATE TABLE late (id int PRIMARY KEY); INSERT INTO late VALUES (1)").await;
     let topic = scenario.topic("ledger");
-    let first = carrying::manifests(&scenario, &topic);
-    let both = first.clone().with(Sink::new("late", "public.late", &scenario.topic("late")).key(&["id"]));
+    let (first, both) = one_and_both(&scenario, &topic).await;
 
     cluster.namespace.apply(&first).await;
     cluster.killed_when("it has seen the Sink", async || cluster.is_held("Sink/ledger").await).await;
@@ -100,10 +98,8 @@ async fn a_few_effects_of_each_life_are_enough() {
     let scenario = Scenario::new("operator-effects").await;
     let cluster = Cluster { namespace: Namespace::of(&scenario).await, scenario: &scenario };
     let history = History::begin(&scenario.database, ROWS).await;
-    scenario.database.run("CREATE TABLE late (id int PRIMARY KEY); INSERT INTO late VALUES (1)").await;
     let topic = scenario.topic("ledger");
-    let first = carrying::manifests(&scenario, &topic);
-    let both = first.clone().with(Sink::new("late", "public.late", &scenario.topic("late")).key(&["id"]));
+    let (first, both) = one_and_both(&scenario, &topic).await;
 
     cluster.namespace.apply(&first).await;
     let lives = cluster.lives_until("the Sink is ready", async || cluster.is_ready("Sink/ledger").await).await;
@@ -127,17 +123,19 @@ async fn a_few_effects_of_each_life_are_enough() {
 
     cluster.namespace.delete("Sink/ledger").await;
     cluster.namespace.delete("SourceConnector/shop").await;
-    let gone = async || {
-        let names = ["Sink/ledger", "SourceConnector/shop"];
-        for name in names {
-            if cluster.namespace.get(name).await.is_some() {
-                return false;
-            }
-        }
-        true
-    };
+    let is_gone = async |resource: &str| cluster.namespace.get(resource).await.is_none();
+    let gone = async || is_gone("Sink/ledger").await && is_gone("SourceConnector/shop").await;
     cluster.lives_until("the last Sink and its SourceConnector are gone", gone).await;
     cluster.has(Counts::default()).await;
+}
+
+/// The Sink of the history's table, and the same with one of another table beside it.
+async fn one_and_both(scenario: &Scenario, topic: &str) -> (Manifests, Manifests) {
+    scenario.database.run("CREATE TABLE late (id int PRIMARY KEY); INSERT INTO late VALUES (1)").await;
+    let one = carrying::manifests(scenario, topic);
+    let late = Sink::new("late", "public.late", &scenario.topic("late")).key(&["id"]);
+    let both = one.clone().with(late);
+    (one, both)
 }
 
 /// Behind how many effects an operator ends at most. One that begins anew tells at first that it does not know yet whom it can reach, and
